@@ -1,0 +1,54 @@
+# A few words for what is done with this checkout; `make` alone lists them.
+
+SHELL := /bin/bash
+PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PATH
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format cover lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: ## the daemon in the foreground, Ctrl-C ends it; ARGS="…" passes through
+	@scripts/setup run
+	@exec .venv/bin/arenad --config etc/arenad.yaml $(ARGS)
+
+test: check ## check, then all tests; PYTEST_ARGS="…" passes through
+	pytest $(PYTEST_ARGS)
+
+check: ## format, lint, types, import floors, spelling, a sentence per test
+	@scripts/setup dev
+	ruff format --check
+	ruff check
+	basedpyright
+	lint-imports --no-logo
+	codespell
+	interrogate tests
+
+format: ## let ruff rewrite what it can
+	@scripts/setup dev
+	ruff format
+	ruff check --fix-only
+
+cover: ## tests with branch coverage; PYTEST_ARGS="…" passes through
+	@scripts/setup dev
+	coverage erase
+	coverage run -m pytest $(PYTEST_ARGS)
+	coverage combine --quiet
+	coverage report
+
+UV := .cache/lock/bin/uv
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(LOCK_ARGS) pyproject.toml --group build
+
+lock: ## requirements/*.lock from pyproject.toml; LOCK_ARGS=--upgrade takes the newest
+	@scripts/setup run
+	@test -x $(UV) || { .venv/bin/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
+	$(COMPILE) --output-file requirements/run.lock
+	$(COMPILE) --group dev --constraint requirements/run.lock --output-file requirements/dev.lock
+
+clean: ## remove everything that setup, checks and tests made
+	rm -rf .venv .cache .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache \
+		build dist htmlcov
+	find arenad arenactl tests bench -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,152 @@
+"""The command line: words to `Options`.
+
+`--json` and `--runtime-dir` may stand before or after the command.
+"""
+
+import argparse
+import math
+from collections.abc import Sequence
+from typing import NoReturn, get_args
+
+from arenactl.text import COLUMNS
+from arenad.schema.config import LogLevel
+
+LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
+
+EXIT_CODES = """\
+exit codes:
+  0  done; for status: the daemon is well
+  1  refused, failed or timed out
+  2  the command line is wrong
+  3  the daemon is not running or not reachable
+  4  status: the daemon runs but is not well
+"""
+
+
+class Usage(Exception):
+    """The command line is wrong; `usage` is the short reminder of the right one."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.usage = usage
+
+
+class Options(argparse.Namespace):
+    """What was asked for. The values here are the defaults: each argument suppresses its own."""
+
+    command: str = ""
+    json: bool = False
+    runtime_dir: str = ""
+    instances: int = 0
+    name: str = ""
+    wait: bool = False
+    timeout_s: float = 120.0
+    lines: int = 50
+    follow: bool = False
+    source: str = ""
+    level: LogLevel = "debug"
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as every page; argparse's own way to find a width imports archive formats."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=COLUMNS)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports instead of leaving, and takes long options only in full."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=EXIT_CODES,
+            formatter_class=_Help,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(message, self.format_usage())
+
+
+def parse(words: Sequence[str]) -> Options:
+    """Read the words; raises `Usage`, or `SystemExit` after --help and --version."""
+    return _parser().parse_args(words, namespace=Options())
+
+
+class _Version(argparse.Action):
+    """Tell the installed version; its look-up is slow, so only this option pays for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib import metadata  # noqa: PLC0415 - see above
+
+        print(f"arenactl {metadata.version('arenad')}")
+        parser.exit()
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="arenactl", description="Ask and steer arenad.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
+    _add_common(parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> _Parser:
+        command = commands.add_parser(name, help=text, description=text)
+        _add_common(command)
+        return command
+
+    add("status", "Is it well? The daemon, its processes and its latest story.")
+    add("instances", "The instances, closer.")
+    scale = add("scale", "Have this many instances.")
+    scale.add_argument("instances", type=_count, metavar="N", help="how many")
+    _add_wait(scale, "until they are ready")
+    restart = add("restart", "Let a process finish what it does and start it anew.")
+    restart.add_argument("name", metavar="ID", help="for example w1")
+    _add_wait(restart, "until it is ready again")
+    drain = add("drain", "Let an instance finish what it does and keep it stopped.")
+    drain.add_argument("name", metavar="ID", help="for example w1")
+    _add_wait(drain, "until it is stopped")
+    stop = add("stop", "Let everything finish and end the daemon.")
+    _add_wait(stop, "until the daemon is gone (the default)")
+    stop.set_defaults(wait=True)
+    _add_logs(add("logs", "The daemon's log, with all of its processes."))
+    return parser
+
+
+def _add_common(parser: _Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="answer in JSON on stdout")
+    parser.add_argument("--runtime-dir", metavar="DIR", help="where the control socket is")
+
+
+def _add_wait(parser: _Parser, until: str) -> None:
+    parser.add_argument("--wait", action=argparse.BooleanOptionalAction, help=f"wait {until}")
+    text = "give up waiting after this many seconds (120)"
+    parser.add_argument("--timeout", dest="timeout_s", type=_seconds, metavar="S", help=text)
+
+
+def _add_logs(parser: _Parser) -> None:
+    text = "the last so many lines (50); with -f they are counted before --source and --level"
+    parser.add_argument("-n", "--lines", type=_count, metavar="LINES", help=text)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with each new line")
+    parser.add_argument("--source", metavar="NAME", help="only of this process, for example w1")
+    text = f"only this level and graver: {', '.join(LEVELS)}"
+    parser.add_argument("--level", choices=LEVELS, metavar="LEVEL", help=text)
+
+
+def _count(word: str) -> int:
+    if word.isascii() and word.isdigit() and len(word) <= len("1000000"):
+        return int(word)
+    raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0")
+
+
+def _seconds(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if 0 < seconds < math.inf:
+        return seconds
+    raise argparse.ArgumentTypeError(f"{word!r} is not a number of seconds above 0")

@@ -1,0 +1,110 @@
+"""What every forked role does first and last: greet the master, take its settings, leave on its word.
+
+A role is a coroutine `run(child)`. It returns when `child.stopping` is set, which happens on the
+master's `Stop` and on the end of the master's link: nobody outlives the master.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+import uvloop
+
+from arenad import link, log
+from arenad.schema import SCHEMA_VERSION
+from arenad.schema.frame import Body
+from arenad.schema.process import Drain, ForkOrder, Hello, Stop, Welcome
+
+WELCOME_TIMEOUT_S = 10.0
+LEAVE_TIMEOUT_S = 10.0
+
+EXIT_ASKED = 0
+EXIT_BUG = 70  # EX_SOFTWARE of sysexits(3)
+EXIT_BROKEN = 75  # EX_TEMPFAIL: what the role drives is broken; a new start may mend it
+
+logger = logging.getLogger("arenad.child")
+
+
+class Child:
+    """A role's end of its life: the master's link, the settings, and the two words drain and stop."""
+
+    def __init__(self, order: ForkOrder, sockets: Sequence[socket.socket]) -> None:
+        """The first socket is the master's link, the others are listeners, in the master's order."""
+        self.order = order
+        self.name = order.name
+        self.listeners = tuple(sockets[1:])
+        self._end = sockets[0]
+        self.draining = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.exit_code = EXIT_ASKED
+        self.on_note: Callable[[Body], None] = link.ignore
+        self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        self.tasks = link.Tasks()
+        self.master: link.Link
+
+    async def greet(self) -> Welcome:
+        """Say hello, wait for the settings. Raises `TimeoutError` without an answer."""
+        self.master = await link.adopt(self._end, "the master", on_note=self._on_note)
+        self.tasks.start(self._end_with_master(), "wait for the master's end")
+        order = self.order
+        self.master.note(
+            Hello(SCHEMA_VERSION, order.role, order.name, order.generation, os.getpid())
+        )
+        async with asyncio.timeout(WELCOME_TIMEOUT_S):
+            welcome = await self._welcome
+        log.setup(self.name, welcome.log_level, self.master.note)
+        return welcome
+
+    def _on_note(self, body: Body) -> None:
+        if isinstance(body, Welcome):
+            if not self._welcome.done():
+                self._welcome.set_result(body)
+        elif isinstance(body, Drain):
+            self.draining.set()
+        elif isinstance(body, Stop):
+            self.stopping.set()
+        else:
+            self.on_note(body)
+
+    async def _end_with_master(self) -> None:
+        await self.master.lost.wait()
+        self.stopping.set()
+
+    def leave(self, exit_code: int) -> None:
+        """End this process with a code that says why."""
+        self.exit_code = exit_code
+        self.stopping.set()
+
+    async def close(self) -> None:
+        """End the background tasks and the link."""
+        await self.tasks.close()
+        self.master.close()
+
+
+Run = Callable[[Child, Welcome], Awaitable[None]]
+
+
+async def _live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) -> int:
+    child = Child(order, sockets)
+    welcome = await child.greet()
+    try:
+        await run(child, welcome)
+    finally:
+        async with asyncio.timeout(LEAVE_TIMEOUT_S):
+            await child.close()
+    return child.exit_code
+
+
+def live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) -> int:
+    """Run a role in this forked process; gives its exit code. A bug is said and is its end."""
+    gc.enable()
+    log.setup(order.name, "info", lambda _: None)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_live(order, sockets, run))
+    except Exception:  # the boundary of the process: nobody is left to handle it
+        logger.exception("%s ends with a bug", order.name)
+        return EXIT_BUG

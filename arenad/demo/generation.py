@@ -1,0 +1,117 @@
+"""One answer on its way to one client: the rests, the heartbeats, the stop, the end."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
+from time import monotonic
+from typing import Literal
+
+from aiohttp import web
+
+from arenad.demo import protocol
+from arenad.demo.models import Piece
+from arenad.demo.upstream import UpstreamFault
+
+HEARTBEAT_S = 5.0
+"""Silence after which the client hears that the answer is still on its way."""
+
+WRITE_TIMEOUT_S = 60.0
+"""A client that reads nothing for this long is taken for gone."""
+
+TOTAL_TIMEOUT_S = 3600.0
+ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
+"""Of the text and of the reasoning, each. An answer that reaches a limit ends as `length`."""
+
+CATCH_UP_S = 1.0
+"""How far a pace may fall behind before it is given up instead of caught up with."""
+
+Ending = Literal["finished", "cut", "stopped", "left"]
+"""`cut`: a limit was reached; `left`: the client is gone."""
+
+
+async def paced(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
+    """Perform the rests of `pieces` against the clock, so that slow writes do not add up."""
+    due = monotonic()
+    for piece in pieces:
+        due = max(due, monotonic() - CATCH_UP_S) + piece.pause_s
+        # A rest of nothing still lets a stop in.
+        await asyncio.sleep(max(0.0, due - monotonic()))
+        yield piece
+
+
+class Generation:
+    """Writes one answer. `text` and `reasoning` are what was written so far, as UTF-8."""
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        """`response` is prepared before `run`."""
+        self.text = bytearray()
+        self.reasoning = bytearray()
+        self._response = response
+        self._stop_wanted = False
+        self._deadline: asyncio.Timeout | None = None
+        self._wrote_at = monotonic()
+
+    def stop(self) -> None:
+        """End the answer now, wherever it is."""
+        self._stop_wanted = True
+        if self._deadline is not None:
+            self._deadline.reschedule(asyncio.get_running_loop().time())
+
+    async def run(
+        self, message: str, prompt_bytes: int, pieces: AsyncGenerator[Piece, None]
+    ) -> Ending:
+        """Write the whole answer that fills `message`; returns how it ended."""
+        try:
+            await self._write(protocol.start_line(message))
+            async with asyncio.TaskGroup() as group:
+                beating = group.create_task(self._beat())
+                ending = await self._speak(pieces)
+                beating.cancel()
+            reason = "length" if ending == "cut" else "stop"
+            await self._write(protocol.finish_line(reason, prompt_bytes, len(self.text)))
+        except ConnectionError:
+            return "left"
+        return ending
+
+    async def _speak(self, pieces: AsyncGenerator[Piece, None]) -> Ending:
+        limit_s = 0.0 if self._stop_wanted else TOTAL_TIMEOUT_S
+        try:
+            async with asyncio.timeout(limit_s) as self._deadline, aclosing(pieces):
+                async for piece in pieces:
+                    if not await self._take(piece):
+                        return "cut"
+        except TimeoutError:
+            return "stopped" if self._stop_wanted else "cut"
+        except UpstreamFault as fault:
+            await self._write(protocol.error_line(str(fault)))
+        except ConnectionError:
+            return "left"
+        finally:
+            self._deadline = None
+        return "finished"
+
+    async def _take(self, piece: Piece) -> bool:
+        kept = self.text if piece.kind == "text" else self.reasoning
+        encoded = piece.text.encode()
+        if len(kept) + len(encoded) > ANSWER_LIMIT_BYTES:
+            return False
+        kept += encoded
+        await self._write(protocol.piece_line(piece.kind, piece.text))
+        return True
+
+    async def _beat(self) -> None:
+        with suppress(ConnectionError):  # the speaker learns of it too
+            while True:
+                silent_s = monotonic() - self._wrote_at
+                if silent_s >= HEARTBEAT_S:
+                    await self._write(protocol.HEARTBEAT_LINE)
+                    silent_s = 0.0
+                await asyncio.sleep(HEARTBEAT_S - silent_s)
+
+    async def _write(self, line: bytes) -> None:
+        self._wrote_at = monotonic()
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._response.write(line)
+        except TimeoutError:
+            raise ConnectionAbortedError("the client reads nothing") from None

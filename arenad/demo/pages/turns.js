@@ -1,0 +1,123 @@
+// What the talk shows: prompts, answers that grow, alerts. Cheap for answers of many megabytes.
+
+import { prose } from "./prose.js";
+
+const BLOCK_CHARS = 64 * 1024;
+
+/** Text that only grows, in blocks: a chunk touches the last block, never the ones before. */
+class GrowingText {
+  constructor(element) {
+    this.element = element;
+    this.length = 0;
+    this.block = null;
+  }
+
+  append(text) {
+    this.length += text.length;
+    for (let from = 0; from < text.length; ) {
+      this.block ??= this.nextBlock();
+      const room = BLOCK_CHARS - this.block.length;
+      const to = room > 0 ? from + room : endOfLine(text, from);
+      this.block.appendData(text.slice(from, to));
+      // A full block goes on to the end of its line, so that the seam is not seen; but not for ever.
+      const ended = room <= 0 && text[to - 1] === "\n";
+      if (ended || this.block.length >= 2 * BLOCK_CHARS) this.block = null;
+      from = to;
+    }
+  }
+
+  nextBlock() {
+    const block = made("div", "block");
+    block.append("");
+    this.element.append(block);
+    return block.firstChild;
+  }
+}
+
+function endOfLine(text, from) {
+  const end = text.indexOf("\n", from) + 1 || text.length;
+  return Math.min(end, from + BLOCK_CHARS);
+}
+
+function made(kind, className, text) {
+  const element = document.createElement(kind);
+  element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}
+
+/** Show what was asked. */
+export function showPrompt(turns, text) {
+  const turn = made("article", "turn prompt");
+  turn.dataset.role = "user";
+  const shown = made("div", "text");
+  new GrowingText(shown).append(text);
+  turn.append(made("h2", "", "You"), shown);
+  turns.append(turn);
+}
+
+/** Show an alert at the end of the talk. */
+export function showAlert(turns, text) {
+  const alert = made("p", "", text);
+  alert.setAttribute("role", "alert");
+  turns.append(alert);
+}
+
+/** An answer in the talk, from its first byte to its end. */
+export class Answer {
+  constructor(turns, modelName, message) {
+    this.turn = made("article", "turn answer");
+    this.turn.dataset.role = "assistant";
+    this.turn.dataset.messageId = message;
+    this.shown = made("div", "text");
+    this.turn.append(made("h2", "", modelName), this.shown);
+    this.text = new GrowingText(this.shown);
+    this.reasoning = null;
+    this.status = "running";
+    turns.append(this.turn);
+  }
+
+  get message() {
+    return this.turn.dataset.messageId;
+  }
+
+  set status(status) {
+    this.turn.dataset.status = status;
+  }
+
+  append(text) {
+    this.text.append(text);
+  }
+
+  think(text) {
+    if (!this.reasoning) {
+      const details = made("details", "reasoning");
+      const shown = made("div", "text");
+      details.append(made("summary", "", "Reasoning"), shown);
+      this.shown.before(details);
+      this.reasoning = new GrowingText(shown);
+    }
+    this.reasoning.append(text);
+  }
+
+  alert(text) {
+    showAlert(this.turn, text);
+  }
+
+  /** Nothing more will come: a short text gets its Markdown. `again`, if given, asks anew. */
+  finish(status, again) {
+    this.status = status;
+    if (this.text.length && this.text.length < BLOCK_CHARS) {
+      this.shown.replaceChildren(prose(this.shown.textContent));
+    }
+    if (!again) return;
+    const button = made("button", "again", "Regenerate");
+    button.type = "button";
+    button.addEventListener("click", again);
+    this.turn.append(button);
+  }
+
+  remove() {
+    this.turn.remove();
+  }
+}

@@ -1,0 +1,1 @@
+"""The frontend: accepts HTTP, queues, balances, and writes a worker's events in OpenAI's vocabulary."""

@@ -1,0 +1,301 @@
+"""asyncio around the wire: call, stream and serve over one Unix socket.
+
+The end of the socket ends every waiter with `LinkLost`; that is how death is learnt. Water marks on
+both sides hold a fast sender to the pace of a slow reader.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
+
+from arenad.errors import Cancelled, LinkLost, RequestError
+from arenad.schema.chat import Failure, error_of, failure_of
+from arenad.schema.frame import Body, Frame, Kind
+from arenad.wire import Peer
+
+ITEMS_HIGH = 128
+"""Unread items of one stream at which the socket is no longer read."""
+
+ITEMS_LOW = 32
+"""Unread items at which reading goes on."""
+
+log = logging.getLogger("arenad.link")
+
+
+class Tasks:
+    """Background tasks that somebody keeps, whose errors are said, and that are awaited at the end."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run `work` until it ends or the group is closed."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ended with an error that nobody expected", task.get_name(), exc_info=error)
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait until it has ended."""
+        running = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+class Served:
+    """A call that the other end made, as the one who serves it sees it."""
+
+    def __init__(self, link: "Link", call: int, body: Body) -> None:
+        """`body` is what was asked."""
+        self.body = body
+        self._link = link
+        self._call = call
+
+    async def item(self, body: Body) -> None:
+        """Send one item of the stream; waits while the other end reads too slowly."""
+        await self._link.send_item(self._call, body)
+
+
+Serve = Callable[[Served], Awaitable[Body]]
+"""Answers one call: sends items, returns the body of the END, or raises a `RequestError`."""
+
+
+async def refuse(served: Served) -> Body:
+    """Serve nothing: for links on which only this end calls."""
+    raise RequestError(f"{type(served.body).__name__} is not served here")
+
+
+def ignore(body: Body) -> None:
+    """Take no notes."""
+    log.debug("ignored a note %s", type(body).__name__)
+
+
+class Stream:
+    """A call of ours and what has arrived for it."""
+
+    def __init__(self, link: "Link", call: int) -> None:
+        """Made by `Link.stream` alone."""
+        self._link = link
+        self._call = call
+        self._arrived: deque[Frame] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self.ended = False
+
+    async def receive(self, timeout_s: float) -> Body:
+        """The next item, or, as the last, the END's body.
+
+        Raises `LinkLost` when the other end is gone, `TimeoutError` after `timeout_s` of silence,
+        and the `RequestError` that the END carried, if it did.
+        """
+        if not self._arrived:
+            await self._wait(timeout_s)
+        frame = self._arrived.popleft()
+        if len(self._arrived) == ITEMS_LOW:
+            self._link.read_on()
+        body = cast("Body", frame.body)
+        if frame.kind is Kind.END:
+            self.ended = True
+            if isinstance(body, Failure):
+                raise error_of(body)
+        return body
+
+    async def _wait(self, timeout_s: float) -> None:
+        if self._link.lost.is_set():
+            raise LinkLost(self._link.name)
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._waiter
+        finally:
+            self._waiter = None
+
+    def cancel(self) -> None:
+        """Tell the other end to stop, if it has not ended yet."""
+        if not self.ended:
+            self.ended = True
+            self._link.cancel(self._call)
+
+    def arrive(self, frame: Frame) -> bool:
+        """Take a frame from the link; true when the reader is far behind."""
+        self._arrived.append(frame)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        return len(self._arrived) >= ITEMS_HIGH
+
+    def lose(self) -> None:
+        """The link is gone: end the waiter."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(LinkLost(self._link.name))
+
+
+class Link(asyncio.Protocol):
+    """One end of a socket between two processes of arenad."""
+
+    def __init__(
+        self, name: str, serve: Serve = refuse, on_note: Callable[[Body], None] = ignore
+    ) -> None:
+        """`name` is who is at the other end, for log lines and errors."""
+        self.name = name
+        self.lost = asyncio.Event()
+        self._serve = serve
+        self._on_note = on_note
+        self._peer = Peer()
+        self._transport: asyncio.Transport | None = None
+        self._streams: dict[int, Stream] = {}
+        self._serving: dict[int, asyncio.Task[None]] = {}
+        self._tasks = Tasks()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    # -- calls that this end makes ----------------------------------------------------------------
+
+    def note(self, body: Body) -> None:
+        """Send a message that gets no answer; nothing happens on a lost link."""
+        self._write(self._peer.note(body))
+
+    def stream(self, body: Body) -> Stream:
+        """Open a call; its items and its end are read from the stream. Raises `LinkLost`."""
+        if self.lost.is_set():
+            raise LinkLost(self.name)
+        call, packed = self._peer.call(body)
+        self._streams[call] = stream = Stream(self, call)
+        self._write(packed)
+        return stream
+
+    async def call(self, body: Body, timeout_s: float) -> Body:
+        """Make a plain call and wait for its end. Raises as `Stream.receive` does."""
+        stream = self.stream(body)
+        try:
+            return await stream.receive(timeout_s)
+        finally:
+            stream.cancel()
+
+    def cancel(self, call: int) -> None:
+        """Cancel a call of ours; what has arrived for it is forgotten."""
+        if self._streams.pop(call, None) is not None:
+            self._write(self._peer.cancel(call))
+            self.read_on()
+
+    def close(self) -> None:
+        """Close the socket after what is buffered is written."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- calls that this end serves ---------------------------------------------------------------
+
+    async def send_item(self, call: int, body: Body) -> None:
+        """One item of a call that we serve; waits at the high water mark."""
+        self._write(self._peer.item(call, body))
+        if not self._writable.is_set():
+            await self._writable.wait()
+
+    async def _answer(self, frame: Frame) -> None:
+        served = Served(self, frame.call, cast("Body", frame.body))
+        try:
+            body = await self._serve(served)
+        except RequestError as error:
+            body = failure_of(error)
+        except asyncio.CancelledError:
+            self._write(self._peer.end(frame.call, failure_of(Cancelled("cancelled by the caller"))))
+            raise
+        except Exception:  # the boundary of a served call: it is said, and answered
+            log.exception("a %s call ended with a bug", type(frame.body).__name__)
+            body = Failure(RequestError.kind, "internal error; the log of the instance has more")
+        finally:
+            self._serving.pop(frame.call, None)
+        self._write(self._peer.end(frame.call, body))
+
+    # -- asyncio.Protocol -------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Route every whole frame."""
+        behind = False
+        for frame in self._peer.receive(data):
+            behind |= self._route(frame)
+        if self._peer.fault is not None:
+            log.error("the link to %s breaks the protocol (%s); closing it", self.name, self._peer.fault)
+            self.close()
+        elif behind and self._transport is not None:
+            self._transport.pause_reading()
+
+    def _route(self, frame: Frame) -> bool:
+        if frame.kind is Kind.CALL and frame.call == 0:
+            self._on_note(cast("Body", frame.body))
+        elif frame.kind is Kind.CALL:
+            task = self._tasks.start(self._answer(frame), f"call {frame.call} from {self.name}")
+            self._serving[frame.call] = task
+        elif frame.kind is Kind.CANCEL:
+            if (task := self._serving.get(frame.call)) is not None:
+                task.cancel()
+        else:
+            stream = self._streams.get(frame.call)
+            if frame.kind is Kind.END:
+                self._streams.pop(frame.call, None)
+            return stream is not None and stream.arrive(frame)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End every waiter: streams of ours with `LinkLost`, calls we serve by cancelling them."""
+        del exc
+        self.lost.set()
+        self._writable.set()
+        for stream in self._streams.values():
+            stream.lose()
+        self._streams.clear()
+        for task in self._serving.values():
+            task.cancel()
+
+    def pause_writing(self) -> None:
+        """The other end reads too slowly."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The other end has caught up."""
+        self._writable.set()
+
+    def read_on(self) -> None:
+        """A reader has caught up: read the socket again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _write(self, packed: bytes) -> None:
+        if packed and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(packed)
+
+
+async def adopt(
+    end: socket.socket,
+    name: str,
+    serve: Serve = refuse,
+    on_note: Callable[[Body], None] = ignore,
+) -> Link:
+    """A link over an inherited socket."""
+    loop = asyncio.get_running_loop()
+    end.setblocking(False)
+    _, link = await loop.create_unix_connection(lambda: Link(name, serve, on_note), sock=end)
+    return link
+
+
+async def connect(path: str, name: str, timeout_s: float) -> Link:
+    """A link to a process that listens at `path`. Raises `LinkLost` when nobody does."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, link = await loop.create_unix_connection(lambda: Link(name), path)
+    except (OSError, TimeoutError) as error:
+        raise LinkLost(f"{name}: {error}") from error
+    return link

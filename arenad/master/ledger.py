@@ -1,0 +1,77 @@
+"""What the master remembers, all of it bounded: the story, the log, the traffic."""
+
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
+
+from arenad.schema.control import Happening, Traffic
+from arenad.schema.process import FrontendBeat, LogLine
+
+STORY_LIMIT = 500
+LOG_LIMIT = 2000
+RATE_WINDOW_S = 10.0
+
+
+class Ledger:
+    """Bounded histories; the oldest entries make room."""
+
+    def __init__(self) -> None:
+        """All empty."""
+        self.story: deque[Happening] = deque(maxlen=STORY_LIMIT)
+        self.log: deque[LogLine] = deque(maxlen=LOG_LIMIT)
+
+    def tell(self, at_unix_s: float, about: str, text: str) -> None:
+        """Add a line to the daemon's story."""
+        self.story.append(Happening(at_unix_s=at_unix_s, about=about, text=text))
+
+    def last_lines(self, count: int) -> Iterator[LogLine]:
+        """The last `count` log records, oldest first."""
+        lines = list(self.log)
+        return iter(lines[len(lines) - min(count, len(lines)) :])
+
+
+class Tally:
+    """Traffic over all frontends, past ones included: each beat adds what is new in it."""
+
+    def __init__(self) -> None:
+        """No traffic yet."""
+        self._past = FrontendBeat(0, 0, 0, 0, 0, 0, 0, {})
+        self._now: dict[str, FrontendBeat] = {}
+        self._accepted: deque[tuple[float, int]] = deque()
+
+    def take(self, name: str, beat: FrontendBeat, now_s: float) -> None:
+        """A frontend's counters as they stand."""
+        self._now[name] = beat
+        self._accepted.append((now_s, self._sum("accepted")))
+        while now_s - self._accepted[0][0] > RATE_WINDOW_S:
+            self._accepted.popleft()
+
+    def end(self, name: str) -> None:
+        """A frontend is gone: its counters stay in the sums, its queue does not."""
+        beat = self._now.pop(name, None)
+        if beat is not None:
+            past = {field: getattr(self._past, field) + getattr(beat, field) for field in _COUNTERS}
+            self._past = msgspec.structs.replace(self._past, **past)
+
+    def _sum(self, field: str) -> int:
+        return sum(getattr(beat, field) for beat in (self._past, *self._now.values()))
+
+    def busy(self, instance: str) -> int:
+        """Requests that all frontends have at this instance."""
+        return sum(beat.busy.get(instance, 0) for beat in self._now.values())
+
+    def traffic(self, queue_limit: int, now_s: float) -> Traffic:
+        """The sums, and the rate of accepted requests over the last seconds."""
+        recent = [entry for entry in self._accepted if now_s - entry[0] <= RATE_WINDOW_S]
+        grown = recent[-1][1] - recent[0][1] if recent else 0
+        return Traffic(
+            queued=self._sum("queued"),
+            queue_limit=queue_limit * max(1, len(self._now)),
+            running=self._sum("running"),
+            requests_per_s=grown / RATE_WINDOW_S,
+            **{field: self._sum(field) for field in _COUNTERS},
+        )
+
+
+_COUNTERS = ("accepted", "answered", "failed", "retried", "cancelled")

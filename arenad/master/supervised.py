@@ -1,0 +1,99 @@
+"""One supervised child as the master knows it: its life, its process, its last news."""
+
+import os
+import signal
+import time
+
+from arenad.master.life import Life
+from arenad.master.loop import Channel, Timer
+from arenad.schema.control import ChildState
+from arenad.schema.process import Beat, Condition, Model, ProcessRole, Seat
+
+
+class Supervised:
+    """Mutable, and changed by the supervisor alone."""
+
+    def __init__(self, name: str, role: ProcessRole) -> None:
+        """No process yet."""
+        self.name = name
+        self.role: ProcessRole = role
+        self.life = Life()
+        self.held = False
+        self.timer: Timer | None = None
+        self.deaths = 0
+        self.last_death = ""
+        self.models: tuple[Model, ...] = ()
+        self.socket_path = ""
+        self.forget_process()
+
+    def forget_process(self) -> None:
+        """What belongs to one process only."""
+        self.pid = 0
+        self.pidfd = -1
+        self.channel: Channel | None = None
+        self.condition: Condition | None = None
+        self.condition_reason = ""
+        self.beat = Beat(0, 0, 0, 0, 0, 0.0, 0.0)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal through the pidfd, which can never hit another process."""
+        if self.pidfd >= 0:
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def close_process(self) -> None:
+        """Close what was open to a process that has ended, and forget it."""
+        if self.channel is not None:
+            self.channel.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+        self.forget_process()
+
+    def seat(self, slots: int) -> Seat | None:
+        """This instance's place in the roster; none unless it can be asked at all."""
+        if self.role != "worker" or self.life.phase != "ready" or self.condition is None:
+            return None
+        return Seat(
+            name=self.name,
+            generation=self.life.generation,
+            socket_path=self.socket_path,
+            slots=slots,
+            condition=self.condition,
+            models=self.models,
+        )
+
+    def state(self, slots: int, busy: int) -> ChildState:
+        """For people."""
+        now_s = time.monotonic()
+        waits = self.life.phase in ("backoff", "failed") and self.life.deadline_s is not None
+        return ChildState(
+            name=self.name,
+            role=self.role,
+            phase=self.life.phase,
+            generation=self.life.generation,
+            pid=self.pid,
+            phase_age_s=now_s - self.life.since_s,
+            restarts=max(0, self.life.generation - 1),
+            last_death=self.last_death,
+            next_try_s=max(0.0, (self.life.deadline_s or 0.0) - now_s) if waits else None,
+            condition=self.condition,
+            condition_reason=self.condition_reason,
+            slots=slots if self.role == "worker" else 0,
+            busy=busy,
+            answered=self.beat.answered,
+            failed=self.beat.failed,
+            memory_bytes=self.beat.memory_bytes,
+            processes=self.beat.processes,
+            cpu_percent=self.beat.cpu_percent,
+            models=tuple(model.id for model in self.models),
+        )
+
+
+def death_reason(info: os.waitid_result) -> str:
+    """How a process ended, in words."""
+    if info.si_code == os.CLD_EXITED:
+        return f"exit code {info.si_status}"
+    try:
+        name = signal.Signals(info.si_status).name
+    except ValueError:
+        name = f"signal {info.si_status}"
+    return f"killed by {name}" + (" (core dumped)" if info.si_code == os.CLD_DUMPED else "")

@@ -1,0 +1,95 @@
+"""A chat request and its events: the values that travel from the site's parser to the client.
+
+A request is answered by any number of events and then exactly one `Finish` or `Failure`.
+"""
+
+from typing import Literal
+
+from arenad import errors
+from arenad.schema.base import Message, Record
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "content_filter"]
+
+
+class Turn(Record):
+    """One message of a conversation, already reduced to text."""
+
+    role: Role
+    text: str
+
+
+class Chat(Message):
+    """Frontend to worker: perform this conversation's next answer. A stream of events follows.
+
+    The three deadlines are seconds: until the first event, between two events, for the whole.
+    """
+
+    request_id: str
+    model: str
+    turns: tuple[Turn, ...]
+    first_event_timeout_s: float
+    idle_timeout_s: float
+    total_timeout_s: float
+
+
+class TextDelta(Message):
+    """A piece of the answer's text, in order."""
+
+    text: str
+
+
+class ReasoningDelta(Message):
+    """A piece of the model's shown reasoning, in order."""
+
+    text: str
+
+
+class Image(Message):
+    """An image of the answer, by address (may be a data URL)."""
+
+    url: str
+
+
+class Citation(Message):
+    """A source that the answer names."""
+
+    url: str
+    title: str
+
+
+class Heartbeat(Message):
+    """The site is still at work; no content."""
+
+
+class Finish(Message):
+    """The answer is whole."""
+
+    reason: FinishReason
+
+
+class Failure(Message):
+    """A call ends with an error: `kind` is a key of `errors.KINDS`."""
+
+    kind: str
+    message: str
+    retry_after_s: float | None = None
+    param: str | None = None
+
+
+Event = TextDelta | ReasoningDelta | Image | Citation | Heartbeat
+"""What may come before the end of an answer."""
+
+CONTENT = (TextDelta, ReasoningDelta, Image, Citation)
+"""Events after which a request can no longer move to another instance."""
+
+
+def failure_of(error: errors.RequestError) -> Failure:
+    """Pack an error for the wire."""
+    return Failure(error.kind, error.message, error.retry_after_s, error.param)
+
+
+def error_of(failure: Failure) -> errors.RequestError:
+    """Unpack an error from the wire; an unknown kind is an internal error, never lost."""
+    kind = errors.KINDS.get(failure.kind, errors.RequestError)
+    return kind(failure.message, retry_after_s=failure.retry_after_s, param=failure.param)

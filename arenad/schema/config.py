@@ -1,0 +1,131 @@
+"""The configuration file as types. `etc/arenad.yaml` shows every field with its default and meaning.
+
+Sizes are bytes, times are seconds; constraints stand in the types and are checked on load.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from arenad.schema.base import Record
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Address = Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class DaemonConfig(Record):
+    """The daemon as a whole."""
+
+    user: str = ""
+    runtime_dir: str = ""
+    log_level: LogLevel = "info"
+
+
+class FleetConfig(Record):
+    """How many instances there are, and how they are started and stopped."""
+
+    instances: Count = 2
+    max_instances: Positive = 32
+    start_parallel: Positive = 4
+    drain_timeout_s: Seconds = 60.0
+
+
+class LifeConfig(Record):
+    """Deadlines and restart rules of every child process."""
+
+    start_timeout_s: Seconds = 60.0
+    stop_timeout_s: Seconds = 5.0
+    backoff_first_s: Seconds = 0.1
+    backoff_limit_s: Seconds = 30.0
+    deaths: Positive = 5
+    deaths_window_s: Seconds = 60.0
+    failed_retry_s: Seconds = 60.0
+
+
+class HealthConfig(Record):
+    """Probes of a browser and its page."""
+
+    interval_s: Seconds = 10.0
+    timeout_s: Seconds = 5.0
+
+
+class ApiConfig(Record):
+    """The OpenAI-compatible endpoint."""
+
+    listen: Address = "127.0.0.1:5102"
+    max_body_bytes: Positive = 32 * 1024 * 1024
+
+
+class GuiConfig(Record):
+    """The dashboard."""
+
+    listen: Address = "127.0.0.1:5104"
+
+
+class FrontendConfig(Record):
+    """Frontend processes: they accept HTTP, queue and balance."""
+
+    processes: Positive = 1
+
+
+class QueueConfig(Record):
+    """Requests that wait for a free slot, in each frontend."""
+
+    limit: Positive = 256
+    wait_s: Seconds = 60.0
+
+
+class ChatConfig(Record):
+    """Deadlines of one chat, and how often it may be asked of another instance."""
+
+    attempts: Positive = 3
+    first_event_timeout_s: Seconds = 60.0
+    idle_timeout_s: Seconds = 60.0
+    total_timeout_s: Seconds = 900.0
+    keepalive_s: Seconds = 10.0
+
+
+class BrowserConfig(Record):
+    """The browser of each instance."""
+
+    path: str = ""
+    allow_no_sandbox: bool = False
+    start_timeout_s: Seconds = 30.0
+    args: tuple[str, ...] = ()
+
+
+class SiteConfig(Record):
+    """The chat site that instances open."""
+
+    profile: str = "demo"
+    url: str = ""
+
+
+class DemoConfig(Record):
+    """The built-in demo arena; it runs while the site's profile is `demo` and no url is given."""
+
+    listen: Address = "127.0.0.1:5105"
+    chunks_per_s: Seconds = 20.0
+    upstream_url: str = ""
+    upstream_model: str = ""
+    upstream_key_file: str = ""
+
+
+class Config(Record):
+    """The whole file."""
+
+    daemon: DaemonConfig = field(default_factory=DaemonConfig)
+    fleet: FleetConfig = field(default_factory=FleetConfig)
+    life: LifeConfig = field(default_factory=LifeConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
+    gui: GuiConfig = field(default_factory=GuiConfig)
+    frontend: FrontendConfig = field(default_factory=FrontendConfig)
+    queue: QueueConfig = field(default_factory=QueueConfig)
+    chat: ChatConfig = field(default_factory=ChatConfig)
+    browser: BrowserConfig = field(default_factory=BrowserConfig)
+    site: SiteConfig = field(default_factory=SiteConfig)
+    demo: DemoConfig = field(default_factory=DemoConfig)

@@ -1,0 +1,125 @@
+"""What an operator can ask the master, and what it answers.
+
+The control socket, and a frontend on behalf of its dashboard, speak these as calls.
+"""
+
+from typing import Literal
+
+from arenad.schema.base import Message, Record
+from arenad.schema.process import Condition, ProcessRole
+
+Phase = Literal["starting", "ready", "draining", "stopping", "backoff", "failed", "stopped"]
+Word = Literal["well", "starting", "degraded", "down", "stopping"]
+
+
+class GetState(Message):
+    """The state now. Ends with `StateNow`."""
+
+
+class Watch(Message):
+    """The state now and after every change. Items are `StateNow`; ends when cancelled."""
+
+
+class Scale(Message):
+    """Have this many instances. Ends at once with `Done`."""
+
+    instances: int
+
+
+class Restart(Message):
+    """Drain one child and start it anew. Ends at once with `Done`."""
+
+    name: str
+
+
+class DrainOne(Message):
+    """Drain one instance and keep it stopped. Ends at once with `Done`."""
+
+    name: str
+
+
+class Shutdown(Message):
+    """Drain everything and leave. Ends at once with `Done`."""
+
+
+class Logs(Message):
+    """The last `lines` log records, then, with `follow`, each new one. Items are `LogLine`."""
+
+    lines: int
+    follow: bool
+
+
+class Done(Message):
+    """A command was accepted; `text` says what happens now."""
+
+    text: str
+
+
+class ChildState(Record):
+    """One supervised process. Times are ages in seconds; memory is proportional (PSS), in bytes."""
+
+    name: str
+    role: ProcessRole
+    phase: Phase
+    generation: int
+    pid: int
+    phase_age_s: float
+    restarts: int
+    last_death: str
+    next_try_s: float | None = None
+    condition: Condition | None = None
+    condition_reason: str = ""
+    slots: int = 0
+    busy: int = 0
+    answered: int = 0
+    failed: int = 0
+    memory_bytes: int = 0
+    processes: int = 0
+    cpu_percent: float = 0.0
+    models: tuple[str, ...] = ()
+
+
+class Traffic(Record):
+    """Requests over all frontends. Counters grow from the daemon's start; the rate is per second."""
+
+    queued: int = 0
+    queue_limit: int = 0
+    running: int = 0
+    accepted: int = 0
+    answered: int = 0
+    failed: int = 0
+    retried: int = 0
+    cancelled: int = 0
+    requests_per_s: float = 0.0
+
+
+class Happening(Record):
+    """One line of the daemon's story; `about` names the child."""
+
+    at_unix_s: float
+    about: str
+    text: str
+
+
+class State(Record):
+    """Everything `arenactl status` and the dashboard show. `verdict` is the first line of both."""
+
+    word: Word
+    verdict: str
+    version: str
+    pid: int
+    uptime_s: float
+    site: str
+    api_url: str
+    gui_url: str
+    instances_wanted: int
+    instances_max: int
+    children: tuple[ChildState, ...]
+    traffic: Traffic
+    story: tuple[Happening, ...]
+
+
+class StateNow(Message):
+    """The daemon's state."""
+
+    state: State

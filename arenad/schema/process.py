@@ -1,0 +1,174 @@
+"""What the master and its children tell each other. All of it is notes: nobody waits for an answer.
+
+The order of a child's life is `Hello` -> `Welcome` -> `Ready` -> `Beat`… -> `Drain` -> `Drained` -> `Stop`.
+"""
+
+from typing import Literal
+
+from arenad.schema.base import Message, Record
+from arenad.schema.config import (
+    ApiConfig,
+    BrowserConfig,
+    ChatConfig,
+    DemoConfig,
+    HealthConfig,
+    LogLevel,
+    QueueConfig,
+)
+from arenad.schema.profile import Profile
+
+ProcessRole = Literal["frontend", "worker", "demo"]
+Condition = Literal[
+    "opening", "ready", "resting", "needs_login", "needs_human", "expired", "broken"
+]
+
+
+class Model(Record):
+    """A model that a site offers, by the name that clients use."""
+
+    id: str
+    owner: str = ""
+
+
+class WorkerSettings(Record):
+    """A worker's part of the configuration."""
+
+    socket_path: str
+    scratch_dir: str
+    browser: BrowserConfig
+    profile: Profile
+    site_url: str
+    health: HealthConfig
+    slots: int
+
+
+class FrontendSettings(Record):
+    """A frontend's part of the configuration."""
+
+    api: ApiConfig
+    queue: QueueConfig
+    chat: ChatConfig
+    gui_address: str
+
+
+class DemoSettings(Record):
+    """The demo arena's part of the configuration; the key itself is read by the master, once."""
+
+    demo: DemoConfig
+    upstream_key: str
+
+
+class Hello(Message):
+    """Child to master, first of all."""
+
+    schema_version: int
+    role: ProcessRole
+    name: str
+    generation: int
+    pid: int
+
+
+class Welcome(Message):
+    """Master to child: the settings. Exactly one of the last three is given, by role."""
+
+    log_level: LogLevel
+    worker: WorkerSettings | None = None
+    frontend: FrontendSettings | None = None
+    demo: DemoSettings | None = None
+
+
+class Ready(Message):
+    """Child to master: it can do its work now. Workers name their models."""
+
+    models: tuple[Model, ...] = ()
+
+
+class SessionIs(Message):
+    """Worker to master: the condition of its site session changed, and why."""
+
+    condition: Condition
+    reason: str
+    resting_s: float | None = None
+
+
+class Beat(Message):
+    """Worker to master, at an interval: measurements of the instance."""
+
+    busy: int
+    answered: int
+    failed: int
+    memory_bytes: int
+    processes: int
+    cpu_percent: float
+    loop_lag_ms: float
+
+
+class FrontendBeat(Message):
+    """Frontend to master, once a second: what it carries. Counters grow from the process's start."""
+
+    queued: int
+    running: int
+    accepted: int
+    answered: int
+    failed: int
+    retried: int
+    cancelled: int
+    busy: dict[str, int]
+
+
+class LogLine(Message):
+    """One log record, from whichever process; `source` is its name (`w1`, `frontend-1`, `master`)."""
+
+    at_unix_s: float
+    level: LogLevel
+    source: str
+    text: str
+
+
+class Seat(Record):
+    """One instance as frontends see it: who may be asked, with room and rest."""
+
+    name: str
+    generation: int
+    socket_path: str
+    slots: int
+    condition: Condition
+    models: tuple[Model, ...]
+
+
+class Roster(Message):
+    """Master to frontend: all instances that take requests. `starting` counts those on their way."""
+
+    seats: tuple[Seat, ...]
+    starting: int
+
+
+class Drain(Message):
+    """Master to child: take nothing new, finish what runs, then say `Drained`."""
+
+
+class Drained(Message):
+    """Child to master: nothing runs any more."""
+
+
+class Stop(Message):
+    """Master to child: leave now, in order."""
+
+
+class ForkOrder(Record):
+    """Master to zygote: fork this child. Its link, then its listening sockets, come along."""
+
+    role: ProcessRole
+    name: str
+    generation: int
+    uid: int
+    gid: int
+
+
+class Forked(Record):
+    """Zygote to master: the child's process, already the master's own; 0 when it could not be made."""
+
+    name: str
+    generation: int
+    pid: int
+    error: str = ""

@@ -1,0 +1,148 @@
+"""The wire without I/O: bytes in, frames out, and the rules of calls, streams and cancels.
+
+A frame is a four-byte big-endian length and that many bytes of MessagePack (`schema.frame.Frame`).
+One `Peer` is one end of a link. It never raises on what it is fed: bytes that break the protocol set
+`fault`, after which it takes nothing more and its owner closes the link.
+"""
+
+import struct
+
+import msgspec
+
+from arenad.schema.frame import Body, Frame, Kind
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+"""Between siblings: a chat request carries whole conversations."""
+
+CONTROL_MAX_FRAME_BYTES = 1024 * 1024
+"""On the control socket: commands are small."""
+
+MAX_CALLS = 1024
+"""Calls that one end may have open at the other at the same time."""
+
+_LENGTH = struct.Struct("!I")
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Frame)
+
+
+def pack(frame: Frame) -> bytes:
+    """One frame as bytes, ready to send."""
+    packed = bytearray(_LENGTH.size)
+    _encoder.encode_into(frame, packed, _LENGTH.size)
+    _LENGTH.pack_into(packed, 0, len(packed) - _LENGTH.size)
+    return bytes(packed)
+
+
+class Peer:
+    """One end of a link: numbers its calls, checks the other's, cuts the byte stream into frames."""
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        """`max_frame_bytes` bounds what is received; a longer frame is a fault."""
+        self.fault: str | None = None
+        self._max_frame_bytes = max_frame_bytes
+        self._received = bytearray()
+        self._last_call = 0
+        self._made: set[int] = set()
+        self._cancelled: set[int] = set()
+        self._serving: set[int] = set()
+
+    # -- what this end sends: each returns the bytes to write -------------------------------------
+
+    def note(self, body: Body) -> bytes:
+        """A message that gets no answer."""
+        return pack(Frame(0, Kind.CALL, body))
+
+    def call(self, body: Body) -> tuple[int, bytes]:
+        """Open a call; its number comes back on every frame that answers it."""
+        self._last_call += 1
+        self._made.add(self._last_call)
+        return self._last_call, pack(Frame(self._last_call, Kind.CALL, body))
+
+    def cancel(self, call: int) -> bytes:
+        """Ask for the end of a call of ours; its END still comes, its ITEMs are dropped from now on."""
+        if call not in self._made or call in self._cancelled:
+            return b""
+        self._cancelled.add(call)
+        return pack(Frame(call, Kind.CANCEL, None))
+
+    def item(self, call: int, body: Body) -> bytes:
+        """One item of a stream that we serve; nothing if the call is over."""
+        return pack(Frame(call, Kind.ITEM, body)) if call in self._serving else b""
+
+    def end(self, call: int, body: Body) -> bytes:
+        """The end of a call that we serve; nothing if it is over already."""
+        if call not in self._serving:
+            return b""
+        self._serving.discard(call)
+        return pack(Frame(call, Kind.END, body))
+
+    # -- what the other end sent ------------------------------------------------------------------
+
+    def receive(self, chunk: bytes | bytearray | memoryview) -> list[Frame]:
+        """Take bytes as they came, split anywhere; give the frames that they complete."""
+        if self.fault is not None:
+            return []
+        self._received += chunk
+        frames: list[Frame] = []
+        start = 0
+        while (end := self._frame_end(start)) is not None:
+            frame = self._read(start + _LENGTH.size, end)
+            if self.fault is not None:
+                break
+            start = end
+            if frame is not None:
+                frames.append(frame)
+        if self.fault is None:
+            del self._received[:start]
+        else:
+            self._received.clear()
+        return frames
+
+    def _frame_end(self, start: int) -> int | None:
+        """Where the frame at `start` ends, once all of it is here."""
+        if len(self._received) < start + _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._received, start)
+        if length > self._max_frame_bytes:
+            self.fault = f"a frame of {length} bytes is over the limit of {self._max_frame_bytes}"
+            return None
+        end = start + _LENGTH.size + length
+        return end if len(self._received) >= end else None
+
+    def _read(self, start: int, end: int) -> Frame | None:
+        try:
+            with memoryview(self._received) as view, view[start:end] as body:
+                frame = _decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self.fault = f"not a frame: {error}"
+            return None
+        return self._accept(frame)
+
+    def _accept(self, frame: Frame) -> Frame | None:
+        """Hold a well-formed frame against the open calls; a late one is dropped, a false one a fault."""
+        if (frame.body is None) is not (frame.kind is Kind.CANCEL) or frame.call < 0:
+            self.fault = f"a {frame.kind.name} frame of call {frame.call} has a wrong body"
+        elif frame.kind is Kind.CALL:
+            return self._accept_call(frame)
+        elif frame.kind is Kind.CANCEL:
+            return frame if frame.call in self._serving else None
+        elif frame.call not in self._made:
+            self.fault = f"an {frame.kind.name} frame answers call {frame.call}, which is not open"
+        elif frame.kind is Kind.END:
+            self._made.discard(frame.call)
+            self._cancelled.discard(frame.call)
+            return frame
+        elif frame.call not in self._cancelled:
+            return frame
+        return None
+
+    def _accept_call(self, frame: Frame) -> Frame | None:
+        if frame.call in self._serving:
+            self.fault = f"call {frame.call} is opened twice"
+        elif len(self._serving) >= MAX_CALLS:
+            self.fault = f"more than {MAX_CALLS} calls are open"
+        else:
+            if frame.call:
+                self._serving.add(frame.call)
+            return frame
+        return None
