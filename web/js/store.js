@@ -3,6 +3,8 @@
  * Pure: no DOM, no clock, no randomness. Every list in it has a bound.
  */
 
+import { withoutWord } from "./words.js";
+
 /**
  * @typedef {object} Child one supervised process; fields as in `arenad/schema/control.py`
  * @property {string} name
@@ -261,5 +263,5 @@ function speak(store, now_ms) {
 function sentence(store) {
   if (store.link.phase === "lost") return "Connection lost, trying again.";
   if (store.link.phase === "gone") return `The daemon does not answer: ${store.link.reason}`;
-  return store.state === null ? "" : `${store.state.word}: ${store.state.verdict}`;
+  return store.state === null ? "" : `${store.state.word}: ${withoutWord(store.state)}`;
 }

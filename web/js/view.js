@@ -4,7 +4,7 @@ import { HEIGHT, peak, trace, WIDTH } from "./chart.js";
 import { age, count, many, moment, rate, total } from "./format.js";
 import { fillHappening, fillInstance, fillProcess, keep, tint, write } from "./rows.js";
 import { SERIES_MS } from "./store.js";
-import { standing, VERDICTS } from "./words.js";
+import { standing, VERDICTS, withoutWord } from "./words.js";
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./store.js").State} State */
@@ -83,7 +83,7 @@ function showVerdict({ link, state, received_ms }, now_ms) {
  */
 function sentence(link, state) {
   if (link.phase === "gone" && link.reason !== "") return link.reason;
-  if (state !== null) return state.verdict;
+  if (state !== null) return withoutWord(state);
   return link.phase === "lost" ? "The dashboard's server does not answer." : "Asking for the state.";
 }
 

@@ -126,3 +126,12 @@ function finishing(child) {
   if (child.busy === 0) return "has none running";
   return `finishes its ${many(child.busy, "running chat")}`;
 }
+
+/**
+ * The verdict without the word that begins it: the page shows that word as a heading.
+ * @param {{word: string, verdict: string}} state
+ */
+export function withoutWord(state) {
+  const word = `${state.word}: `;
+  return state.verdict.startsWith(word) ? state.verdict.slice(word.length) : state.verdict;
+}

@@ -115,7 +115,6 @@ class PageSite:
 
     async def _read(self, capture: Capture, piece: bytes, idle_s: float, emit: Emit) -> Finish:
         parser = ArenaLines()
-        cut: UpstreamFailed | None = None
         while piece:
             for event in _merged(parser.feed(piece)):
                 await emit(event)
@@ -124,15 +123,11 @@ class PageSite:
                     piece = await capture.read()
             except TimeoutError as error:
                 raise TimedOut(f"the answer paused for more than {idle_s:g} s") from error
-            except UpstreamFailed as error:
-                # Chromium reports some bodies that a page has read to their end as aborted: the
-                # grammar's own finish decides whether anything is missing.
-                cut, piece = error, b""
         events, outcome = parser.end()
         for event in _merged(events):
             await emit(event)
         if isinstance(outcome, RequestError):
-            raise cut or outcome
+            raise outcome
         return outcome
 
     async def _refusal(self, capture: Capture, piece: bytes) -> RequestError:
