@@ -7,7 +7,9 @@ from pathlib import Path
 from arenad import __version__, config, log
 from arenad.errors import ConfigError
 from arenad.master import run
+from arenad.master.settings import Settings
 
+EXIT_FINE = 0
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits(3)
 DEFAULT_PATHS = (Path("/etc/arenad/arenad.yaml"), Path("/etc/arenad.yaml"))
 
@@ -16,24 +18,36 @@ def main(argv: list[str] | None = None) -> int:
     """Run the daemon in the foreground; gives the exit code."""
     arguments = _parser().parse_args(argv)
     log.setup("master", "info", lambda _: None)
-    path: Path | None = arguments.config or next(filter(Path.exists, DEFAULT_PATHS), None)
+    path: Path | None = arguments.config or next(filter(_is_there, DEFAULT_PATHS), None)
     try:
-        settings = config.load(path) if path else config.parse(b"")
-        if arguments.check:
-            print(f"{path or 'the built-in configuration'}: is fine")
-            return 0
-        return run.run(settings)
+        loaded = config.load(path) if path else config.parse(b"")
+        if not arguments.check:
+            return run.run(loaded)
+        Settings(loaded)  # what the file names (profile, user, key file) must be there too
     except ConfigError as error:
         for fault in error.faults:
             print(f"arenad: {fault}", file=sys.stderr)
         return EXIT_CONFIG
+    print(f"{path or 'the built-in configuration'}: is fine")
+    return EXIT_FINE
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there, readable or not: one that we may not read is said, not passed by."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="arenad",
         description="A pool of browser sessions on chat pages, as one OpenAI-compatible endpoint.",
-        epilog=f"Exit codes: 0 stopped as asked, 2 usage, {EXIT_CONFIG} the configuration is faulty.",
+        epilog=f"Exit codes: 0 stopped as asked, 2 usage, {EXIT_CONFIG} a faulty configuration.",
     )
     parser.add_argument("--config", "-c", type=Path, help="the configuration file (YAML)")
     parser.add_argument(

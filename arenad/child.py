@@ -1,7 +1,7 @@
-"""What every forked role does first and last: greet the master, take its settings, leave on its word.
+"""What every forked role does first and last: greet the master, take its settings, leave when told.
 
-A role is a coroutine `run(child)`. It returns when `child.stopping` is set, which happens on the
-master's `Stop` and on the end of the master's link: nobody outlives the master.
+A role is a coroutine `run(child, welcome)`. It returns when `child.stopping` is set, which happens
+on the master's `Stop` and on the end of the master's link: nobody outlives the master.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import uvloop
 
 from arenad import link, log
+from arenad.errors import ArenadError
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.frame import Body
 from arenad.schema.process import Drain, ForkOrder, Hello, Stop, Welcome
@@ -29,10 +30,10 @@ logger = logging.getLogger("arenad.child")
 
 
 class Child:
-    """A role's end of its life: the master's link, the settings, and the two words drain and stop."""
+    """A role's end of its life: the master's link, the settings, the two words drain and stop."""
 
     def __init__(self, order: ForkOrder, sockets: Sequence[socket.socket]) -> None:
-        """The first socket is the master's link, the others are listeners, in the master's order."""
+        """The first socket is the master's link, the others are listeners, in its order."""
         self.order = order
         self.name = order.name
         self.listeners = tuple(sockets[1:])
@@ -41,47 +42,61 @@ class Child:
         self.stopping = asyncio.Event()
         self.exit_code = EXIT_ASKED
         self.on_note: Callable[[Body], None] = link.ignore
-        self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        self._welcome: Welcome | None = None
+        self._answered = asyncio.Event()
         self.tasks = link.Tasks()
         self.master: link.Link
 
-    async def greet(self) -> Welcome:
-        """Say hello, wait for the settings. Raises `TimeoutError` without an answer."""
+    async def greet(self) -> Welcome | None:
+        """Say hello, wait for the settings; none if told to leave first. Raises `ArenadError`."""
         self.master = await link.adopt(self._end, "the master", on_note=self._on_note)
         self.tasks.start(self._end_with_master(), "wait for the master's end")
         order = self.order
         self.master.note(
             Hello(SCHEMA_VERSION, order.role, order.name, order.generation, os.getpid())
         )
-        async with asyncio.timeout(WELCOME_TIMEOUT_S):
-            welcome = await self._welcome
-        log.setup(self.name, welcome.log_level, self.master.note)
-        return welcome
+        try:
+            async with asyncio.timeout(WELCOME_TIMEOUT_S):
+                await self._answered.wait()
+        except TimeoutError as error:
+            raise ArenadError(f"no settings from the master in {WELCOME_TIMEOUT_S:g} s") from error
+        if self.stopping.is_set() or self._welcome is None:
+            return None
+        log.setup(self.name, self._welcome.log_level, self.master.note)
+        return self._welcome
 
     def _on_note(self, body: Body) -> None:
         if isinstance(body, Welcome):
-            if not self._welcome.done():
-                self._welcome.set_result(body)
+            self._welcome = body
+            self._answered.set()
         elif isinstance(body, Drain):
             self.draining.set()
         elif isinstance(body, Stop):
-            self.stopping.set()
+            self._stop()
         else:
             self.on_note(body)
 
     async def _end_with_master(self) -> None:
         await self.master.lost.wait()
+        self._stop()
+
+    def _stop(self) -> None:
         self.stopping.set()
+        self._answered.set()
 
     def leave(self, exit_code: int) -> None:
         """End this process with a code that says why."""
         self.exit_code = exit_code
-        self.stopping.set()
+        self._stop()
 
     async def close(self) -> None:
-        """End the background tasks and the link."""
-        await self.tasks.close()
-        self.master.close()
+        """End the background tasks; then the link, after its last words. Raises `TimeoutError`."""
+        async with asyncio.timeout(LEAVE_TIMEOUT_S):
+            try:
+                await self.tasks.close()
+            finally:
+                self.master.close()
+            await self.master.lost.wait()
 
 
 Run = Callable[[Child, Welcome], Awaitable[None]]
@@ -89,12 +104,11 @@ Run = Callable[[Child, Welcome], Awaitable[None]]
 
 async def _live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) -> int:
     child = Child(order, sockets)
-    welcome = await child.greet()
     try:
-        await run(child, welcome)
+        if (welcome := await child.greet()) is not None:
+            await run(child, welcome)
     finally:
-        async with asyncio.timeout(LEAVE_TIMEOUT_S):
-            await child.close()
+        await child.close()
     return child.exit_code
 
 
@@ -105,6 +119,9 @@ def live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_live(order, sockets, run))
+    except ArenadError as error:
+        logger.error("%s leaves: %s", order.name, error)  # noqa: TRY400 - it says all there is
+        return EXIT_BROKEN
     except Exception:  # the boundary of the process: nobody is left to handle it
         logger.exception("%s ends with a bug", order.name)
         return EXIT_BUG

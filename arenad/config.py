@@ -5,11 +5,13 @@ Only the master reads the file; its children are sent their part (`schema.proces
 
 import difflib
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import yaml
+from msgspec import inspect
 
 from arenad.errors import ConfigError
 from arenad.schema.base import Record
@@ -17,6 +19,8 @@ from arenad.schema.config import Config
 from arenad.schema.profile import Profile
 
 MAX_FILE_BYTES = 1024 * 1024
+MAX_PORT = 65535
+MAX_SHOWN_CHARS = 60
 PROFILES = Path(__file__).parent / "worker" / "sites" / "profiles"
 
 
@@ -28,7 +32,7 @@ def load(path: Path) -> Config:
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     if len(text) > MAX_FILE_BYTES:
-        raise ConfigError([f"{path}: is over {MAX_FILE_BYTES} bytes; this is no configuration file"])
+        raise ConfigError([f"{path}: is over {MAX_FILE_BYTES} bytes; that is no configuration"])
     try:
         return parse(text)
     except ConfigError as error:
@@ -37,86 +41,170 @@ def load(path: Path) -> Config:
 
 def parse(text: bytes) -> Config:
     """Check a configuration's text. Raises `ConfigError` with all its faults."""
-    try:
-        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses double keys
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"is not YAML: {error}"]) from error
+    tree = _tree(text)
     faults: list[str] = []
     config = _section(Config, {} if tree is None else tree, "", faults)
-    if not isinstance(config, Config):
-        raise ConfigError(faults)
-    if contradictions := _contradictions(config):
-        raise ConfigError(contradictions)
-    return config
+    if isinstance(config, Config):
+        faulty = {fault.partition(":")[0] for fault in faults}
+        faults += [text for fields, text in _contradictions(config) if not faulty & fields]
+        if not faults:
+            return config
+    raise ConfigError(faults)
 
 
 def load_profile(name: str) -> Profile:
     """A shipped site profile. Raises `ConfigError`."""
-    path = PROFILES / f"{name}.yaml"
-    if not path.is_file() or path.parent != PROFILES:
-        known = ", ".join(sorted(each.stem for each in PROFILES.glob("*.yaml")))
-        raise ConfigError([f"site.profile: there is no profile {name!r}; known here: {known}"])
+    known = {path.stem: path for path in sorted(PROFILES.glob("*.yaml"))}
+    if name not in known:
+        raise ConfigError([f"site.profile: is {_shown(name)}; must be one of {', '.join(known)}"])
     faults: list[str] = []
-    profile = _section(Profile, yaml.safe_load(path.read_bytes()), "", faults)
-    if not isinstance(profile, Profile):
-        raise ConfigError([f"{path}: {fault}" for fault in faults])
+    profile = _section(Profile, _tree(known[name].read_bytes()), "", faults)
+    if faults or not isinstance(profile, Profile):
+        raise ConfigError([f"{known[name]}: {fault}" for fault in faults])
     return profile
 
 
+# -- text to tree ---------------------------------------------------------------------------------
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML lets a later key replace an earlier one in silence; an operator wants to be told."""
+    """Plain YAML: no key given twice (YAML lets the later one win in silence), no tags, no aliases.
+
+    Tags turn values into what no field is, and aliases let a short file stand for an endless one.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = cast("yaml.NodeEvent", self.peek_event())  # pyright: ignore[reportUnknownMemberType] - yaml's stubs say nothing
+        if event.anchor is not None or getattr(event, "tag", None) is not None:
+            raise yaml.MarkedYAMLError(
+                problem="& * and ! have no meaning here; put text that begins with them in quotes",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002 - yaml's own signature
+        try:
+            return cast("object", super().construct_object(node, deep=deep))  # pyright: ignore[reportUnknownMemberType] - yaml's stubs say nothing
+        except ValueError as error:  # of int(), float() and date(): 0x_, 2026-13-45
+            raise yaml.MarkedYAMLError(
+                problem=f"{_shown(node.value)} is no value ({error}); put text in quotes",
+                problem_mark=node.start_mark,
+            ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's own signature
         seen: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)
             if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{name} is given twice", key.start_mark
+                raise yaml.MarkedYAMLError(
+                    problem=f"{name} is given twice; keep one", problem_mark=key.start_mark
                 )
             seen.add(name)
         return super().construct_mapping(node, deep=deep)
 
 
+def _tree(text: bytes) -> object:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader, made stricter
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError([f"{where}{error.problem or error.context}"]) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError([f"is not YAML: {' '.join(str(error).split())}"]) from error
+    except RecursionError as error:
+        raise ConfigError(["is nested far too deeply; this is no configuration"]) from error
+
+
+# -- tree to values -------------------------------------------------------------------------------
+
+
 def _section(kind: type[Record], tree: object, path: str, faults: list[str]) -> Record | None:
-    """Check one section field by field, so that one fault does not hide the next."""
+    """Check one section field by field, so that one fault does not hide the next.
+
+    A field that is at fault takes its default, so that the rest can still be compared.
+    """
     if not isinstance(tree, dict):
-        faults.append(f"{path or 'the file'}: is {_shown(tree)}; must be a section of `name: value`")
+        must = "must be a section, with lines of `name: value`"
+        faults.append(f"{path or 'the file'}: is {_shown(tree)}; {must}")
         return None
-    given = cast("dict[str, object]", tree)
+    given = cast("dict[object, object]", tree)
+    below = f"{path}." if path else ""
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    faults += [_unknown(name, path, list(fields)) for name in given if name not in fields]
+    faults += [_unknown(str(name), below, list(fields)) for name in given if name not in fields]
     values: dict[str, object] = {}
+    lacks_required = False
     for name, field in fields.items():
         if name in given:
-            values[name] = _value(field.type, given[name], f"{path}{name}", faults)
-    return None if faults else kind(**values)
+            value = _value(field.type, given[name], f"{below}{name}", faults)
+        else:
+            value = msgspec.UNSET
+            if field.required:
+                faults.append(f"{below}{name}: is missing; must be {_words(field.type)}")
+        if value is not msgspec.UNSET:
+            values[name] = value
+        lacks_required |= field.required and value is msgspec.UNSET
+    return None if lacks_required else kind(**values)
 
 
 def _value(kind: Any, given: object, path: str, faults: list[str]) -> object:
+    """The value as its field wants it; `UNSET`, and one more fault, if it cannot be that."""
     if isinstance(kind, type) and issubclass(kind, Record):
-        return _section(kind, {} if given is None else given, f"{path}.", faults)
+        section = _section(kind, {} if given is None else given, path, faults)
+        return msgspec.UNSET if section is None else section
     try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        faults.append(f"{path}: is {_shown(given)}; {_remedy(str(error))}")
-        return None
+        return msgspec.convert(given, cast("type[object]", kind))
+    except msgspec.ValidationError:
+        faults.append(f"{path}: is {_shown(given)}; must be {_words(kind)}")
+        return msgspec.UNSET
 
 
-def _unknown(name: str, path: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(str(name), known, n=1)
+def _unknown(name: str, below: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-    return f"{path}{name}: no such field; {meant}"
+    return f"{below}{name}: no such field; {meant}"
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    """A value as the operator wrote it, more or less; never all of a big one."""
+    if isinstance(value, dict | list):
+        return "a section" if isinstance(value, dict) else "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "empty", True: "true", False: "false"}[value]
+    text = repr(value) if isinstance(value, str | int | float) else str(value)
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
 
 
-def _remedy(complaint: str) -> str:
-    """msgspec's complaint, turned towards the operator."""
-    return complaint.replace("Expected", "must be", 1).replace(", got", ", not", 1)
+def _words(kind: Any) -> str:
+    """What a field takes, in an operator's words, from its type."""
+    match inspect.type_info(kind):
+        case inspect.Metadata(extra_json_schema={"description": str(description)}):
+            return description
+        case inspect.IntType() as number:
+            return f"a whole number{_bounds(number)}"
+        case inspect.FloatType() as number:
+            return f"a number{_bounds(number)}"
+        case inspect.LiteralType(values=values):
+            return f"one of {', '.join(map(str, values))}"
+        case info:
+            return _PLAIN_WORDS.get(type(info), type(info).__name__)
+
+
+_PLAIN_WORDS: dict[type[inspect.Type], str] = {
+    inspect.BoolType: "true or false",
+    inspect.StrType: "text; put numbers and words like yes and no in quotes",
+    inspect.StructType: "a section",
+    inspect.VarTupleType: "a list of texts; put numbers and words like yes and no in quotes",
+}
+
+
+def _bounds(number: inspect.IntType | inspect.FloatType) -> str:
+    bounds = {"of at least": number.ge, "above": number.gt, "at most": number.le}
+    said = [f"{word} {bound:.0f}" for word, bound in bounds.items() if bound is not None]
+    return f" {' and '.join(said)}" if said else ""
+
+
+# -- values against each other --------------------------------------------------------------------
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -125,31 +213,43 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _contradictions(config: Config) -> list[str]:
-    """Faults that no single field shows."""
-    faults: list[str] = []
-    addresses = {
-        "api.listen": config.api.listen,
-        "gui.listen": config.gui.listen,
-        "demo.listen": config.demo.listen,
-    }
+def _contradictions(config: Config) -> Iterator[tuple[set[str], str]]:
+    """Faults that types do not show, each with the fields that it compares."""
+    yield from _address_faults(
+        {
+            "api.listen": config.api.listen,
+            "gui.listen": config.gui.listen,
+            "demo.listen": config.demo.listen,
+        }
+    )
+    fleet, life = config.fleet, config.life
+    pairs = (
+        ("fleet.instances", fleet.instances, "fleet.max_instances", fleet.max_instances),
+        (
+            "life.backoff_first_s",
+            life.backoff_first_s,
+            "life.backoff_limit_s",
+            life.backoff_limit_s,
+        ),
+    )
+    for small, value, large, limit in pairs:
+        if value > limit:
+            remedy = "lower the one or raise the other"
+            yield {small, large}, f"{small}: is {value:g}, over {large} ({limit:g}); {remedy}"
+
+
+def _address_faults(addresses: dict[str, str]) -> Iterator[tuple[set[str], str]]:
+    taken: dict[str, str] = {}
     for name, address in addresses.items():
         host, port = split_address(address)
-        if not _is_loopback(host):
-            faults.append(
-                f"{name}: is {address}; must be a loopback address such as 127.0.0.1:{port}, "
-                "since requests carry no key yet: put a reverse proxy with access control before it"
-            )
-        if port > 65535:  # noqa: PLR2004 - the largest TCP port
-            faults.append(f"{name}: is {address}; a port is at most 65535")
-    if len(set(addresses.values())) < len(addresses):
-        faults.append(f"{', '.join(addresses)}: two of them are the same address; each needs its own")
-    if config.fleet.instances > config.fleet.max_instances:
-        faults.append(
-            f"fleet.instances: is {config.fleet.instances}, over fleet.max_instances "
-            f"({config.fleet.max_instances}); lower the one or raise the other"
-        )
-    return faults
+        if not 1 <= port <= MAX_PORT:
+            yield {name}, f"{name}: is {address}; a port must be from 1 to {MAX_PORT}"
+        elif not _is_loopback(host):
+            must = f"{name}: is {address}; must be a loopback address such as 127.0.0.1:{port}"
+            why = "requests carry no key yet, so put a reverse proxy with access control before it"
+            yield {name}, f"{must}; {why}"
+        if (other := taken.setdefault(address, name)) != name:
+            yield {name, other}, f"{name}: is {address}, as {other} is; each needs its own"
 
 
 def _is_loopback(host: str) -> bool:

@@ -44,7 +44,7 @@ class ConfigError(ArenadError):
 
 
 class LinkLost(ArenadError):
-    """The other end of a link closed it, or broke the protocol; every waiter on it ends with this."""
+    """The other end of a link is gone, or broke the protocol; every waiter ends with this."""
 
 
 class RequestError(ArenadError):

@@ -22,11 +22,17 @@ ITEMS_HIGH = 128
 ITEMS_LOW = 32
 """Unread items at which reading goes on."""
 
+MAX_UNSENT_BYTES = 8 * 1024 * 1024
+"""Notes wait for nobody: who reads none of them for so long is cut off."""
+
+_CANCELLED = failure_of(Cancelled("cancelled by the caller"))
+_BUG = failure_of(RequestError("internal error; the log of the instance has more"))
+
 log = logging.getLogger("arenad.link")
 
 
 class Tasks:
-    """Background tasks that somebody keeps, whose errors are said, and that are awaited at the end."""
+    """Background tasks that somebody keeps, whose errors are said, and that are awaited."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -42,14 +48,16 @@ class Tasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s ended with an error that nobody expected", task.get_name(), exc_info=error)
+            log.error(
+                "%s ended with an error that nobody expected", task.get_name(), exc_info=error
+            )
 
     async def close(self) -> None:
-        """Cancel what still runs and wait until it has ended."""
-        running = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Cancel what still runs, what that starts on its way out too; wait until all has ended."""
+        while running := self._tasks - {asyncio.current_task()}:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
 
 class Served:
@@ -101,7 +109,7 @@ class Stream:
             await self._wait(timeout_s)
         frame = self._arrived.popleft()
         if len(self._arrived) == ITEMS_LOW:
-            self._link.read_on()
+            self._link.caught_up(self._call)
         body = cast("Body", frame.body)
         if frame.kind is Kind.END:
             self.ended = True
@@ -111,7 +119,7 @@ class Stream:
 
     async def _wait(self, timeout_s: float) -> None:
         if self._link.lost.is_set():
-            raise LinkLost(self._link.name)
+            raise self._link.loss()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout_s):
@@ -135,7 +143,7 @@ class Stream:
     def lose(self) -> None:
         """The link is gone: end the waiter."""
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(LinkLost(self._link.name))
+            self._waiter.set_exception(self._link.loss())
 
 
 class Link(asyncio.Protocol):
@@ -153,6 +161,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, Stream] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
+        self._behind: set[int] = set()
         self._tasks = Tasks()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -161,12 +170,17 @@ class Link(asyncio.Protocol):
 
     def note(self, body: Body) -> None:
         """Send a message that gets no answer; nothing happens on a lost link."""
-        self._write(self._peer.note(body))
+        if (transport := self._open()) is None:
+            return
+        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self._abort("does not read what it is sent")
+        else:
+            transport.write(self._peer.note(body))
 
     def stream(self, body: Body) -> Stream:
         """Open a call; its items and its end are read from the stream. Raises `LinkLost`."""
         if self.lost.is_set():
-            raise LinkLost(self.name)
+            raise self.loss()
         call, packed = self._peer.call(body)
         self._streams[call] = stream = Stream(self, call)
         self._write(packed)
@@ -181,15 +195,31 @@ class Link(asyncio.Protocol):
             stream.cancel()
 
     def cancel(self, call: int) -> None:
-        """Cancel a call of ours; what has arrived for it is forgotten."""
-        if self._streams.pop(call, None) is not None:
-            self._write(self._peer.cancel(call))
-            self.read_on()
+        """Nobody reads this call of ours any more, whether or not its end has arrived already."""
+        self._streams.pop(call, None)
+        self._write(self._peer.cancel(call))
+        self.caught_up(call)
+
+    def caught_up(self, call: int) -> None:
+        """The reader of this call is not behind; when no other is, the socket is read again."""
+        self._behind.discard(call)
+        if not self._behind and (transport := self._open()) is not None:
+            transport.resume_reading()
+
+    def loss(self) -> LinkLost:
+        """The error of everybody who waits on this link after its end."""
+        return LinkLost(f"the link to {self.name} is lost")
 
     def close(self) -> None:
         """Close the socket after what is buffered is written."""
         if self._transport is not None:
             self._transport.close()
+
+    def _abort(self, reason: str) -> None:
+        """Close at once; before the log line, which may itself become a note on this link."""
+        if self._transport is not None:
+            self._transport.abort()
+        log.error("%s %s; the link is closed", self.name, reason)
 
     # -- calls that this end serves ---------------------------------------------------------------
 
@@ -202,18 +232,24 @@ class Link(asyncio.Protocol):
     async def _answer(self, frame: Frame) -> None:
         served = Served(self, frame.call, cast("Body", frame.body))
         try:
-            body = await self._serve(served)
+            self._end(frame.call, await self._serve(served))
         except RequestError as error:
-            body = failure_of(error)
-        except asyncio.CancelledError:
-            self._write(self._peer.end(frame.call, failure_of(Cancelled("cancelled by the caller"))))
-            raise
+            self._end(frame.call, failure_of(error))
         except Exception:  # the boundary of a served call: it is said, and answered
             log.exception("a %s call ended with a bug", type(frame.body).__name__)
-            body = Failure(RequestError.kind, "internal error; the log of the instance has more")
-        finally:
-            self._serving.pop(frame.call, None)
-        self._write(self._peer.end(frame.call, body))
+            self._end(frame.call, _BUG)
+
+    def _end(self, call: int, body: Body) -> None:
+        self._write(self._peer.end(call, body))
+
+    def _answered(self, call: int) -> None:
+        """A call that its caller cancelled, perhaps before its first step, gets its END here.
+
+        One that we cancel because this process leaves gets none: EOF tells its caller that we are
+        lost, and so that another may be asked.
+        """
+        if self._serving.pop(call, None) is None:
+            self._end(call, _CANCELLED)
 
     # -- asyncio.Protocol -------------------------------------------------------------------------
 
@@ -223,30 +259,36 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Route every whole frame."""
-        behind = False
         for frame in self._peer.receive(data):
-            behind |= self._route(frame)
+            self._route(frame)
         if self._peer.fault is not None:
-            log.error("the link to %s breaks the protocol (%s); closing it", self.name, self._peer.fault)
-            self.close()
-        elif behind and self._transport is not None:
-            self._transport.pause_reading()
+            self._abort(f"breaks the protocol ({self._peer.fault})")
+        elif self._behind and (transport := self._open()) is not None:
+            transport.pause_reading()
 
-    def _route(self, frame: Frame) -> bool:
+    def _route(self, frame: Frame) -> None:
         if frame.kind is Kind.CALL and frame.call == 0:
             self._on_note(cast("Body", frame.body))
         elif frame.kind is Kind.CALL:
             task = self._tasks.start(self._answer(frame), f"call {frame.call} from {self.name}")
             self._serving[frame.call] = task
+            task.add_done_callback(lambda _: self._answered(frame.call))
         elif frame.kind is Kind.CANCEL:
-            if (task := self._serving.get(frame.call)) is not None:
-                task.cancel()
+            self._stop_serving(frame.call)
         else:
-            stream = self._streams.get(frame.call)
-            if frame.kind is Kind.END:
-                self._streams.pop(frame.call, None)
-            return stream is not None and stream.arrive(frame)
-        return False
+            self._deliver(frame)
+
+    def _stop_serving(self, call: int) -> None:
+        """Cancel a served call once: a second cancel would break off how it cleans up."""
+        if (task := self._serving.pop(call, None)) is not None:
+            task.cancel()
+
+    def _deliver(self, frame: Frame) -> None:
+        stream = self._streams.get(frame.call)
+        if frame.kind is Kind.END:
+            self._streams.pop(frame.call, None)
+        if stream is not None and stream.arrive(frame):
+            self._behind.add(frame.call)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End every waiter: streams of ours with `LinkLost`, calls we serve by cancelling them."""
@@ -256,8 +298,8 @@ class Link(asyncio.Protocol):
         for stream in self._streams.values():
             stream.lose()
         self._streams.clear()
-        for task in self._serving.values():
-            task.cancel()
+        for call in list(self._serving):
+            self._stop_serving(call)
 
     def pause_writing(self) -> None:
         """The other end reads too slowly."""
@@ -267,14 +309,14 @@ class Link(asyncio.Protocol):
         """The other end has caught up."""
         self._writable.set()
 
-    def read_on(self) -> None:
-        """A reader has caught up: read the socket again."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+    def _open(self) -> asyncio.Transport | None:
+        """The transport, while it still carries anything."""
+        transport = self._transport
+        return None if transport is None or transport.is_closing() else transport
 
     def _write(self, packed: bytes) -> None:
-        if packed and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(packed)
+        if packed and (transport := self._open()) is not None:
+            transport.write(packed)
 
 
 async def adopt(
@@ -297,5 +339,5 @@ async def connect(path: str, name: str, timeout_s: float) -> Link:
         async with asyncio.timeout(timeout_s):
             _, link = await loop.create_unix_connection(lambda: Link(name), path)
     except (OSError, TimeoutError) as error:
-        raise LinkLost(f"{name}: {error}") from error
+        raise LinkLost(f"{name}: {str(error) or 'no answer in time'}") from error
     return link

@@ -1,14 +1,16 @@
 """The wire without I/O: bytes in, frames out, and the rules of calls, streams and cancels.
 
 A frame is a four-byte big-endian length and that many bytes of MessagePack (`schema.frame.Frame`).
-One `Peer` is one end of a link. It never raises on what it is fed: bytes that break the protocol set
-`fault`, after which it takes nothing more and its owner closes the link.
+One `Peer` is one end of a link. It never raises on what it is fed: bytes that break the protocol
+set `fault`, after which it takes nothing more and its owner closes the link. What cannot be sent is
+refused before it is counted, so a refusal leaves the books of both ends as they were.
 """
 
 import struct
 
 import msgspec
 
+from arenad.errors import Overloaded, RequestError
 from arenad.schema.frame import Body, Frame, Kind
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -20,21 +22,32 @@ CONTROL_MAX_FRAME_BYTES = 1024 * 1024
 MAX_CALLS = 1024
 """Calls that one end may have open at the other at the same time."""
 
+MAX_FAULT_CHARS = 200
+"""A decoder quotes what it did not understand, however long."""
+
 _LENGTH = struct.Struct("!I")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Frame)
 
 
 def pack(frame: Frame) -> bytes:
-    """One frame as bytes, ready to send."""
+    """One frame as bytes, ready to send. Raises `RequestError` when no frame can carry it."""
     packed = bytearray(_LENGTH.size)
-    _encoder.encode_into(frame, packed, _LENGTH.size)
-    _LENGTH.pack_into(packed, 0, len(packed) - _LENGTH.size)
+    try:
+        _encoder.encode_into(frame, packed, _LENGTH.size)
+    except (UnicodeEncodeError, OverflowError) as error:  # half a surrogate pair; over 64 bits
+        raise RequestError(f"{type(frame.body).__name__}: cannot be sent: {error}") from error
+    length = len(packed) - _LENGTH.size
+    if length > MAX_FRAME_BYTES:
+        raise RequestError(
+            f"{type(frame.body).__name__}: {length} bytes are over the limit of {MAX_FRAME_BYTES}"
+        )
+    _LENGTH.pack_into(packed, 0, length)
     return bytes(packed)
 
 
 class Peer:
-    """One end of a link: numbers its calls, checks the other's, cuts the byte stream into frames."""
+    """One end of a link: numbers its calls, checks the other's, cuts the bytes into frames."""
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         """`max_frame_bytes` bounds what is received; a longer frame is a fault."""
@@ -54,12 +67,16 @@ class Peer:
 
     def call(self, body: Body) -> tuple[int, bytes]:
         """Open a call; its number comes back on every frame that answers it."""
-        self._last_call += 1
-        self._made.add(self._last_call)
-        return self._last_call, pack(Frame(self._last_call, Kind.CALL, body))
+        if len(self._made) >= MAX_CALLS:
+            raise Overloaded(f"{MAX_CALLS} calls are open on one link; no more are made")
+        call = self._last_call + 1
+        packed = pack(Frame(call, Kind.CALL, body))
+        self._last_call = call
+        self._made.add(call)
+        return call, packed
 
     def cancel(self, call: int) -> bytes:
-        """Ask for the end of a call of ours; its END still comes, its ITEMs are dropped from now on."""
+        """Ask for the end of a call of ours; its END still comes, its ITEMs are dropped now."""
         if call not in self._made or call in self._cancelled:
             return b""
         self._cancelled.add(call)
@@ -73,8 +90,9 @@ class Peer:
         """The end of a call that we serve; nothing if it is over already."""
         if call not in self._serving:
             return b""
+        packed = pack(Frame(call, Kind.END, body))
         self._serving.discard(call)
-        return pack(Frame(call, Kind.END, body))
+        return packed
 
     # -- what the other end sent ------------------------------------------------------------------
 
@@ -114,14 +132,16 @@ class Peer:
             with memoryview(self._received) as view, view[start:end] as body:
                 frame = _decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self.fault = f"not a frame: {error}"
+            self.fault = f"not a frame: {error}"[:MAX_FAULT_CHARS]
             return None
         return self._accept(frame)
 
     def _accept(self, frame: Frame) -> Frame | None:
-        """Hold a well-formed frame against the open calls; a late one is dropped, a false one a fault."""
-        if (frame.body is None) is not (frame.kind is Kind.CANCEL) or frame.call < 0:
+        """Hold a frame against the open calls; a late one is dropped, a false one is a fault."""
+        if (frame.body is None) is not (frame.kind is Kind.CANCEL):
             self.fault = f"a {frame.kind.name} frame of call {frame.call} has a wrong body"
+        elif frame.call < 0:
+            self.fault = f"a {frame.kind.name} frame of call {frame.call}: numbers begin at 0"
         elif frame.kind is Kind.CALL:
             return self._accept_call(frame)
         elif frame.kind is Kind.CANCEL:

@@ -1,1 +1,1 @@
-"""The frontend: accepts HTTP, queues, balances, and writes a worker's events in OpenAI's vocabulary."""
+"""The frontend: accepts HTTP, queues, balances, and writes events in OpenAI's vocabulary."""

@@ -3,31 +3,29 @@
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import cast
+from contextlib import aclosing, asynccontextmanager
 
 import msgspec
 from aiohttp import web
 
-from arenad.errors import InvalidRequest, ModelNotFound, RequestError, UpstreamFailed
+from arenad.errors import ModelNotFound, RequestError, UpstreamFailed
 from arenad.frontend import guard, openai
-from arenad.frontend.dispatch import Dispatch
+from arenad.frontend.dispatch import Answer, Dispatch
 from arenad.log import wall_time_s
-from arenad.schema.chat import Citation, Event, Finish, Image, ReasoningDelta, TextDelta
+from arenad.schema.chat import Citation, Event, Finish, Heartbeat, Image, ReasoningDelta, TextDelta
 from arenad.schema.process import FrontendSettings
 
 MAX_WHOLE_CHARS = 64 * 1024 * 1024
 """A non-stream answer is held in memory; a longer one is cut with an error."""
 
-log = logging.getLogger("arenad.api")
+_BEGAN_S = web.RequestKey("began_s", float)
 
-Answer = AsyncGenerator[Event | Finish]
+log = logging.getLogger("arenad.api")
 
 
 class Api:
-    """The routes below /v1, and the two health answers."""
+    """The routes below /v1, and the health answers."""
 
     def __init__(self, dispatch: Dispatch, settings: FrontendSettings) -> None:
         """Nothing runs yet."""
@@ -40,9 +38,7 @@ class Api:
 
     def app(self) -> web.Application:
         """The application to serve."""
-        app = web.Application(
-            middlewares=[self._boundary], client_max_size=self._settings.api.max_body_bytes
-        )
+        app = guard.application(self._settings.api.max_body_bytes, self._stamp)
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self.chat_completions),
@@ -55,164 +51,48 @@ class Api:
         )
         return app
 
-    @web.middleware
-    async def _boundary(self, request: web.Request, handler: web.RequestHandler) -> web.StreamResponse:
-        """Every error leaves as an OpenAI error object, every answer with its request's id."""
-        request_id = _request_id(request)
-        request["id"] = request_id
-        request["began_s"] = time.monotonic()
-        try:
-            guard.check_host(request)
-            response = await handler(request)  # pyright: ignore[reportCallIssue, reportUnknownVariableType] - aiohttp's own name for it
-        except RequestError as error:
-            response = self._failed(request, error)
-        except web.HTTPException as error:
-            response = self._failed(request, _routing_error(request, error))
-        if not response.prepared:
-            response.headers.update(self._headers(request))
-        return response
-
-    def _headers(self, request: web.Request) -> dict[str, str]:
-        took_ms = 1000 * (time.monotonic() - request["began_s"])
-        headers = {"x-request-id": request["id"], "openai-processing-ms": f"{took_ms:.0f}"}
+    def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
+        began_s = request.get(_BEGAN_S, time.monotonic())
+        response.headers["x-request-id"] = guard.request_id(request)
+        response.headers["openai-processing-ms"] = f"{1000 * (time.monotonic() - began_s):.0f}"
         if self.is_closing:
-            headers["Connection"] = "close"
-        return headers
+            response.force_close()
+            response.headers["Connection"] = "close"
 
-    def _failed(self, request: web.Request, error: RequestError) -> web.Response:
-        headers: dict[str, str] = {}
-        if error.retry_after_s is not None:
-            headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-        level = logging.INFO if error.fault == "client" else logging.WARNING
-        log.log(level, "request %s: %d %s", request["id"], error.http_status, error.message)
-        return web.Response(
-            body=openai.error_object(error),
-            status=error.http_status,
-            content_type=guard.JSON,
-            headers=headers,
-        )
-
-    # -- chats --------------------------------------------------------------------------------------
+    # -- chats ------------------------------------------------------------------------------------
 
     async def chat_completions(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""
-        body = await _body(request)
-        wish = openai.parse(body)
+        request[_BEGAN_S] = time.monotonic()
+        guard.check_origin(request)
+        wish = openai.parse(await guard.body(request, self._settings.api.max_body_bytes))
+        reply = _Reply(request, wish, self._settings)
         self._begin()
+        outcome = "failed"
         try:
-            events = cast("Answer", self._dispatch.answer(wish, request["id"]))
-            async with aclosing(events):
-                respond = self._stream if wish.stream else self._whole
-                response = await respond(request, wish, events)
-            self._dispatch.counts["answered"] += 1
-            return response
-        except _StreamFailed as failed:
-            self._dispatch.counts["failed"] += 1
-            return failed.response
-        except RequestError:
-            self._dispatch.counts["failed"] += 1
-            raise
+            async with aclosing(self._dispatch.answer(wish, guard.request_id(request))) as events:
+                is_whole = await (reply.stream(events) if wish.stream else reply.whole(events))
+            outcome = "answered" if is_whole else "failed"
         except (asyncio.CancelledError, ConnectionError):
-            self._dispatch.counts["cancelled"] += 1
-            log.info("request %s: the client left", request["id"])
+            outcome = "cancelled"
+            log.info("request %s: the client left", guard.request_id(request))
             raise
         finally:
-            self._end()
+            self._end(outcome)
+        return reply.response
 
     def _begin(self) -> None:
         self._dispatch.counts["accepted"] += 1
         self._dispatch.running += 1
         self.idle.clear()
 
-    def _end(self) -> None:
+    def _end(self, outcome: str) -> None:
+        self._dispatch.counts[outcome] += 1
         self._dispatch.running -= 1
         if not self._dispatch.running:
             self.idle.set()
 
-    async def _whole(
-        self, request: web.Request, wish: openai.Wish, events: Answer
-    ) -> web.StreamResponse:
-        text: list[str] = []
-        reasoning: list[str] = []
-        chars = 0
-        async for event in events:
-            match event:
-                case Finish(reason):
-                    usage = openai.usage(wish.turns, chars)
-                    writer = self._writer(request, wish)
-                    whole = writer.whole("".join(text), "".join(reasoning), reason, usage)
-                    return web.Response(
-                        body=whole, content_type=guard.JSON, headers=_notes(wish)
-                    )
-                case ReasoningDelta(piece):
-                    reasoning.append(piece)
-                case TextDelta() | Image() | Citation():
-                    text.append(openai.text_of(event))
-                case _:
-                    continue
-            chars += len(text[-1]) if text else 0
-            if chars > MAX_WHOLE_CHARS:
-                raise UpstreamFailed(f"the answer is longer than {MAX_WHOLE_CHARS} characters")
-        raise UpstreamFailed("the answer has no end")
-
-    async def _stream(
-        self, request: web.Request, wish: openai.Wish, events: Answer
-    ) -> web.StreamResponse:
-        """The status waits for the first event, so that what fails early fails as HTTP.
-
-        After `chat.keepalive_s` without one, comments keep the connection alive.
-        """
-        writer = self._writer(request, wish)
-        response: web.StreamResponse | None = None
-        chars = 0
-        waiting = _next(events)
-        try:
-            while True:
-                done, _ = await asyncio.wait({waiting}, timeout=self._settings.chat.keepalive_s)
-                event = waiting.result() if done else None
-                if response is None:
-                    response = await self._open(request, wish)
-                    await response.write(writer.first())
-                if isinstance(event, Finish):
-                    await response.write(
-                        writer.last(event.reason, openai.usage(wish.turns, chars))
-                    )
-                    return response
-                await response.write(writer.event(event) if event else openai.KEEP_ALIVE)
-                if event is not None:
-                    chars += len(event.text) if isinstance(event, TextDelta) else 0
-                    waiting = _next(events)
-        except RequestError as error:
-            if response is None:
-                raise
-            log.warning("request %s: failed in mid-stream: %s", request["id"], error.message)
-            await response.write(openai.error_event(error))
-            response.force_close()
-            raise _StreamFailed(response) from error
-        finally:
-            if not waiting.done():
-                waiting.cancel()
-                await asyncio.wait({waiting})
-
-    async def _open(self, request: web.Request, wish: openai.Wish) -> web.StreamResponse:
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream; charset=utf-8",
-                "Cache-Control": "no-cache",
-                "X-Accel-Buffering": "no",
-                **_notes(wish),
-                **self._headers(request),
-            }
-        )
-        await response.prepare(request)
-        return response
-
-    def _writer(self, request: web.Request, wish: openai.Wish) -> openai.Writer:
-        completion_id = f"chatcmpl-{request['id']}"
-        created = int(wall_time_s())
-        return openai.Writer(completion_id, wish.model, created, usage=wish.include_usage)
-
-    # -- models and health --------------------------------------------------------------------------
+    # -- models and health ------------------------------------------------------------------------
 
     async def models(self, _request: web.Request) -> web.Response:
         """GET /v1/models."""
@@ -225,7 +105,9 @@ class Api:
         for each in self._dispatch.models():
             if each.id == wanted:
                 return _json(openai.model_object(each, self._born_unix_s))
-        raise ModelNotFound(f"model: there is no {wanted!r}", param="model")
+        raise ModelNotFound(
+            f"model: there is no {wanted!r}; GET /v1/models lists what there is", param="model"
+        )
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """GET /healthz: this process serves."""
@@ -238,53 +120,134 @@ class Api:
         return _json({"status": "no instance is ready"}, status=503)
 
 
-class _StreamFailed(Exception):  # noqa: N818 - a way out of the stream, not an error of its own
-    """The stream has told its client of the failure; the response only has to be returned."""
+class _Reply:
+    """One HTTP answer: as a stream of events or as one object."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
-        super().__init__()
+    response: web.StreamResponse
+
+    def __init__(self, request: web.Request, wish: openai.Wish, settings: FrontendSettings) -> None:
+        self._request = request
+        self._wish = wish
+        self._settings = settings
+        self._chars = 0
+        self._has_begun = False
+        self._writer = openai.Writer(
+            f"chatcmpl-{guard.request_id(request)}",
+            wish.model,
+            int(wall_time_s()),
+            usage=wish.include_usage,
+        )
+
+    # -- as one object ----------------------------------------------------------------------------
+
+    async def whole(self, events: Answer) -> bool:
+        """Collect the answer and send it, all before the request counts as ended."""
+        text: list[str] = []
+        reasoning: list[str] = []
+        async for event in events:
+            if isinstance(event, Finish):
+                usage = openai.usage(self._wish.turns, self._chars)
+                pieces = "".join(text), "".join(reasoning)
+                await self._send_whole(self._writer.whole(*pieces, event.reason, usage))
+                return True
+            piece = _piece(event)
+            (reasoning if isinstance(event, ReasoningDelta) else text).append(piece)
+            self._chars += len(piece)
+            if self._chars > MAX_WHOLE_CHARS:
+                raise UpstreamFailed(f"the answer is longer than {MAX_WHOLE_CHARS} characters")
+        raise UpstreamFailed("the answer has no end")
+
+    async def _send_whole(self, body: bytes) -> None:
+        response = web.Response(body=body, content_type=guard.JSON, headers=_notes(self._wish))
         self.response = response
+        async with _patience(self._request, self._settings.chat.total_timeout_s):
+            await response.prepare(self._request)
+            await response.write_eof()
+
+    # -- as a stream ------------------------------------------------------------------------------
+
+    async def stream(self, events: Answer) -> bool:
+        """Send the events as they come; whether the answer reached its end.
+
+        The status waits for the first event, so that what fails early fails as HTTP. After that a
+        failure is one error frame: no finish, no [DONE], and the connection is closed.
+        """
+        try:
+            async for event in events:
+                await self._send(self._framed(event))
+        except ConnectionError:
+            raise
+        except Exception as error:
+            if not self._has_begun:
+                raise
+            await self._send(openai.error_event(self._told(error)))
+            await self._end()
+            return False
+        await self._end()
+        return True
+
+    async def _end(self) -> None:
+        async with _patience(self._request, self._settings.chat.idle_timeout_s):
+            await self.response.write_eof()
+
+    def _framed(self, event: Event | Finish) -> bytes:
+        if isinstance(event, Finish):
+            usage = openai.usage(self._wish.turns, self._chars)
+            return self._writer.last(event.reason, usage)
+        self._chars += len(_piece(event))
+        return self._writer.event(event)
+
+    def _told(self, error: Exception) -> RequestError:
+        """What the client is told of an error in mid-stream; a bug is said in the log alone."""
+        self.response.force_close()
+        name = guard.request_id(self._request)
+        if isinstance(error, RequestError):
+            log.warning("request %s: failed in mid-stream: %s", name, error.message)
+            return error
+        log.error("request %s: ended with a bug in mid-stream", name, exc_info=error)
+        return RequestError("internal error; the log of the daemon has more")
+
+    async def _send(self, frame: bytes) -> None:
+        async with _patience(self._request, self._settings.chat.idle_timeout_s):
+            if not self._has_begun:
+                frame = self._writer.first() + frame
+                await self._open()
+            await self.response.write(frame)
+
+    async def _open(self) -> None:
+        self.response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-cache",
+                "X-Accel-Buffering": "no",
+                **_notes(self._wish),
+            }
+        )
+        self._has_begun = True
+        await self.response.prepare(self._request)
 
 
-def _next(events: Answer) -> "asyncio.Future[Event | Finish]":
-    """The next event as a future, so that waiting for it can be interrupted by a comment."""
-    return asyncio.ensure_future(anext(events))  # noqa: TID251 - awaited or cancelled by the caller
-
-
-async def _body(request: web.Request) -> bytes:
+@asynccontextmanager
+async def _patience(request: web.Request, limit_s: float) -> AsyncGenerator[None]:
+    """Hang up on a client that takes nothing of what is sent to it for too long."""
     try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        limit = request.app["max_body_bytes"] if "max_body_bytes" in request.app else ""
-        raise _TooLarge(f"the body is larger than api.max_body_bytes {limit}".strip()) from error
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError as error:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionAbortedError(f"the client took nothing for {limit_s:g} s") from error
 
 
-class _TooLarge(InvalidRequest):
-    """The body is over the limit."""
-
-    http_status = 413
-    code = "request_too_large"
-
-
-class _NotServed(InvalidRequest):
-    """No such path or method."""
-
-    http_status = 404
-    code = "not_found"
-
-
-def _routing_error(request: web.Request, error: web.HTTPException) -> RequestError:
-    served = _NotServed(f"{request.method} {request.path} is not served here")
-    served.http_status = error.status  # pyright: ignore[reportAttributeAccessIssue] - 404 or 405
-    return served
-
-
-def _request_id(request: web.Request) -> str:
-    """The client's own id when it is a sane one, else a new one."""
-    given = request.headers.get("X-Client-Request-Id", "") or request.headers.get("X-Request-Id", "")
-    if 0 < len(given) <= 128 and given.isascii() and given.replace("-", "").isalnum():  # noqa: PLR2004
-        return given
-    return uuid.uuid4().hex
+def _piece(event: Event) -> str:
+    """An event as text, wherever in the answer it goes."""
+    match event:
+        case ReasoningDelta(text):
+            return text
+        case TextDelta() | Image() | Citation():
+            return openai.text_of(event)
+        case Heartbeat():
+            return ""
 
 
 def _notes(wish: openai.Wish) -> dict[str, str]:

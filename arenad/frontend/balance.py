@@ -1,13 +1,19 @@
-"""Which instance is asked: a brain. All seats and their load in, one name out."""
+"""Which instance is asked: a brain. All seats and their load in, one of them out, or why none."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from arenad.schema.process import Seat
+from arenad.errors import ModelNotFound, NeedsHuman, NeedsLogin, RequestError, Unavailable
+from arenad.schema.process import Condition, Seat
 
 SeatKey = tuple[str, int]
 """An instance's name and generation: one incarnation of it."""
+
+_WAITS_FOR_A_PERSON: dict[Condition, tuple[type[RequestError], str]] = {
+    "needs_human": (NeedsHuman, "shows a human check"),
+    "needs_login": (NeedsLogin, "shows a login wall"),
+}
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -16,10 +22,10 @@ class Load(msgspec.Struct, frozen=True):
     seat: Seat
     busy: int
 
-    @property
-    def key(self) -> SeatKey:
-        """Which incarnation this is."""
-        return (self.seat.name, self.seat.generation)
+
+def key_of(seat: Seat) -> SeatKey:
+    """Which incarnation this is."""
+    return (seat.name, seat.generation)
 
 
 def offers(seat: Seat, model: str) -> bool:
@@ -39,7 +45,7 @@ def choose(
         for load in loads
         if load.seat.condition == "ready"
         and load.busy < load.seat.slots
-        and load.key not in tried
+        and key_of(load.seat) not in tried
         and offers(load.seat, model)
     ]
     if not able:
@@ -47,3 +53,29 @@ def choose(
     least = min(load.busy / load.seat.slots for load in able)
     equals = [load for load in able if load.busy / load.seat.slots == least]
     return equals[int(draw * len(equals))].seat
+
+
+def why_never(
+    seats: Sequence[Seat],
+    linked: Collection[SeatKey],
+    model: str,
+    tried: Collection[SeatKey],
+) -> RequestError | None:
+    """Why none of these seats will take the request however long it waits; None while one may.
+
+    A seat to which no link stands is about to change: it opens, or it died and will be replaced.
+    """
+    if not seats:
+        return Unavailable("there is no instance; an operator has to start one (arenactl scale)")
+    offering = [seat for seat in seats if offers(seat, model)]
+    if not offering:
+        return ModelNotFound(
+            f"model: there is no {model!r}; GET /v1/models lists what there is", param="model"
+        )
+    hopes = [seat for seat in offering if not (key_of(seat) in tried and key_of(seat) in linked)]
+    if not hopes:
+        return Unavailable("every instance was asked")
+    if all(seat.condition in _WAITS_FOR_A_PERSON for seat in hopes):
+        kind, shows = _WAITS_FOR_A_PERSON[hopes[0].condition]
+        return kind(f"every instance waits for a person; {hopes[0].name} {shows}")
+    return None

@@ -1,261 +1,270 @@
-"""The way of one request from its arrival to an instance and back: wait, reserve, ask, retry, cancel.
+"""The way of one request to an instance and back: wait for a seat, ask, retry, cancel."""
 
-A seat is reserved in the same step that chooses it, with nothing awaited between, so two requests
-can never take the same slot.
-"""
-
-import asyncio
 import itertools
 import logging
-import random
+import time
+from asyncio import Future, wait
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast
 
-from arenad import link
 from arenad.errors import (
     Busy,
     LinkLost,
-    ModelNotFound,
-    Overloaded,
     RequestError,
     TimedOut,
-    Unavailable,
+    UpstreamFailed,
     WorkerLost,
 )
-from arenad.frontend.balance import Load, SeatKey, choose, offers
+from arenad.frontend.balance import SeatKey, key_of
 from arenad.frontend.openai import Wish
-from arenad.frontend.queue import Queue, Ticket
-from arenad.schema.chat import CONTENT, Chat, Event, Finish
+from arenad.frontend.queue import Ticket
+from arenad.frontend.seats import Seats
+from arenad.link import Stream
+from arenad.schema.chat import (
+    CONTENT,
+    Chat,
+    Citation,
+    Event,
+    Finish,
+    Heartbeat,
+    Image,
+    ReasoningDelta,
+    TextDelta,
+)
 from arenad.schema.config import ChatConfig, QueueConfig
+from arenad.schema.frame import Body
 from arenad.schema.process import FrontendBeat, Model, Roster, Seat
 
-CONNECT_TIMEOUT_S = 2.0
 GRACE_S = 5.0
 """The worker keeps the deadlines; we wait so much longer before we call the worker itself lost."""
+
+Answer = AsyncGenerator[Event | Finish]
 
 log = logging.getLogger("arenad.dispatch")
 
 
 class Dispatch:
-    """Knows the roster, holds a link to each instance, seats and asks."""
+    """Answers requests, and counts them."""
 
     def __init__(self, queue: QueueConfig, chat: ChatConfig) -> None:
         """Nobody is in the roster yet."""
         self.counts: Counter[str] = Counter()
         self.running = 0
-        self._chat = chat
-        self._wait_s = queue.wait_s
-        self._queue = Queue(queue.limit)
-        self._numbers = itertools.count(1)
-        self._roster = Roster((), 1)
-        self._links: dict[SeatKey, link.Link] = {}
-        self._busy: Counter[SeatKey] = Counter()
-        self._seated: dict[int, asyncio.Future[Seat]] = {}
-        self._tasks = link.Tasks()
-
-    # -- the roster -------------------------------------------------------------------------------
+        self.seats = Seats(queue)
+        self.numbers = itertools.count(1)
+        self.wait_s = queue.wait_s
+        self.chat = chat
 
     def on_roster(self, roster: Roster) -> None:
         """The master says who may be asked from now on."""
-        self._roster = roster
-        for seat in roster.seats:
-            key = (seat.name, seat.generation)
-            if key not in self._links:
-                self._tasks.start(self._connect(seat), f"link to {seat.name}")
-        self._match()
-
-    async def _connect(self, seat: Seat) -> None:
-        key = (seat.name, seat.generation)
-        if key in self._links:
-            return
-        try:
-            made = await link.connect(seat.socket_path, seat.name, CONNECT_TIMEOUT_S)
-        except LinkLost as error:
-            log.warning("cannot reach %s", error)
-            return
-        self._links[key] = made
-        self._match()
-        await made.lost.wait()
-        del self._links[key]
-        self._match()
+        self.seats.on_roster(roster)
 
     def models(self) -> list[Model]:
         """Every model that some instance offers, each once, by name."""
-        known = {model.id: model for seat in self._roster.seats for model in seat.models}
-        return [known[name] for name in sorted(known)]
+        return self.seats.models()
 
     def is_ready(self) -> bool:
         """Whether an instance could be asked now, busy or not."""
-        return any(load.seat.condition == "ready" for load in self._loads())
+        return self.seats.is_ready()
 
-    def _loads(self) -> list[Load]:
-        """The seats to which a link stands: EOF tells of a death before the master's next roster."""
-        return [
-            Load(seat, self._busy[seat.name, seat.generation])
-            for seat in self._roster.seats
-            if (seat.name, seat.generation) in self._links
-        ]
-
-    # -- seats ------------------------------------------------------------------------------------
-
-    async def _take_seat(self, model: str, tried: Collection[SeatKey]) -> Seat:
-        """Wait for a seat and reserve it. Raises `Overloaded`, `ModelNotFound` or `Unavailable`."""
-        ticket = Ticket(next(self._numbers), model, tried)
-        self._check_hope(ticket)
-        self._queue.join(ticket)
-        waiting: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
-        self._seated[ticket.number] = waiting
-        self._match()
-        seat: Seat | None = None
-        try:
-            async with asyncio.timeout(self._wait_s):
-                seat = await waiting
-            return seat
-        except TimeoutError as error:
-            seat = None
-            raise Overloaded(
-                f"no instance was free within {self._wait_s:g} s (queue.wait_s)", retry_after_s=5.0
-            ) from error
-        finally:
-            self._queue.leave(ticket.number)
-            del self._seated[ticket.number]
-            if seat is None and _has_result(waiting):
-                self._give_back(waiting.result())
-
-    def _match(self) -> None:
-        """Seat everybody who can be seated; tell those who never can be."""
-        for ticket, seat in self._queue.match(self._reserve):
-            self._seated[ticket.number].set_result(seat)
-        for ticket in self._queue.tickets():
-            waiting = self._seated[ticket.number]
-            try:
-                self._check_hope(ticket)
-            except RequestError as error:
-                if not waiting.done():
-                    waiting.set_exception(error)
-
-    def _reserve(self, ticket: Ticket) -> Seat | None:
-        if self._seated[ticket.number].done():
-            return None  # it has just given up, and is about to leave the queue
-        draw = random.random()  # noqa: S311 - a tie, no secret
-        seat = choose(self._loads(), ticket.model, ticket.tried, draw)
-        if seat is not None:
-            self._busy[seat.name, seat.generation] += 1
-        return seat
-
-    def _give_back(self, seat: Seat) -> None:
-        key = (seat.name, seat.generation)
-        self._busy[key] -= 1
-        if not self._busy[key]:
-            del self._busy[key]
-        self._match()
-
-    def _check_hope(self, ticket: Ticket) -> None:
-        """Waiting makes sense while an instance that may still be asked is there or on its way."""
-        if self._roster.starting:
-            return
-        seats = self._roster.seats
-        if not seats:
-            raise Unavailable("there is no instance; an operator has to start one (arenactl scale)")
-        if not any(offers(seat, ticket.model) for seat in seats):
-            raise ModelNotFound(
-                f"model: there is no {ticket.model!r}; GET /v1/models lists what there is",
-                param="model",
-            )
-        if all((seat.name, seat.generation) in ticket.tried for seat in seats):
-            raise Unavailable("every instance was asked")
-
-    # -- one request ------------------------------------------------------------------------------
-
-    async def answer(self, wish: Wish, request_id: str) -> AsyncIterator[Event | Finish]:
+    def answer(self, wish: Wish, request_id: str) -> Answer:
         """The events of the answer, then its `Finish`. Raises a `RequestError`.
 
-        Another instance is asked after a failure, while no content has been given out.
+        A `Heartbeat` comes whenever nothing else came for `chat.keepalive_s`. Closing the
+        generator, or cancelling it, cancels the chat wherever it is.
         """
-        chat = Chat(
-            request_id=request_id,
-            model=wish.model,
-            turns=wish.turns,
-            first_event_timeout_s=self._chat.first_event_timeout_s,
-            idle_timeout_s=self._chat.idle_timeout_s,
-            total_timeout_s=self._chat.total_timeout_s,
-        )
-        tried: dict[SeatKey, RequestError] = {}
-        refusals = 0
-        while True:
-            seat = await self._next_seat(wish.model, tried)
-            has_content = False
-            try:
-                async with aclosing(self._ask(seat, chat)) as events:
-                    async for event in events:
-                        has_content = has_content or isinstance(event, CONTENT)
-                        yield event
-                return
-            except RequestError as error:
-                refusals += isinstance(error, Busy)
-                attempts = len(tried) + 1 - refusals
-                if has_content or not error.elsewhere or attempts >= self._chat.attempts:
-                    raise
-                tried[seat.name, seat.generation] = error
-                self.counts["retried"] += 1
-                log.warning("request %s: %s failed it (%s); asking another", request_id, seat.name, error)
-            finally:
-                self._give_back(seat)
-
-    async def _next_seat(self, model: str, tried: dict[SeatKey, RequestError]) -> Seat:
-        try:
-            return await self._take_seat(model, tried)
-        except Unavailable:
-            if tried:
-                raise list(tried.values())[-1] from None
-            raise
-
-    async def _ask(self, seat: Seat, chat: Chat) -> AsyncIterator[Event | Finish]:
-        """Ask one instance. Leaving early, for whatever reason, cancels the chat there."""
-        worker = self._links.get((seat.name, seat.generation))
-        if worker is None:
-            raise WorkerLost(f"the instance {seat.name} is gone")
-        limit_s = max(chat.first_event_timeout_s, chat.idle_timeout_s) + GRACE_S
-        stream = None
-        try:
-            stream = worker.stream(chat)
-            while not stream.ended:
-                yield cast("Event | Finish", await stream.receive(limit_s))
-        except LinkLost as error:
-            raise WorkerLost(f"the instance {seat.name} died while it answered") from error
-        except TimeoutError as error:
-            raise TimedOut(f"the instance {seat.name} said nothing for {limit_s:g} s") from error
-        finally:
-            if stream is not None:
-                stream.cancel()
-
-    # -- for the master ---------------------------------------------------------------------------
+        return _Journey(self, wish, request_id).events()
 
     def beat(self) -> FrontendBeat:
         """What this frontend carries now."""
-        busy: Counter[str] = Counter()
-        for (name, _), count in self._busy.items():
-            busy[name] += count
         return FrontendBeat(
-            queued=len(self._queue),
+            queued=self.seats.queued,
             running=self.running,
             accepted=self.counts["accepted"],
             answered=self.counts["answered"],
             failed=self.counts["failed"],
             retried=self.counts["retried"],
             cancelled=self.counts["cancelled"],
-            busy=dict(busy),
+            busy=self.seats.busy(),
         )
 
     async def close(self) -> None:
         """End the links."""
-        await self._tasks.close()
-        for each in self._links.values():
-            each.close()
+        await self.seats.close()
 
 
-def _has_result(waiting: "asyncio.Future[Seat]") -> bool:
-    """Whether a seat was reserved for somebody who left in the same moment."""
-    return waiting.done() and not waiting.cancelled() and waiting.exception() is None
+class _Journey:
+    """One request on its way.
+
+    The whole answer's deadline begins with the first seat and holds over all attempts. A return to
+    the queue because a worker was full goes on with the old wait; one after a failure begins anew.
+    """
+
+    def __init__(self, dispatch: Dispatch, wish: Wish, request_id: str) -> None:
+        """It has not begun."""
+        self._dispatch = dispatch
+        self._seats = dispatch.seats
+        self._limits = dispatch.chat
+        self._wish = wish
+        self._id = request_id
+        self._number = next(dispatch.numbers)
+        self._tried: dict[SeatKey, RequestError] = {}
+        self._is_retry = False
+        self._has_content = False
+        now_s = time.monotonic()
+        self._wait_until_s = now_s + dispatch.wait_s
+        self._end_s = float("inf")
+        self._heartbeat_s = now_s + self._limits.keepalive_s
+
+    async def events(self) -> Answer:
+        """The whole way."""
+        has_asked = False
+        while True:
+            ticket = Ticket(self._number, self._wish.model, tuple(self._tried), returns=has_asked)
+            waiting = self._seats.join(ticket)
+            try:
+                async with aclosing(self._wait(ticket, waiting)) as signs:
+                    async for sign in signs:
+                        yield sign
+                seat = self._seated(waiting)
+                has_asked = True
+                async with aclosing(self._ask(seat)) as events:
+                    async for event in events:
+                        self._has_content = self._has_content or isinstance(event, CONTENT)
+                        yield event
+            except _Failed as failed:
+                self._forgive(failed.seat, failed.error)
+            else:
+                return
+            finally:
+                self._seats.leave(ticket)
+
+    def _due(self) -> bool:
+        """Whether it is time for a sign of life; the next one is then due a while later."""
+        now_s = time.monotonic()
+        if now_s < self._heartbeat_s:
+            return False
+        self._heartbeat_s = now_s + self._limits.keepalive_s
+        return True
+
+    # -- waiting ----------------------------------------------------------------------------------
+
+    async def _wait(self, ticket: Ticket, waiting: Future[Seat]) -> AsyncGenerator[Heartbeat]:
+        """Signs of life until `waiting` is done. Raises what is told after too long a wait."""
+        until_s = min(self._wait_until_s, self._end_s)
+        while not waiting.done():
+            now_s = time.monotonic()
+            if now_s >= until_s:
+                raise self._last_error() or self._seats.too_late(ticket)
+            await wait({waiting}, timeout=min(until_s, self._heartbeat_s) - now_s)
+            if not waiting.done() and self._due():
+                yield Heartbeat()
+
+    def _seated(self, waiting: Future[Seat]) -> Seat:
+        try:
+            return waiting.result()
+        except RequestError:
+            if (error := self._last_error()) is not None:
+                raise error from None
+            raise
+
+    def _last_error(self) -> RequestError | None:
+        return next(reversed(self._tried.values()), None)
+
+    def _forgive(self, seat: Seat, error: RequestError) -> None:
+        """Go on after a failure; raises it again when no other instance may be asked."""
+        now_s = time.monotonic()
+        if self._has_content or not error.elsewhere or now_s >= self._end_s:
+            raise error
+        if isinstance(error, Busy):
+            self._seats.refused(seat)
+            return
+        self._tried[key_of(seat)] = error
+        if len(self._tried) >= self._limits.attempts:
+            raise error
+        self._is_retry = True
+        self._wait_until_s = now_s + self._dispatch.wait_s
+        log.warning("request %s: %s failed it (%s)", self._id, seat.name, error)
+
+    # -- asking -----------------------------------------------------------------------------------
+
+    async def _ask(self, seat: Seat) -> Answer:
+        """Ask one instance. Leaving early, for whatever reason, cancels the chat there."""
+        stream = None
+        try:
+            stream = self._seats.link_to(seat).stream(self._chat())
+            async with aclosing(self._read(seat, stream)) as events:
+                async for event in events:
+                    yield event
+        except LinkLost:
+            error = WorkerLost(f"the instance {seat.name} died before the answer was whole")
+            raise _Failed(seat, error) from None
+        except RequestError as error:
+            raise _Failed(seat, error) from None
+        finally:
+            if stream is not None:
+                stream.cancel()
+
+    def _chat(self) -> Chat:
+        now_s = time.monotonic()
+        self._end_s = min(self._end_s, now_s + self._limits.total_timeout_s + GRACE_S)
+        self._dispatch.counts["retried"] += self._is_retry
+        self._is_retry = False
+        return Chat(
+            request_id=self._id,
+            model=self._wish.model,
+            turns=self._wish.turns,
+            first_event_timeout_s=self._limits.first_event_timeout_s,
+            idle_timeout_s=self._limits.idle_timeout_s,
+            total_timeout_s=max(0.0, self._end_s - GRACE_S - now_s),
+        )
+
+    async def _read(self, seat: Seat, stream: Stream) -> Answer:
+        """Every event but the worker's own signs of life: ours go to the client by our clock."""
+        limit_s = max(self._limits.first_event_timeout_s, self._limits.idle_timeout_s) + GRACE_S
+        silent_s = time.monotonic() + limit_s
+        while not stream.ended:
+            body = await self._receive(stream, silent_s)
+            now_s = time.monotonic()
+            if body is None and now_s >= silent_s:
+                raise TimedOut(f"the instance {seat.name} said nothing for {limit_s:g} s")
+            if body is not None and not isinstance(body, Heartbeat):
+                yield _checked(body, is_end=stream.ended)
+                self._heartbeat_s = time.monotonic() + self._limits.keepalive_s
+            elif self._due():
+                yield Heartbeat()
+            if body is not None:
+                silent_s = time.monotonic() + limit_s
+
+    async def _receive(self, stream: Stream, silent_s: float) -> Body | None:
+        """What the worker says next; None when somebody's patience ends before."""
+        now_s = time.monotonic()
+        if now_s >= self._end_s:
+            limit_s = self._limits.total_timeout_s
+            raise TimedOut(f"the whole answer took longer than {limit_s:g} s")
+        until_s = min(silent_s, self._end_s, self._heartbeat_s)
+        try:
+            return await stream.receive(max(0.0, until_s - now_s))
+        except TimeoutError:
+            return None
+
+
+class _Failed(Exception):
+    """An instance failed the request; whether that is its end is decided elsewhere."""
+
+    def __init__(self, seat: Seat, error: RequestError) -> None:
+        super().__init__(error.message)
+        self.seat = seat
+        self.error = error
+
+
+def _checked(body: Body, *, is_end: bool) -> Event | Finish:
+    """The body, if it may come at this place."""
+    match body:
+        case TextDelta() | ReasoningDelta() | Image() | Citation() if not is_end:
+            return body
+        case Finish() if is_end:
+            return body
+        case _:
+            raise UpstreamFailed(f"the instance sent {type(body).__name__} out of place")

@@ -3,12 +3,13 @@
 Shapes follow the OpenAI API reference, "Chat Completions": object, chunk and error object.
 """
 
-from typing import Any, Literal
+import re
+import reprlib
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from arenad.errors import InvalidRequest, RequestError
-from arenad.schema.base import Record
 from arenad.schema.chat import (
     Citation,
     Event,
@@ -24,7 +25,6 @@ from arenad.schema.process import Model
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": the site is at work\n\n"
 CHARS_PER_TOKEN = 4
-
 MAX_MESSAGES = 10_000
 
 REFUSED = {
@@ -37,7 +37,8 @@ REFUSED = {
 }
 """Fields whose silent loss would make the answer wrong, and what to do instead."""
 
-_KNOWN = {"model", "messages", "stream", "stream_options", "n"}
+_PLAIN = {"type": "text"}
+
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -47,11 +48,60 @@ _ROLES: dict[str, Role] = {
     "function": "user",
 }
 
+_REMEDIES = {
+    "": "must be a JSON object",
+    "model": "must be a model's name; GET /v1/models lists them",
+    "messages": f"must be a list of 1 to {MAX_MESSAGES} messages",
+    "messages[]": "must be an object with role and content",
+    "role": f"must be one of {', '.join(_ROLES)}",
+    "content": "must be text or a list of parts",
+    "content[]": "must be an object with type and text",
+    "type": "only text parts are supported yet",
+    "text": "must be text",
+    "stream": "must be true or false",
+    "stream_options": "must be an object",
+    "include_usage": "must be true or false",
+    "n": "only 1 is supported yet",
+}
+"""What each field of the structs below must be, by its name; [] is an entry of a list."""
+
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
+_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
+_STEP = re.compile(r"\.?(\w+)|\[(\d+)\]")
+
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_fields_of = msgspec.json.Decoder(dict[str, Any]).decode
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+_shown = _short.repr
 
 
-class Wish(Record):
+class _Part(msgspec.Struct):
+    type: Literal["text"]
+    text: str
+
+
+class _Message(msgspec.Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[_Part] | None = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Request(msgspec.Struct):
+    """The fields that are used; all others are refused or ignored by name."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1)]
+    messages: Annotated[list[_Message], msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    n: Literal[1] | None = None
+
+
+class Wish(msgspec.Struct, frozen=True):
     """What the client wants. `ignored` are the fields given that change nothing here."""
 
     model: str
@@ -67,89 +117,68 @@ class Wish(Record):
 def parse(body: bytes) -> Wish:
     """Read a request body. Raises `InvalidRequest` naming the field, the value and the remedy."""
     try:
-        fields = _decode(body)
+        fields = _fields_of(body)
+        _refuse(fields)
+        request = _typed(fields)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not a JSON object: {error}") from error
-    _refuse(fields)
-    model = fields.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidRequest(f"model: is {_shown(model)}; must be a model's name", param="model")
-    options = fields.get("stream_options") or {}
-    if not isinstance(options, dict):
-        raise InvalidRequest("stream_options: must be an object", param="stream_options")
+    except RecursionError as error:
+        raise InvalidRequest("the body is nested too deeply; flatten it") from error
+    turns = tuple(Turn(role=_ROLES[each.role], text=_text(each)) for each in request.messages)
+    if not any(turn.text.strip() for turn in turns):
+        raise InvalidRequest("messages: hold no text; say something", param="messages")
+    options = request.stream_options
     return Wish(
-        model=model,
-        turns=_turns(fields.get("messages")),
-        stream=_flag(fields, "stream"),
-        include_usage=bool(options.get("include_usage")),
-        ignored=tuple(sorted(name for name in fields if name not in _KNOWN)),
+        model=request.model,
+        turns=turns,
+        stream=bool(request.stream),
+        include_usage=options is not None and bool(options.include_usage),
+        ignored=tuple(sorted(name for name in fields if name not in _Request.__struct_fields__)),
     )
 
 
 def _refuse(fields: dict[str, Any]) -> None:
     for name, remedy in REFUSED.items():
         value = fields.get(name)
-        if value and value != {"type": "text"}:
+        if value and value != _PLAIN:
             raise InvalidRequest(f"{name}: is {_shown(value)}; {remedy}", param=name)
-    if fields.get("n") not in (None, 1):
-        raise InvalidRequest(f"n: is {_shown(fields['n'])}; only 1 is supported yet", param="n")
 
 
-def _flag(fields: dict[str, Any], name: str) -> bool:
-    value = fields.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidRequest(f"{name}: is {_shown(value)}; must be true or false", param=name)
-    return bool(value)
+def _typed(fields: dict[str, Any]) -> _Request:
+    try:
+        return msgspec.convert(fields, _Request)
+    except msgspec.ValidationError as error:
+        raise _fault(fields, str(error)) from error
 
 
-def _turns(messages: object) -> tuple[Turn, ...]:
-    if not isinstance(messages, list) or not messages:
-        raise InvalidRequest(
-            f"messages: is {_shown(messages)}; must be a list with at least one message",
-            param="messages",
-        )
-    if len(messages) > MAX_MESSAGES:
-        raise InvalidRequest(f"messages: has over {MAX_MESSAGES} of them", param="messages")
-    return tuple(_turn(message, f"messages[{place}]") for place, message in enumerate(messages))
+def _fault(fields: dict[str, Any], told: str) -> InvalidRequest:
+    """The error that msgspec tells by a path, as field, value and remedy."""
+    at = _PATH.search(told)
+    path = at["path"] if at else ""
+    if missing := _MISSING.search(told):
+        path = f"{path}.{missing['name']}".lstrip(".")
+        shown = "missing"
+    else:
+        shown = _shown(_value_at(fields, path))
+    name = re.sub(r"\[\d+\]$", "[]", path.rpartition(".")[2])
+    return InvalidRequest(f"{path}: is {shown}; {_REMEDIES[name]}", param=path)
 
 
-def _turn(message: object, where: str) -> Turn:
-    if not isinstance(message, dict):
-        raise InvalidRequest(f"{where}: is {_shown(message)}; must be an object", param=where)
-    role = _ROLES.get(str(message.get("role")))
-    if role is None:
-        raise InvalidRequest(
-            f"{where}.role: is {_shown(message.get('role'))}; must be one of {', '.join(_ROLES)}",
-            param=f"{where}.role",
-        )
-    return Turn(role=role, text=_text(message.get("content"), f"{where}.content"))
+def _value_at(value: Any, path: str) -> object:
+    for name, index in _STEP.findall(path):
+        value = value[name or int(index)]
+    return value
 
 
-def _text(content: object, where: str) -> str:
+def _text(message: _Message) -> str:
     """The text of a message: a string, or the text parts of a list, one below the other."""
-    if isinstance(content, str):
-        return content
-    if content is None:
-        return ""
-    if not isinstance(content, list):
-        raise InvalidRequest(f"{where}: is {_shown(content)}; must be text or parts", param=where)
-    texts: list[str] = []
-    for place, part in enumerate(content):
-        match part:
-            case {"type": "text", "text": str(text)}:
-                texts.append(text)
-            case _:
-                kind = part.get("type") if isinstance(part, dict) else part
-                raise InvalidRequest(
-                    f"{where}[{place}]: is {_shown(kind)}; only text parts are supported yet",
-                    param=f"{where}[{place}]",
-                )
-    return "\n\n".join(texts)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"  # noqa: PLR2004 - a line's worth
+    match message.content:
+        case None:
+            return ""
+        case str(text):
+            return text
+        case parts:
+            return "\n\n".join(part.text for part in parts)
 
 
 # -- out ------------------------------------------------------------------------------------------
@@ -190,14 +219,15 @@ class Writer:
         return self._before + ending + (self._usage_chunk(usage) if self._usage else b"") + DONE
 
     def _usage_chunk(self, usage: dict[str, int]) -> bytes:
-        chunk = {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage}
+        none: list[object] = []
+        chunk = {**self._head, "object": "chat.completion.chunk", "choices": none, "usage": usage}
         return b"data: " + _encode(chunk) + b"\n\n"
 
     def whole(
         self, text: str, reasoning: str, reason: FinishReason, usage: dict[str, int]
     ) -> bytes:
         """The answer as one object."""
-        message = {"role": "assistant", "content": text, "refusal": None}
+        message: dict[str, str | None] = {"role": "assistant", "content": text, "refusal": None}
         if reasoning:
             message["reasoning_content"] = reasoning
         choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}

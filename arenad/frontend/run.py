@@ -9,6 +9,7 @@ from aiohttp import web
 
 from arenad import child
 from arenad.errors import ArenadError
+from arenad.frontend import guard
 from arenad.frontend.api import Api
 from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.gui import Gui
@@ -17,6 +18,11 @@ from arenad.schema.process import Drained, ForkOrder, Ready, Roster, Welcome
 
 BEAT_INTERVAL_S = 1.0
 LISTEN_BACKLOG = 1024
+KEEPALIVE_TIMEOUT_S = 75.0
+"""A connection that sends no request, or not all of its head, is closed after so long."""
+
+SHUTDOWN_TIMEOUT_S = 1.0
+"""What still runs when the master says stop is cancelled after so long."""
 
 logger = logging.getLogger("arenad.frontend")
 
@@ -40,22 +46,34 @@ async def run(me: child.Child, welcome: Welcome) -> None:
 
     me.on_note = on_note
     runners = [
-        web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+        web.AppRunner(
+            app,
+            access_log=None,
+            logger=guard.server_log,
+            handler_cancellation=True,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
+            shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+        )
         for app in (api.app(), gui.app())
     ]
-    sites: list[web.SockSite] = []
-    for runner, listener in zip(runners, me.listeners, strict=True):
-        await runner.setup()
-        sites.append(web.SockSite(runner, listener, backlog=LISTEN_BACKLOG))
-        await sites[-1].start()
-    me.master.note(Ready())
-    me.tasks.start(_beat(me, dispatch), "beat")
-    me.tasks.start(_drain(me, api, sites), "drain when told to")
-    await me.stopping.wait()
-    await gui.close()
-    for runner in runners:
-        await runner.cleanup()
-    await dispatch.close()
+    try:
+        sites = [await _listen(*each) for each in zip(runners, me.listeners, strict=True)]
+        me.master.note(Ready())
+        me.tasks.start(_beat(me, dispatch), "beat")
+        me.tasks.start(_drain(me, api, sites), "drain when told to")
+        await me.stopping.wait()
+    finally:
+        api.is_closing = True
+        await gui.close()
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
+        await dispatch.close()
+
+
+async def _listen(runner: web.AppRunner, listener: socket.socket) -> web.SockSite:
+    await runner.setup()
+    site = web.SockSite(runner, listener, backlog=LISTEN_BACKLOG)
+    await site.start()
+    return site
 
 
 async def _beat(me: child.Child, dispatch: Dispatch) -> None:

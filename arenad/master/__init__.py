@@ -1,1 +1,1 @@
-"""The master: supervises every other process, and does nothing else. No asyncio, no thread, no HTTP."""
+"""The master: supervises every other process and nothing else. No asyncio, thread or HTTP."""

@@ -7,8 +7,9 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from arenad.errors import Refused
 from arenad.master.loop import Channel, Loop, Timer
@@ -21,10 +22,20 @@ from arenad.schema.process import LogLine
 from arenad.wire import CONTROL_MAX_FRAME_BYTES, Peer
 
 MAX_CLIENTS = 64
+MAX_STREAMS = 16
+"""Watches and followed logs that one client may have open."""
+
 STATE_INTERVAL_S = 0.5
 """Watchers are told of changes at most this often."""
 
+ACCEPT_AGAIN_S = 1.0
+"""Out of descriptors, a waiting client would wake us again at once: look away for so long."""
+
 MAX_LOG_LINES = 2000
+MAX_SHOWN_CHARS = 60
+
+CHANGES = (control.Scale, control.Restart, control.DrainOne, control.Shutdown)
+"""Commands that change something: each is logged with the uid it came from."""
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 
@@ -43,8 +54,18 @@ class Control:
         self._watching: set[tuple[Channel, int]] = set()
         self._following: set[tuple[Channel, int]] = set()
         self._next_state: Timer | None = None
+        self._commands: Mapping[type, Callable[[Channel, int, Any], Body | None]] = {
+            control.GetState: self._get_state,
+            control.Watch: self._watch,
+            control.Logs: self._logs,
+            control.Scale: self._scale,
+            control.Restart: self._restart,
+            control.DrainOne: self._drain,
+            control.Shutdown: self._shutdown,
+        }
+        """What can be commanded, and who performs it; a stream stays open and has no answer yet."""
         self._listener = _listen(path)
-        loop.watch(self._listener.fileno(), self._accept)
+        self._watch_listener()
         supervisor.on_relayed = self.on_frame
         supervisor.on_log = self.on_log
 
@@ -56,51 +77,54 @@ class Control:
         for channel in list(self._clients):
             channel.close()
 
+    # -- clients -----------------------------------------------------------------------------------
+
+    def _watch_listener(self) -> None:
+        self._loop.watch(self._listener.fileno(), self._accept)
+
     def _accept(self, _events: int) -> None:
         try:
             end, _ = self._listener.accept()
-        except OSError:
+        except (BlockingIOError, ConnectionAbortedError):
             return
-        uid = _CREDENTIALS.unpack(
-            end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )[1]
-        if uid not in (0, os.getuid()) or len(self._clients) >= MAX_CLIENTS:
-            logger.warning("the control socket turned away uid %d", uid)
+        except OSError as error:
+            logger.warning("the control socket takes nobody for a moment: %s", error.strerror)
+            self._loop.unwatch(self._listener.fileno())
+            self._loop.after(ACCEPT_AGAIN_S, self._watch_listener)
+            return
+        packed = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _, uid, _ = _CREDENTIALS.unpack(packed)
+        if uid not in (0, os.getuid()):
+            logger.warning("the control socket turned away uid %d: it may not command", uid)
             end.close()
-            return
-        self._open(end, uid)
+        elif len(self._clients) >= MAX_CLIENTS:
+            logger.warning("the control socket turned away one more: %d are on it", MAX_CLIENTS)
+            end.close()
+        else:
+            self._open(end, uid)
 
     def _open(self, end: socket.socket, uid: int) -> None:
-        channel = Channel(
-            self._loop,
-            end,
-            Peer(CONTROL_MAX_FRAME_BYTES),
-            lambda frame: self._audited(channel, frame, uid),
-            lambda reason: self._on_end(channel, reason),
-        )
+        def on_frame(frame: Frame) -> None:
+            if frame.kind is Kind.CALL and isinstance(frame.body, CHANGES):
+                logger.info("uid %d commands %s", uid, frame.body)
+            self.on_frame(channel, frame)
+
+        def on_end(reason: str) -> None:
+            if not reason.startswith("closed the link"):
+                logger.warning("a control client of uid %d %s", uid, reason)
+            self._clients.discard(channel)
+            self._forget_ended()
+
+        channel = Channel(self._loop, end, Peer(CONTROL_MAX_FRAME_BYTES), on_frame, on_end)
         self._clients.add(channel)
 
-    def _audited(self, channel: Channel, frame: Frame, uid: int) -> None:
-        if isinstance(frame.body, control.Scale | control.Restart | control.DrainOne | control.Shutdown):
-            logger.info("uid %d commands %s", uid, frame.body)
-        self.on_frame(channel, frame)
-
-    def _on_end(self, channel: Channel, reason: str) -> None:
-        if "protocol" in reason:
-            logger.warning("a control client %s", reason)
-        self._clients.discard(channel)
-        self._forget(lambda entry: entry[0] is channel)
-
-    def _forget(self, ended: Callable[[tuple[Channel, int]], bool]) -> None:
-        self._watching = {entry for entry in self._watching if not ended(entry)}
-        self._following = {entry for entry in self._following if not ended(entry)}
-
-    # -- commands -----------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def on_frame(self, channel: Channel, frame: Frame) -> None:
         """One frame from a client or a frontend."""
         if frame.kind is Kind.CANCEL:
-            self._forget(lambda entry: entry == (channel, frame.call))
+            self._watching.discard((channel, frame.call))
+            self._following.discard((channel, frame.call))
             channel.send(channel.peer.end(frame.call, control.Done("ended")))
             return
         if frame.kind is not Kind.CALL or frame.call == 0:
@@ -108,72 +132,86 @@ class Control:
         try:
             answer = self._answer(channel, frame)
         except Refused as error:
+            logger.info("refused: %s", error.message)
             answer = failure_of(error)
         if answer is not None:
             channel.send(channel.peer.end(frame.call, answer))
 
     def _answer(self, channel: Channel, frame: Frame) -> Body | None:
         """The END's body; none for a stream that stays open."""
-        body = frame.body
-        if isinstance(body, control.GetState):
-            return control.StateNow(self._supervisor.state())
-        if isinstance(body, control.Watch):
-            self._watching.add((channel, frame.call))
-            self._send_state(channel, frame.call)
-            return None
-        if isinstance(body, control.Logs):
-            return self._logs(channel, frame.call, body)
-        if self._supervisor.leaving and not isinstance(body, control.Shutdown):
+        perform = self._commands.get(type(frame.body))
+        if perform is None:
+            raise Refused(f"{type(frame.body).__name__} is not a command")
+        if self._supervisor.leaving and isinstance(frame.body, CHANGES[:-1]):
             raise Refused("the daemon is stopping; nothing new is begun")
-        if isinstance(body, control.Scale):
-            return self._scale(body.instances)
-        if isinstance(body, control.Restart):
-            return self._restart(body.name)
-        if isinstance(body, control.DrainOne):
-            return self._drain(body.name)
-        if isinstance(body, control.Shutdown):
-            self._loop.after(0.0, self._supervisor.shutdown)
-            return control.Done("stopping: running chats finish first")
-        raise Refused(f"{type(body).__name__} is not a command")
+        return perform(channel, frame.call, frame.body)
 
-    def _scale(self, instances: int) -> control.Done:
-        limit = self._supervisor.state().instances_max
-        if not 0 <= instances <= limit:
-            raise Refused(
-                f"instances: is {instances}; must be 0 to {limit} (fleet.max_instances)"
-            )
-        before = self._supervisor.wanted
-        self._supervisor.scale(instances)
-        return control.Done(f"from {before} to {instances} instances")
+    def _get_state(self, _channel: Channel, _call: int, _: control.GetState) -> Body:
+        return control.StateNow(self._supervisor.state())
 
-    def _restart(self, name: str) -> control.Done:
-        child = self._named(name)
-        self._supervisor.restart(child)
-        return control.Done(f"{name} finishes its running chats and is started anew")
-
-    def _drain(self, name: str) -> control.Done:
-        child = self._named(name)
-        if child.role != "worker":
-            raise Refused(f"name: {name} is no instance; only instances can be drained")
-        self._supervisor.drain(child)
-        return control.Done(f"{name} finishes its running chats and stays stopped")
-
-    def _named(self, name: str) -> Supervised:
-        child = self._supervisor.child(name)
-        if child is None:
-            known = ", ".join(child.name for child in self._supervisor.state().children)
-            raise Refused(f"name: there is no {name!r}; there are {known}")
-        return child
-
-    # -- streams ------------------------------------------------------------------------------------
+    def _watch(self, channel: Channel, call: int, _: control.Watch) -> None:
+        self._check_room(channel)
+        self._watching.add((channel, call))
+        channel.send(channel.peer.item(call, control.StateNow(self._supervisor.state())))
 
     def _logs(self, channel: Channel, call: int, wish: control.Logs) -> Body | None:
+        if wish.follow:
+            self._check_room(channel)
         for line in self._supervisor.ledger.last_lines(max(0, min(wish.lines, MAX_LOG_LINES))):
             channel.send(channel.peer.item(call, line))
         if not wish.follow:
             return control.Done("")
         self._following.add((channel, call))
         return None
+
+    def _scale(self, _channel: Channel, _call: int, wish: control.Scale) -> Body:
+        limit = self._supervisor.instances_max
+        if not 0 <= wish.instances <= limit:
+            raise Refused(
+                f"instances: is {wish.instances}; must be 0 to {limit} (fleet.max_instances)"
+            )
+        before = self._supervisor.wanted
+        self._supervisor.scale(wish.instances)
+        return control.Done(f"from {before} to {wish.instances} instances")
+
+    def _restart(self, _channel: Channel, _call: int, wish: control.Restart) -> Body:
+        child = self._named(wish.name)
+        was_running = child.pid != 0
+        self._supervisor.restart(child)
+        if was_running:
+            return control.Done(f"{child.name} finishes its running chats and is started anew")
+        return control.Done(f"{child.name} is started")
+
+    def _drain(self, _channel: Channel, _call: int, wish: control.DrainOne) -> Body:
+        child = self._named(wish.name)
+        if child.role != "worker":
+            raise Refused(f"name: {child.name} is no instance; only instances can be drained")
+        self._supervisor.drain(child)
+        return control.Done(f"{child.name} finishes its running chats and stays stopped")
+
+    def _shutdown(self, _channel: Channel, _call: int, _: control.Shutdown) -> Body:
+        self._loop.after(0.0, self._supervisor.shutdown)
+        return control.Done("stopping: running chats finish first")
+
+    def _named(self, name: str) -> Supervised:
+        child = self._supervisor.child(name)
+        if child is None:
+            known = ", ".join(self._supervisor.names)
+            raise Refused(f"name: there is no {name[:MAX_SHOWN_CHARS]!r}; there are {known}")
+        return child
+
+    # -- streams -----------------------------------------------------------------------------------
+
+    def _check_room(self, channel: Channel) -> None:
+        self._forget_ended()
+        streams = (*self._watching, *self._following)
+        if sum(follower is channel for follower, _ in streams) >= MAX_STREAMS:
+            raise Refused(f"{MAX_STREAMS} streams are open on this connection; end one first")
+
+    def _forget_ended(self) -> None:
+        """Streams end with their channel; a frontend's may have been closed without a word."""
+        self._watching = {stream for stream in self._watching if stream[0].open}
+        self._following = {stream for stream in self._following if stream[0].open}
 
     def on_log(self, line: LogLine) -> None:
         """Pass a new record on to whoever follows."""
@@ -187,12 +225,11 @@ class Control:
 
     def _send_states(self) -> None:
         self._next_state = None
-        for channel, call in list(self._watching):
-            self._send_state(channel, call)
-
-    def _send_state(self, channel: Channel, call: int) -> None:
-        state = control.StateNow(self._supervisor.state())
-        channel.send(channel.peer.item(call, state))
+        self._forget_ended()
+        if self._watching:
+            state = control.StateNow(self._supervisor.state())
+            for channel, call in list(self._watching):
+                channel.send(channel.peer.item(call, state))
 
 
 def _listen(path: Path) -> socket.socket:
@@ -204,14 +241,3 @@ def _listen(path: Path) -> socket.socket:
     listener.listen(MAX_CLIENTS)
     listener.setblocking(False)
     return listener
-
-
-def is_answered(path: Path) -> bool:
-    """Whether a living daemon listens there already."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True

@@ -1,4 +1,4 @@
-"""How many instances there are to be, and which: a brain that turns a wish into starts and drains."""
+"""How many instances are to be, and which: a brain that turns a wish into starts and drains."""
 
 import re
 from collections.abc import Mapping

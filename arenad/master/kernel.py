@@ -31,6 +31,15 @@ def die_with(parent_pid: int) -> bool:
     return os.getppid() == parent_pid
 
 
+def open_standard_streams() -> None:
+    """Open /dev/null where 0, 1 or 2 is closed, lest a socket get the number and be written to."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
+
 def child_pids() -> list[int]:
     """The pids of this (single-threaded) process's children, adopted ones included."""
     pid = os.getpid()

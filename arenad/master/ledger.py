@@ -38,13 +38,13 @@ class Tally:
         """No traffic yet."""
         self._past = FrontendBeat(0, 0, 0, 0, 0, 0, 0, {})
         self._now: dict[str, FrontendBeat] = {}
-        self._accepted: deque[tuple[float, int]] = deque()
+        self._accepted: deque[tuple[float, int]] = deque([(-RATE_WINDOW_S, 0)])
 
     def take(self, name: str, beat: FrontendBeat, now_s: float) -> None:
         """A frontend's counters as they stand."""
         self._now[name] = beat
         self._accepted.append((now_s, self._sum("accepted")))
-        while now_s - self._accepted[0][0] > RATE_WINDOW_S:
+        while len(self._accepted) > 1 and now_s - self._accepted[1][0] >= RATE_WINDOW_S:
             self._accepted.popleft()
 
     def end(self, name: str) -> None:
@@ -63,8 +63,8 @@ class Tally:
 
     def traffic(self, queue_limit: int, now_s: float) -> Traffic:
         """The sums, and the rate of accepted requests over the last seconds."""
-        recent = [entry for entry in self._accepted if now_s - entry[0] <= RATE_WINDOW_S]
-        grown = recent[-1][1] - recent[0][1] if recent else 0
+        before = [sum_ for at_s, sum_ in self._accepted if now_s - at_s >= RATE_WINDOW_S]
+        grown = self._accepted[-1][1] - (before[-1] if before else self._accepted[0][1])
         return Traffic(
             queued=self._sum("queued"),
             queue_limit=queue_limit * max(1, len(self._now)),

@@ -12,7 +12,7 @@ import msgspec
 
 from arenad.schema.control import Phase
 
-FIRST_RETRY_DELAYS_NOTHING = 1
+FREE_FAILURES = 1
 """A child that was well may die once and is replaced at once; only the next death waits."""
 
 
@@ -56,7 +56,8 @@ class Life(msgspec.Struct, frozen=True):
     """Where a child stands. `generation` counts its processes; `wanted` is the goal: up or not.
 
     `deaths` are the times of recent deaths (one before the first ready stands twice), `failures`
-    counts those since it was last well, `forced` says that a deadline has ordered the kill.
+    counts those since it was last well. Of its present process, `was_ready` says that it has been
+    ready, and `forced` that a deadline has ordered the kill.
     """
 
     phase: Phase = "stopped"
@@ -66,6 +67,7 @@ class Life(msgspec.Struct, frozen=True):
     deadline_s: float | None = None
     deaths: tuple[float, ...] = ()
     failures: int = 0
+    was_ready: bool = False
     forced: bool = False
 
 
@@ -119,7 +121,7 @@ TABLE: dict[tuple[Phase, Event], Row] = {
     ("backoff", Event.DEADLINE): Row("starting", _FORK),
     ("backoff", Event.DRAIN): Row("stopped", wanted=False),
     ("backoff", Event.STOP): Row("stopped", wanted=False),
-    ("backoff", Event.RESTART): Row("starting", _FORK, wanted=True),
+    ("backoff", Event.RESTART): Row("starting", _FORK, wanted=True, clean=True),
     ("failed", Event.START): Row("failed", wanted=True),
     ("failed", Event.DEADLINE): Row("starting", _FORK),
     ("failed", Event.DRAIN): Row("stopped", wanted=False),
@@ -149,7 +151,7 @@ LATE: frozenset[tuple[Phase, Event]] = frozenset(
         ("failed", Event.DRAINED),
     }
 )
-"""News that can cross a change on its way: it is ignored, and the tests hold that nothing else is."""
+"""News that can cross a change on its way: it is ignored, and a test holds that nothing else is."""
 
 PROCESS_PHASES: frozenset[Phase] = frozenset({"starting", "ready", "draining", "stopping"})
 """The phases in which there is a process."""
@@ -162,33 +164,42 @@ def step(
     row = TABLE.get((life.phase, event))
     if row is None:
         return life, ()
-    wanted = life.wanted if row.wanted is None else row.wanted
-    if row.clean:
-        life = msgspec.structs.replace(life, deaths=(), failures=0)
     if row.to is None:
         return _after_death(life, now_s, rules, draw)
+    wanted = life.wanted if row.wanted is None else row.wanted
     if row.to == life.phase and not row.orders:
         return msgspec.structs.replace(life, wanted=wanted), ()
-    forced = row.forced or (life.forced and row.to == "stopping")
+    if row.clean:
+        life = msgspec.structs.replace(life, deaths=(), failures=0)
+    forced = life.forced or row.forced
     entered = msgspec.structs.replace(life, wanted=wanted, forced=forced)
     return _enter(entered, row.to, now_s, rules), row.orders
 
 
 def _enter(life: Life, phase: Phase, now_s: float, rules: Rules) -> Life:
+    """Into the phase, with its deadline; a new process has no past."""
     timeout_s = {
         "starting": rules.start_timeout_s,
         "draining": rules.drain_timeout_s,
         "stopping": rules.stop_timeout_s,
         "failed": rules.failed_retry_s,
     }.get(phase)
+    is_new = phase == "starting"
     return msgspec.structs.replace(
         life,
         phase=phase,
         since_s=now_s,
         deadline_s=None if timeout_s is None else now_s + timeout_s,
-        generation=life.generation + (phase == "starting"),
+        generation=life.generation + is_new,
+        failures=0 if _was_well(life, now_s, rules) else life.failures,
+        was_ready=phase == "ready" or (life.was_ready and not is_new),
         forced=life.forced and phase == "stopping",
     )
+
+
+def _was_well(life: Life, now_s: float, rules: Rules) -> bool:
+    """Whether it has been ready for so long that its failures before no longer count."""
+    return life.phase == "ready" and now_s - life.since_s >= rules.deaths_window_s
 
 
 def _after_death(
@@ -199,41 +210,53 @@ def _after_death(
         return _enter(life, "stopped", now_s, rules), ()
     if life.phase == "stopping" and not life.forced:
         return _enter(life, "starting", now_s, rules), _FORK
-    was_well = life.phase == "ready" and now_s - life.since_s >= rules.deaths_window_s
-    weight = 2 if life.phase in ("starting", "stopping") else 1
+    weight = 1 if life.was_ready else 2
     recent = tuple(at for at in life.deaths if now_s - at < rules.deaths_window_s)
-    life = msgspec.structs.replace(
-        life,
-        deaths=(recent + (now_s,) * weight)[-rules.deaths :],
-        failures=1 if was_well else life.failures + 1,
-    )
-    if len(life.deaths) >= rules.deaths:
-        return _enter(life, "failed", now_s, rules), (Order.ALARM,)
-    waiting = _enter(life, "backoff", now_s, rules)
-    delay_s = draw * backoff_limit_s(life.failures, rules)
+    deaths = (recent + (now_s,) * weight)[-rules.deaths :]
+    is_too_much = len(deaths) >= rules.deaths
+    waiting = _enter(life, "failed" if is_too_much else "backoff", now_s, rules)
+    waiting = msgspec.structs.replace(waiting, deaths=deaths, failures=waiting.failures + 1)
+    if is_too_much:
+        return waiting, (Order.ALARM,)
+    delay_s = draw * backoff_limit_s(waiting.failures, rules)
     return msgspec.structs.replace(waiting, deadline_s=now_s + delay_s), ()
 
 
 def backoff_limit_s(failures: int, rules: Rules) -> float:
-    """The longest wait after so many failures in a row; the real one is drawn between 0 and this."""
-    if failures <= FIRST_RETRY_DELAYS_NOTHING:
+    """The longest wait after so many failures in a row; a child's is drawn between 0 and this."""
+    if failures <= FREE_FAILURES:
         return 0.0
-    doublings = min(failures - FIRST_RETRY_DELAYS_NOTHING - 1, 32)
+    doublings = min(failures - FREE_FAILURES - 1, 32)
     return min(rules.backoff_limit_s, rules.backoff_first_s * 2.0**doublings)
 
 
 def drawn() -> str:
-    """The table as a Mermaid state diagram, for ARCHITECTURE.md."""
-    lines = ["stateDiagram-v2", "    [*] --> stopped"]
+    """The table as a Mermaid state diagram, one arrow for each pair of phases."""
+    arrows: dict[tuple[Phase, Phase], dict[tuple[Order, ...], list[str]]] = {}
     for (phase, event), row in TABLE.items():
-        if row.to == phase and not row.orders:
-            continue
-        targets = (row.to,) if row.to else _death_targets(phase)
-        orders = f" / {', '.join(order.value for order in row.orders)}" if row.orders else ""
-        lines += [f"    {phase} --> {target}: {event.value}{orders}" for target in targets]
-    return "\n".join(lines)
+        alive: dict[Phase, tuple[Order, ...]] = {row.to: row.orders} if row.to else {}
+        targets = alive or _DEATHS[phase]
+        for target, orders in targets.items():
+            if target != phase or orders:
+                labels = arrows.setdefault((phase, target), {})
+                labels.setdefault(orders, []).append(event.value)
+    return "\n".join(
+        ["stateDiagram-v2", "    [*] --> stopped"]
+        + [f"    {a} --> {b}: {_label(labels)}" for (a, b), labels in arrows.items()]
+    )
 
 
-def _death_targets(phase: Phase) -> tuple[Phase, ...]:
-    again: tuple[Phase, ...] = ("starting",) if phase == "stopping" else ()
-    return (*again, "backoff", "failed", "stopped")
+_DEATHS: dict[Phase, dict[Phase, tuple[Order, ...]]] = {
+    "starting": {"backoff": (), "failed": (Order.ALARM,)},
+    "ready": {"backoff": (), "failed": (Order.ALARM,)},
+    "draining": {"backoff": (), "failed": (Order.ALARM,), "stopped": ()},
+    "stopping": {"backoff": (), "failed": (Order.ALARM,), "stopped": (), "starting": _FORK},
+}
+"""Where a death can lead, for the drawing; a test holds it equal to what `step` does."""
+
+
+def _label(labels: dict[tuple[Order, ...], list[str]]) -> str:
+    return " · ".join(
+        ", ".join(events) + (f" / {orders[0].value}" if orders else "")
+        for orders, events in labels.items()
+    )

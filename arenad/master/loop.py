@@ -5,7 +5,6 @@ The loop never waits without knowing why: file descriptors with a callback, time
 
 import heapq
 import itertools
-import logging
 import select
 import socket
 import time
@@ -18,7 +17,8 @@ READ_BYTES = 256 * 1024
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
 """A child or an operator that reads nothing for so long is cut off rather than remembered."""
 
-logger = logging.getLogger("arenad.master")
+MAX_LAST_READS = 64
+"""Enough for all that a socket holds; a process that leaked its end cannot hold us up with more."""
 
 
 class Timer:
@@ -42,18 +42,18 @@ class Loop:
         """Nothing watched yet."""
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
+        self._new: set[int] = set()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self.running = True
 
-    def watch(
-        self, fd: int, on_ready: Callable[[int], None], events: int = select.EPOLLIN
-    ) -> None:
+    def watch(self, fd: int, on_ready: Callable[[int], None], events: int = select.EPOLLIN) -> None:
         """Call `on_ready(events)` whenever the descriptor is ready; replaces an earlier watch."""
         if fd in self._watched:
             self._epoll.modify(fd, events)
         else:
             self._epoll.register(fd, events)
+            self._new.add(fd)
         self._watched[fd] = on_ready
 
     def unwatch(self, fd: int) -> None:
@@ -68,14 +68,16 @@ class Loop:
         return timer
 
     def after(self, delay_s: float, callback: Callable[[], None]) -> Timer:
-        """Call back in `delay_s` seconds."""
+        """Call back in `delay_s` seconds; never from within this call."""
         return self.at(time.monotonic() + delay_s, callback)
 
     def run(self) -> None:
         """Until `running` is cleared."""
         while self.running:
+            self._new.clear()
             for fd, events in self._epoll.poll(self._timeout_s()):
-                if (on_ready := self._watched.get(fd)) is not None:
+                # A number that an earlier callback closed and opened anew is not what was ready.
+                if fd not in self._new and (on_ready := self._watched.get(fd)) is not None:
                     on_ready(events)
             self._fire()
 
@@ -87,15 +89,20 @@ class Loop:
         return max(0.0, self._timers[0][0] - time.monotonic())
 
     def _fire(self) -> None:
-        now_s = time.monotonic()
+        """All that are due now; what these add is due in the next turn at the earliest."""
+        now_s, due = time.monotonic(), list[Timer]()
         while self._timers and self._timers[0][0] <= now_s:
-            timer = heapq.heappop(self._timers)[2]
+            due.append(heapq.heappop(self._timers)[2])
+        for timer in due:
             if timer.callback is not None:
                 timer.callback()
 
 
 class Channel:
-    """One end of a link, for the master's loop: frames in by callback, bytes out as the socket takes them."""
+    """One end of a link in the master: frames in by callback, bytes out as the socket takes them.
+
+    A callback may close its own channel, or send on it; nothing is sent or called back after that.
+    """
 
     def __init__(
         self,
@@ -113,6 +120,8 @@ class Channel:
         self._on_frame = on_frame
         self._on_end = on_end
         self._unsent = bytearray()
+        self._is_writing = False
+        self._is_unheard = False
         self.open = True
         loop.watch(end.fileno(), self._on_ready)
 
@@ -122,7 +131,7 @@ class Channel:
 
     def send(self, packed: bytes) -> None:
         """Send now what the socket takes, the rest when it can."""
-        if not self.open or not packed:
+        if not self.open or self._is_unheard or not packed:
             return
         self._unsent += packed
         self._flush()
@@ -135,11 +144,13 @@ class Channel:
                 del self._unsent[: self._end.send(self._unsent)]
         except BlockingIOError:
             pass
-        except OSError as error:
-            self._finish(f"closed the link ({error.strerror})")
-            return
-        wanted = select.EPOLLIN | (select.EPOLLOUT if self._unsent else 0)
-        self._loop.watch(self._end.fileno(), self._on_ready, wanted)
+        except OSError:  # nobody hears us any more; what was said before is still to be read
+            self._is_unheard = True
+            self._unsent.clear()
+        if self._is_writing is not bool(self._unsent):
+            self._is_writing = bool(self._unsent)
+            wanted = select.EPOLLIN | (select.EPOLLOUT if self._is_writing else 0)
+            self._loop.watch(self._end.fileno(), self._on_ready, wanted)
 
     def _on_ready(self, events: int) -> None:
         if events & select.EPOLLOUT:
@@ -147,14 +158,21 @@ class Channel:
         if self.open and events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
             self._read()
 
-    def _read(self) -> None:
+    def read_rest(self) -> None:
+        """Take the last words of a process that has ended, instead of waiting for them."""
+        for _ in range(MAX_LAST_READS):
+            if not (self.open and self._read()):
+                return
+
+    def _read(self) -> bool:
+        """Take one chunk; false when there is none yet."""
         try:
             chunk = self._end.recv(READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             self._finish(f"closed the link ({error.strerror})")
-            return
+            return False
         for frame in self.peer.receive(chunk):
             if self.open:
                 self._on_frame(frame)
@@ -162,6 +180,7 @@ class Channel:
             self._finish(f"broke the protocol: {self.peer.fault}")
         elif not chunk:
             self._finish("closed the link")
+        return True
 
     def _finish(self, reason: str) -> None:
         if self.open:
@@ -172,5 +191,6 @@ class Channel:
         """Close without calling `on_end`."""
         if self.open:
             self.open = False
+            self._unsent.clear()
             self._loop.unwatch(self._end.fileno())
             self._end.close()

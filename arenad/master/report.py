@@ -18,18 +18,26 @@ def verdict(children: Sequence[ChildState], wanted: int, *, leaving: bool) -> tu
     if leaving:
         running = sum(child.busy for child in workers)
         return "stopping", f"stopping: {_counted(running, 'chat')} still running"
-    if not any(child.role == "frontend" and child.phase == "ready" for child in children):
-        return "down", f"down: no frontend serves requests; {count}"
+    frontends = [child for child in children if child.role == "frontend"]
     troubles = [trouble for child in children if (trouble := _trouble(child))]
-    on_the_way = any(child.phase == "starting" or child.condition == "opening" for child in workers)
-    if troubles:
-        word: Word = "degraded" if able else "down"
-        return word, f"{word}: {count}; {'; '.join(troubles)}"
-    if able < wanted and on_the_way:
+    is_served = any(child.phase == "ready" for child in frontends)
+    if not is_served:
+        troubles.insert(0, "no frontend serves requests")
+    if all(map(_is_coming, frontends)) and len(troubles) == 1:
         return "starting", f"starting: {count}"
-    if able < wanted or not able:
-        return ("degraded" if able else "down"), f"{'degraded' if able else 'down'}: {count}"
-    return "well", f"well: {count}"
+    if troubles:
+        word: Word = "degraded" if able and is_served else "down"
+        return word, f"{word}: {count}; {'; '.join(troubles)}"
+    if able < wanted and any(map(_is_coming, workers)):
+        return "starting", f"starting: {count}"
+    word = "well" if able and able >= wanted else "degraded" if able else "down"
+    return word, f"{word}: {count}"
+
+
+def _is_coming(child: ChildState) -> bool:
+    """Whether it is on its first way up, or opening its page."""
+    is_first = child.phase == "starting" and not child.last_death
+    return is_first or (child.phase == "ready" and child.condition == "opening")
 
 
 def _counted(count: int, noun: str) -> str:

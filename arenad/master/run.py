@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
+from contextlib import suppress
 
 from setproctitle import setproctitle
 
@@ -14,87 +14,90 @@ from arenad import log
 from arenad.config import split_address
 from arenad.errors import ConfigError
 from arenad.master import kernel
-from arenad.master.control import Control, is_answered
-from arenad.master.greeting import greeting
+from arenad.master.control import Control
+from arenad.master.greeting import arenactl, greeting
 from arenad.master.loop import Loop
 from arenad.master.settings import Settings
 from arenad.master.supervisor import Supervisor
 from arenad.master.systemd import Notifier
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET
-from arenad.schema.process import ProcessRole
+from arenad.schema.process import LogLine, ProcessRole
 
 LISTEN_BACKLOG = 1024
 CLEAN_UP_TIMEOUT_S = 5.0
 STRAY_WAIT_S = 0.1
+STOP_MARGIN_S = 30.0
+"""What the way out may take beyond the drain, as the service manager is told."""
+
 SIGNALS_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+Listeners = dict[ProcessRole, tuple[socket.socket, ...]]
 
 logger = logging.getLogger("arenad.master")
 
 
 def run(config: Config) -> int:
-    """Supervise until told to stop; gives the exit code. Raises `ConfigError` before anything starts."""
+    """Supervise until told to stop; gives the exit code. `ConfigError` comes before any start."""
     setproctitle("arenad: master")
+    kernel.open_standard_streams()
     settings = Settings(config)
-    control_path = settings.runtime / CONTROL_SOCKET
-    if is_answered(control_path):
-        raise ConfigError(
-            [f"daemon.runtime_dir: another arenad runs there ({control_path}); stop it first"]
-        )
-    settings.make_folders()
-    settings.remove_leftovers()
+    settings.claim_folders()
     listeners = _listeners(settings)
     kernel.become_subreaper()
-    Master(settings, listeners, control_path).run()
+    Master(settings, listeners).run()
     return 0
 
 
 class Master:
     """Wires the loop, the supervisor, the control socket and the service manager together."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        listeners: dict[ProcessRole, tuple[socket.socket, ...]],
-        control_path: Path,
-    ) -> None:
+    def __init__(self, settings: Settings, listeners: Listeners) -> None:
         """Everything is made, nothing runs yet, except the zygote."""
         self._settings = settings
-        self._loop = Loop()
-        self._notifier = Notifier()
-        self._greeted = False
-        self._supervisor = Supervisor(self._loop, settings, listeners, self._on_change)
-        self._control = Control(self._loop, self._supervisor, control_path)
         self._listeners = listeners
+        self._loop = Loop()
+        self._wake, self._waker = socket.socketpair()
+        self._notifier = Notifier()  # before any child can inherit the address
+        self._is_ready = False
+        self._has_greeted = False
+        self._supervisor = Supervisor(self._loop, settings, listeners, self._on_change)
+        self._supervisor.on_leaving = self._on_leaving
+        control_path = settings.runtime / CONTROL_SOCKET
+        self._control = Control(self._loop, self._supervisor, control_path)
         log.setup("master", settings.config.daemon.log_level, self._keep)
 
-    def _keep(self, line: log.LogLine) -> None:
+    def _keep(self, line: LogLine) -> None:
         self._supervisor.ledger.log.append(line)
         self._control.on_log(line)
 
     def run(self) -> None:
         """Until everything has stopped."""
-        wake = self._watch_signals()
+        self._watch_signals()
         self._supervisor.start()
         gc.collect()
         gc.freeze()
-        self._loop.run()
-        self._clean_up()
-        self._control.close()
-        wake.close()
-        logger.info("stopped; nothing is left running")
+        try:
+            self._loop.run()
+        finally:
+            is_clean = self._clean_up()
+            self._control.close()
+            self._notifier.close()
+        if is_clean:
+            logger.info("stopped; nothing is left running")
+        else:
+            logger.error("stopped, but some processes did not end: %s", kernel.child_pids())
 
-    def _watch_signals(self) -> socket.socket:
+    # -- signals -----------------------------------------------------------------------------------
+
+    def _watch_signals(self) -> None:
         """Signals wake the loop through a socket; Python's own handlers only have to exist."""
-        read, write = socket.socketpair()
-        for end in (read, write):
+        for end in (self._wake, self._waker):
             end.setblocking(False)
-        signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (*SIGNALS_TO_STOP, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)
-        self._loop.watch(read.fileno(), lambda _: self._on_signals(read.recv(4096)))
-        self._wake_writer = write
-        return read
+        self._loop.watch(self._wake.fileno(), lambda _: self._on_signals(self._wake.recv(4096)))
 
     def _on_signals(self, numbers: bytes) -> None:
         for number in set(numbers):
@@ -102,35 +105,57 @@ class Master:
                 self._supervisor.on_sigchld()
             else:
                 logger.info("received %s", signal.Signals(number).name)
-                self._notifier.stopping(self._settings.config.fleet.drain_timeout_s + 30)
                 self._supervisor.shutdown()
 
+    # -- what others are told ----------------------------------------------------------------------
+
     def _on_change(self) -> None:
+        """Tell watchers, the service manager, and once the terminal.
+
+        The service manager hears READY as soon as requests are accepted: without it systemd would
+        kill a daemon whose browsers cannot start, instead of letting the status line say why.
+        """
         self._control.on_change()
-        if self._greeted and not self._notifier.is_present:
+        if self._has_greeted and not self._notifier.is_present:
             return
         state = self._supervisor.state()
         self._notifier.status(state.verdict)
-        if not self._greeted and state.word == "well":
-            self._greeted = True
+        frontends = [child for child in state.children if child.role == "frontend"]
+        if not self._is_ready and frontends and all(child.phase == "ready" for child in frontends):
+            self._is_ready = True
             self._notifier.ready()
+        if not self._has_greeted and state.word == "well":
+            self._has_greeted = True
             if not self._notifier.is_present:
-                sys.stdout.write(greeting(state))
-                sys.stdout.flush()
+                self._print(greeting(state, arenactl(self._settings.config.daemon.runtime_dir)))
 
-    def _clean_up(self) -> None:
-        """Kill and reap what a child left; then the zygote has no work any more."""
+    def _print(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # nobody reads standard output, and nobody has to
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def _on_leaving(self) -> None:
+        """From now on connections are refused: with our copy open they would wait for nobody."""
+        drain_s = self._settings.config.fleet.drain_timeout_s
+        self._notifier.stopping(drain_s + STOP_MARGIN_S)
+        for listener in self._listeners["frontend"]:
+            listener.close()
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def _clean_up(self) -> bool:
+        """End the zygote and whatever a child left; false if something would not end in time."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        signal.set_wakeup_fd(-1)
         deadline_s = time.monotonic() + CLEAN_UP_TIMEOUT_S
-        while self._supervisor.has_strays() and time.monotonic() < deadline_s:
+        while self._supervisor.end_all():
+            if time.monotonic() > deadline_s:
+                return False
             signal.sigtimedwait({signal.SIGCHLD}, STRAY_WAIT_S)
-        self._supervisor.close()
-        for sockets in self._listeners.values():
-            for listener in sockets:
-                listener.close()
+        return True
 
 
-def _listeners(settings: Settings) -> dict[ProcessRole, tuple[socket.socket, ...]]:
+def _listeners(settings: Settings) -> Listeners:
     """The TCP sockets. They live here, so a frontend that dies refuses nobody."""
     config = settings.config
     wanted: dict[ProcessRole, dict[str, str]] = {
@@ -139,7 +164,7 @@ def _listeners(settings: Settings) -> dict[ProcessRole, tuple[socket.socket, ...
     if settings.runs_demo:
         wanted["demo"] = {"demo.listen": config.demo.listen}
     faults: list[str] = []
-    sockets = {
+    sockets: Listeners = {
         role: tuple(_listen(field, address, faults) for field, address in addresses.items())
         for role, addresses in wanted.items()
     }
@@ -157,6 +182,7 @@ def _listen(field: str, address: str, faults: list[str]) -> socket.socket:
         listener.bind((host, port))
         listener.listen(LISTEN_BACKLOG)
     except OSError as error:
-        faults.append(f"{field}: cannot listen at {address}: {error.strerror}; free it or change it")
+        remedy = "free it or name another"
+        faults.append(f"{field}: cannot listen at {address}: {error.strerror}; {remedy}")
     listener.setblocking(False)
     return listener

@@ -1,15 +1,18 @@
-"""What the master makes of the configuration for itself and for each child: folders, user, settings."""
+"""What the master makes of the configuration: folders, user, rules, each child's settings."""
 
+import fcntl
 import logging
 import os
 import pwd
+import stat
 from pathlib import Path
 
 from arenad import __version__
 from arenad.config import load_profile
 from arenad.errors import ConfigError
+from arenad.master.life import Rules
 from arenad.schema.config import Config
-from arenad.schema.paths import runtime_dir
+from arenad.schema.paths import CONTROL_SOCKET, runtime_dir
 from arenad.schema.process import (
     DemoSettings,
     FrontendSettings,
@@ -24,6 +27,11 @@ SLOTS = 1
 UNPRIVILEGED_USERS = ("arenad", "nobody")
 """Whom children become when the master is root and `daemon.user` names nobody."""
 
+MAX_SOCKET_PATH_BYTES = 107
+"""sun_path of unix(7), less its final zero."""
+
+WORKERS = "workers"
+
 logger = logging.getLogger("arenad.master")
 
 
@@ -36,7 +44,8 @@ class Settings:
     def __init__(self, config: Config) -> None:
         """Raises `ConfigError` when a name in the configuration leads nowhere."""
         self.config = config
-        self.runtime = runtime_dir(config.daemon.runtime_dir, os.environ, os.getuid())
+        runtime = runtime_dir(config.daemon.runtime_dir, os.environ, os.getuid())
+        self.runtime = runtime.absolute()
         self.user = _user(config.daemon.user)
         self._profile = load_profile(config.site.profile)
         self._upstream_key = _secret(config.demo.upstream_key_file)
@@ -56,28 +65,59 @@ class Settings:
         """Where instances begin; empty means the profile's own address."""
         return f"http://{self.config.demo.listen}/" if self.runs_demo else self.config.site.url
 
-    def make_folders(self) -> None:
-        """The runtime folder, ours alone, and the workers' part of it. Raises `ConfigError`."""
+    @property
+    def rules(self) -> Rules:
+        """Deadlines and restart rules of every life."""
+        life = self.config.life
+        return Rules(
+            start_timeout_s=life.start_timeout_s,
+            drain_timeout_s=self.config.fleet.drain_timeout_s,
+            stop_timeout_s=life.stop_timeout_s,
+            backoff_first_s=life.backoff_first_s,
+            backoff_limit_s=life.backoff_limit_s,
+            deaths=life.deaths,
+            deaths_window_s=life.deaths_window_s,
+            failed_retry_s=life.failed_retry_s,
+        )
+
+    # -- folders -----------------------------------------------------------------------------------
+
+    def claim_folders(self) -> None:
+        """Make the runtime folder, ours alone as long as we live. Raises `ConfigError`."""
+        longest = self.worker_socket(f"w{self.config.fleet.max_instances}", 1_000_000)
+        if len(os.fsencode(longest)) > MAX_SOCKET_PATH_BYTES:
+            raise _unusable(f"{self.runtime} is too long a path for sockets in it")
         try:
-            self.runtime.mkdir(parents=True, exist_ok=True)
-            status = self.runtime.lstat()
-            if status.st_uid != os.getuid() or not self.runtime.is_dir():
-                raise ConfigError(
-                    [f"daemon.runtime_dir: {self.runtime} belongs to another user; name another"]
-                )
-            self.runtime.chmod(0o711 if self.user[0] != os.getuid() else 0o700)
-            self.workers.mkdir(exist_ok=True)
+            self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.runtime.is_symlink():
+                raise _unusable(f"{self.runtime} is a symbolic link; name the folder itself")
+            self._claim = os.open(self.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            self._check_claim(self._claim)
+            os.fchmod(self._claim, 0o711 if self.user[0] != os.getuid() else 0o700)
+            self.workers.mkdir(mode=0o700, exist_ok=True)
             os.chown(self.workers, *self.user)
-            self.workers.chmod(0o700)
         except OSError as error:
-            raise ConfigError(
-                [f"daemon.runtime_dir: {self.runtime} cannot be made: {error.strerror}"]
-            ) from error
+            raise _unusable(f"{self.runtime} cannot be made: {error.strerror}") from error
+        self._remove_leftovers()
+
+    def _check_claim(self, folder: int) -> None:
+        """Nobody else's folder, nobody else's files, no other daemon: then its mode may be set."""
+        status = os.fstat(folder)
+        if status.st_uid != os.getuid():
+            raise _unusable(f"{self.runtime} belongs to another user")
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _unusable(f"another arenad runs in {self.runtime}; stop it first") from None
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise _unusable(f"others may write into {self.runtime}")
+        if strange := set(os.listdir(folder)) - {CONTROL_SOCKET, WORKERS}:
+            raise _unusable(f"{self.runtime} holds other things, such as {min(strange)}")
 
     @property
     def workers(self) -> Path:
         """The folder of the workers' sockets and scratch folders."""
-        return self.runtime / "workers"
+        return self.runtime / WORKERS
 
     def worker_socket(self, name: str, generation: int) -> Path:
         """Where a worker listens."""
@@ -88,20 +128,22 @@ class Settings:
         return self.workers / f"{name}.{generation}"
 
     def remove_scratch(self, name: str, generation: int) -> None:
-        """Remove what a dead worker left behind; what cannot be removed is left to the next start."""
-        try:
-            self.worker_socket(name, generation).unlink(missing_ok=True)
-            _remove_tree(self.scratch(name, generation))
-        except OSError as error:
-            logger.warning("cannot remove what %s left: %s", name, error)
+        """Remove what a dead worker left behind. Raises OSError while something still writes."""
+        self.worker_socket(name, generation).unlink(missing_ok=True)
+        _remove_tree(self.scratch(name, generation))
 
-    def remove_leftovers(self) -> None:
+    def _remove_leftovers(self) -> None:
         """Remove what an earlier daemon that was killed left behind."""
         for path in self.workers.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                _remove_tree(path)
-            else:
-                path.unlink(missing_ok=True)
+            try:
+                if path.is_dir() and not path.is_symlink():
+                    _remove_tree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("cannot remove what an earlier daemon left: %s", error)
+
+    # -- children ----------------------------------------------------------------------------------
 
     def welcome(self, role: ProcessRole, name: str, generation: int) -> Welcome:
         """A child's settings."""
@@ -127,34 +169,48 @@ class Settings:
         return Welcome(level, demo=demo)
 
 
+def _unusable(fault: str) -> ConfigError:
+    return ConfigError([f"daemon.runtime_dir: {fault}"])
+
+
 def _user(name: str) -> tuple[int, int]:
     """The uid and gid that children run as: our own, unless we are root."""
+    candidates = (name,) if name else UNPRIVILEGED_USERS
+    entries = [entry for each in candidates if (entry := _entry(each)) is not None]
+    if name and not entries:
+        raise ConfigError([f"daemon.user: there is no user {name}; create one"])
     if os.getuid() != 0:
-        if name and name != pwd.getpwuid(os.getuid()).pw_name:
+        if name and entries[0].pw_uid != os.getuid():
             raise ConfigError(
                 [f"daemon.user: is {name}, but only root can become another user; leave it empty"]
             )
         return os.getuid(), os.getgid()
-    for candidate in (name,) if name else UNPRIVILEGED_USERS:
-        try:
-            entry = pwd.getpwnam(candidate)
-        except KeyError:
-            continue
-        return entry.pw_uid, entry.pw_gid
-    raise ConfigError([f"daemon.user: there is no user {name or UNPRIVILEGED_USERS}; create one"])
+    if not entries:
+        users = " nor ".join(UNPRIVILEGED_USERS)
+        raise ConfigError([f"daemon.user: there is neither user {users}; create one and name it"])
+    return entries[0].pw_uid, entries[0].pw_gid
+
+
+def _entry(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
 
 
 def _secret(path: str) -> str:
     if not path:
         return ""
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError([f"demo.upstream_key_file: {path}: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"demo.upstream_key_file: {path}: is not text"]) from error
 
 
 def _remove_tree(path: Path) -> None:
-    """Remove a folder and all in it, by descriptors, so that no link planted in it leads elsewhere."""
+    """Remove a folder and all in it, by descriptors: no link planted in it leads elsewhere."""
     if not path.is_dir() or path.is_symlink():
         return
     for _, folders, files, folder_fd in os.fwalk(path, topdown=False):

@@ -3,33 +3,35 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 from arenad.master.life import Life
 from arenad.master.loop import Channel, Timer
 from arenad.schema.control import ChildState
-from arenad.schema.process import Beat, Condition, Model, ProcessRole, Seat
+from arenad.schema.process import Beat, Condition, ForkOrder, Model, ProcessRole, Seat
 
 
 class Supervised:
     """Mutable, and changed by the supervisor alone."""
 
-    def __init__(self, name: str, role: ProcessRole) -> None:
-        """No process yet."""
+    def __init__(self, name: str, role: ProcessRole, generation: int = 0) -> None:
+        """No process yet; `generation` is the last one that an earlier child of the name had."""
         self.name = name
         self.role: ProcessRole = role
-        self.life = Life()
+        self.life = Life(generation=generation)
         self.held = False
         self.timer: Timer | None = None
-        self.deaths = 0
         self.last_death = ""
         self.models: tuple[Model, ...] = ()
         self.socket_path = ""
+        self._first_generation = generation + 1
         self.forget_process()
 
     def forget_process(self) -> None:
         """What belongs to one process only."""
         self.pid = 0
         self.pidfd = -1
+        self.order: ForkOrder | None = None
         self.channel: Channel | None = None
         self.condition: Condition | None = None
         self.condition_reason = ""
@@ -38,7 +40,8 @@ class Supervised:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal through the pidfd, which can never hit another process."""
         if self.pidfd >= 0:
-            signal.pidfd_send_signal(self.pidfd, number)
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, number)
 
     def close_process(self) -> None:
         """Close what was open to a process that has ended, and forget it."""
@@ -47,6 +50,11 @@ class Supervised:
         if self.pidfd >= 0:
             os.close(self.pidfd)
         self.forget_process()
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether it can be expected to be ready before long."""
+        return self.life.wanted and self.life.phase not in ("ready", "failed")
 
     def seat(self, slots: int) -> Seat | None:
         """This instance's place in the roster; none unless it can be asked at all."""
@@ -72,7 +80,7 @@ class Supervised:
             generation=self.life.generation,
             pid=self.pid,
             phase_age_s=now_s - self.life.since_s,
-            restarts=max(0, self.life.generation - 1),
+            restarts=max(0, self.life.generation - self._first_generation),
             last_death=self.last_death,
             next_try_s=max(0.0, (self.life.deadline_s or 0.0) - now_s) if waits else None,
             condition=self.condition,
@@ -88,12 +96,12 @@ class Supervised:
         )
 
 
-def death_reason(info: os.waitid_result) -> str:
+def death_reason(ending: os.waitid_result) -> str:
     """How a process ended, in words."""
-    if info.si_code == os.CLD_EXITED:
-        return f"exit code {info.si_status}"
+    if ending.si_code == os.CLD_EXITED:
+        return f"exit code {ending.si_status}"
     try:
-        name = signal.Signals(info.si_status).name
+        name = signal.Signals(ending.si_status).name
     except ValueError:
-        name = f"signal {info.si_status}"
-    return f"killed by {name}" + (" (core dumped)" if info.si_code == os.CLD_DUMPED else "")
+        name = f"signal {ending.si_status}"
+    return f"killed by {name}" + (" (core dumped)" if ending.si_code == os.CLD_DUMPED else "")

@@ -6,6 +6,9 @@ The `sdnotify` package swallows errors and cannot pass descriptors, which later 
 import os
 import socket
 
+_ONE_LINE = str.maketrans("\r\n", "  ")
+"""A site's words may be in a status; a second line would be a second message."""
+
 
 class Notifier:
     """Tells the service manager where we stand; does nothing when there is none."""
@@ -40,8 +43,14 @@ class Notifier:
         """One line for `systemctl status`; sent only when it changes."""
         if text != self._told:
             self._told = text
-            self._send(f"STATUS={text}")
+            self._send(f"STATUS={text.translate(_ONE_LINE)}")
 
     def stopping(self, timeout_s: float) -> None:
         """The stop has begun and may take so long."""
         self._send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(timeout_s * 1_000_000)}")
+
+    def close(self) -> None:
+        """Say nothing more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

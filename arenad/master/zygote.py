@@ -1,13 +1,14 @@
-"""Forks every role: a process that holds the imports the roles share, and has no loop and no thread.
+"""Forks every role: a process that holds the imports the roles share, with no loop and no thread.
 
 The master, still small, forks the zygote; only the zygote imports the roles. With the collector off
 during the imports and frozen before each fork, children share those pages. A role is forked twice:
-the intermediate exits, so that the kernel gives the role to the master (a subreaper), which can then
-wait for it. The order is told with the role's sockets over one SOCK_SEQPACKET pair.
+the intermediate exits, so that the kernel gives the role to the master (a subreaper), which can
+then wait for it. The order is told with the role's sockets over one SOCK_SEQPACKET pair.
 """
 
 import gc
 import importlib
+import logging
 import os
 import select
 import signal
@@ -19,12 +20,20 @@ from collections.abc import Callable, Sequence
 import msgspec
 from setproctitle import setproctitle
 
+from arenad import log
 from arenad.master import kernel
 from arenad.schema.process import Forked, ForkOrder
 
 MAX_ORDER_BYTES = 16 * 1024
 MAX_SOCKETS = 8
-LATE_IMPORTS = ("concurrent.futures.thread", "encodings.idna", "encodings.latin_1", "stringprep")
+LATE_IMPORTS = (
+    "concurrent.futures.thread",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "encodings.utf_16_le",
+    "stringprep",
+)
 """What libraries import at their first use: too late for a child that has dropped its rights and
 may be unable to read the folder of the interpreter."""
 
@@ -34,9 +43,13 @@ ROLES = {
     "demo": "arenad.demo.run",
 }
 
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 _encode = msgspec.msgpack.Encoder().encode
 _order_of = msgspec.msgpack.Decoder(ForkOrder).decode
 _forked_of = msgspec.msgpack.Decoder(Forked).decode
+
+logger = logging.getLogger("arenad.zygote")
 
 
 class Zygote:
@@ -44,61 +57,81 @@ class Zygote:
 
     def __init__(self, on_forked: Callable[[Forked], None]) -> None:
         """Fork the zygote at once. Answers to `fork` arrive at `read`, through `on_forked`."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pending: deque[ForkOrder] = deque()
-        self.end = ours
         self._on_forked = on_forked
-        self.pid = _fork_zygote(theirs)
-        theirs.close()
+        self.end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.end.setblocking(False)
-        self.pidfd = os.pidfd_open(self.pid)
+        try:
+            self.pid = _fork_zygote(theirs)
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            self.end.close()
+            raise
+        finally:
+            theirs.close()
 
     def fork(self, order: ForkOrder, sockets: Sequence[socket.socket]) -> None:
-        """Ask for a child with these sockets. Raises OSError when the zygote is gone or does not read."""
+        """Ask for a child with these sockets. Raises OSError when the zygote takes no order."""
         fds = [end.fileno() for end in sockets]
         socket.send_fds(self.end, [_encode(order)], fds)
         self.pending.append(order)
 
-    def read(self, _events: int) -> None:
-        """Take one answer (EOF is learnt by pidfd)."""
+    def read(self) -> bool:
+        """Take one answer; false when there is none (its end is learnt by pidfd)."""
         try:
             packed = self.end.recv(MAX_ORDER_BYTES)
         except OSError:
-            return
+            return False
         if packed:
             self.pending.popleft()
             self._on_forked(_forked_of(packed))
+        return bool(packed)
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def close(self) -> None:
-        """Close the master's end; the zygote reads EOF and leaves."""
+        """Close the master's end; a zygote that lives reads EOF and leaves."""
         self.end.close()
         os.close(self.pidfd)
 
 
 def _fork_zygote(end: socket.socket) -> int:
     master_pid = os.getpid()
-    pid = os.fork()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        pid = os.fork()  # a signal meant for the child must not wake the master: blocked till then
+    finally:
+        if os.getpid() == master_pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if pid:
         return pid
     try:
         _scrub((end.fileno(),))
+        log.setup("zygote", "info", lambda _: None)
         os.setsid()  # a Ctrl-C at the terminal is the master's alone to answer
         if kernel.die_with(master_pid):
             _serve(end, master_pid)
+    except BaseException:  # the boundary of the process: the master sees only that it died
+        logger.exception("the zygote ends with a bug")
     finally:
         os._exit(0)
 
 
 def _scrub(keep: Sequence[int]) -> None:
-    """Undo what a fork inherits: signal settings and every descriptor that nobody named."""
+    """Undo what a fork inherits: signal settings and every descriptor that nobody named.
+
+    SIGPIPE stays ignored, as in every Python: a peer that vanished must be an error, not an end.
+    """
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     low = 3
     for fd in sorted(keep):
         os.closerange(low, fd)
-        low = fd + 1
+        low = max(low, fd + 1)
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
@@ -110,38 +143,44 @@ def _serve(end: socket.socket, master_pid: int) -> None:
     gc.collect()
     gc.freeze()
     while True:
-        packed, fds, _, _ = socket.recv_fds(end, MAX_ORDER_BYTES, MAX_SOCKETS)
+        packed, fds, flags, _ = socket.recv_fds(end, MAX_ORDER_BYTES, MAX_SOCKETS)
         if not packed:
             return
         order = _order_of(packed)
         try:
+            if flags & socket.MSG_CTRUNC:
+                raise OSError("its sockets did not get through")  # noqa: TRY301 - one way to fail
             pid, error = _fork_role(order, fds, end, master_pid), ""
         except OSError as failure:
             pid, error = 0, failure.strerror or str(failure)
         for fd in fds:
             os.close(fd)
-        end.send(_encode(Forked(name=order.name, generation=order.generation, pid=pid, error=error)))
+        forked = Forked(name=order.name, generation=order.generation, pid=pid, error=error)
+        end.send(_encode(forked))
 
 
 def _fork_role(order: ForkOrder, fds: list[int], end: socket.socket, master_pid: int) -> int:
     """Fork twice; gives the pid of the role, which is by then a child of the master."""
     told, tell = os.pipe()
     adopted, release = os.pipe()
-    intermediate = os.fork()
-    if intermediate == 0:
-        try:
-            pid = os.fork()
-            if pid == 0:
-                _become(order, fds, adopted, (end.fileno(), told, tell, release), master_pid)
-            os.write(tell, pid.to_bytes(4, "big"))
-        finally:
-            os._exit(0)
-    os.close(tell)
-    os.waitpid(intermediate, 0)
-    os.close(adopted)
-    pid = int.from_bytes(os.read(told, 4), "big")
-    os.close(told)
-    os.close(release)  # the role sees EOF: its intermediate is gone and it is the master's
+    try:
+        intermediate = os.fork()
+        if intermediate == 0:
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    _become(order, fds, adopted, (end.fileno(), told, tell, release), master_pid)
+                os.write(tell, pid.to_bytes(4, "big"))
+            finally:
+                os._exit(0)
+        os.close(tell)
+        tell = -1
+        os.waitpid(intermediate, 0)
+        pid = int.from_bytes(os.read(told, 4), "big")
+    finally:  # closing `release` tells the role that its intermediate is gone: it is the master's
+        for fd in (told, tell, adopted, release):
+            if fd >= 0:
+                os.close(fd)
     if not pid:
         raise OSError("the fork failed")
     return pid
@@ -162,14 +201,13 @@ def _become(
             os.setgroups([])
             os.setgid(order.gid)
             os.setuid(order.uid)
-        setproctitle(f"arenad: {order.role} {order.name}")
+        said = order.name if order.name.startswith(order.role) else f"{order.role} {order.name}"
+        setproctitle(f"arenad: {said}")
         if kernel.die_with(master_pid):
             module = sys.modules[ROLES[order.role]]
             exit_code = module.main(order, [socket.socket(fileno=fd) for fd in fds])
+    except BaseException:  # the boundary of the process: the master sees only its exit code
+        logger.exception("%s could not begin its life", order.name)
     finally:
-        _leave(exit_code)
-
-
-def _leave(exit_code: int) -> None:
-    sys.stderr.flush()
-    os._exit(exit_code)
+        sys.stderr.flush()
+        os._exit(exit_code)

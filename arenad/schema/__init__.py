@@ -5,4 +5,4 @@ and its children tell each other; `control` is what operators ask; `frame` is th
 """
 
 SCHEMA_VERSION = 1
-"""Raised with every change of a message; the two ends of a link compare it in their first message."""
+"""Raised with every change of a message; the ends of a link compare it in the first one."""

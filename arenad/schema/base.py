@@ -10,9 +10,7 @@ class MessageType(msgspec.StructMeta):
     """Tells type checkers what `Message` tells msgspec: its fields are frozen."""
 
 
-@dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,)
-)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class RecordType(msgspec.StructMeta):
     """Tells type checkers what `Record` tells msgspec: fields are frozen and given by name."""
 
@@ -37,4 +35,4 @@ class Record(
     gc=False,
     kw_only=True,
 ):
-    """A part of a message or of a file that people read as JSON or YAML: a map with named fields."""
+    """A part of a message, or of a file that people read as JSON or YAML: a map of named fields."""

@@ -85,8 +85,9 @@ CONTENT = (TextDelta, ReasoningDelta, Image, Citation)
 
 
 def failure_of(error: errors.RequestError) -> Failure:
-    """Pack an error for the wire."""
-    return Failure(error.kind, error.message, error.retry_after_s, error.param)
+    """Pack an error for the wire, which does not carry half a surrogate pair that a page wrote."""
+    message = error.message.encode("utf-8", "replace").decode()
+    return Failure(error.kind, message, error.retry_after_s, error.param)
 
 
 def error_of(failure: Failure) -> errors.RequestError:

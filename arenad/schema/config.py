@@ -1,6 +1,7 @@
-"""The configuration file as types. `etc/arenad.yaml` shows every field with its default and meaning.
+"""The configuration file as types; `etc/arenad.yaml` shows every field, its default and meaning.
 
-Sizes are bytes, times are seconds; constraints stand in the types and are checked on load.
+Sizes are bytes, times are seconds. Constraints stand in the types and are checked on load, which
+also words them for the operator: a type that numbers do not explain has a description.
 """
 
 from typing import Annotated, Literal
@@ -9,10 +10,30 @@ from msgspec import Meta, field
 
 from arenad.schema.base import Record
 
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
-Address = Annotated[str, Meta(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")]
+Seconds = Annotated[float, Meta(gt=0, le=7 * 24 * 3600)]
+"""A week at most: epoll and uvloop count milliseconds in 32 bits and know no infinity."""
+
+Rate = Annotated[float, Meta(gt=0, le=10_000)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
+Few = Annotated[int, Meta(ge=1, le=64)]
+BodyBytes = Annotated[int, Meta(ge=1, le=48 * 1024 * 1024)]
+"""A body has to fit into one frame (`wire.MAX_FRAME_BYTES`) with all that is put around it."""
+
+Address = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}\Z",
+        description="host:port such as 127.0.0.1:5102",
+    ),
+]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://[^\s/]+\S*)?\Z",
+        description="an address that begins with http:// or https://, or empty",
+    ),
+]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -29,7 +50,7 @@ class FleetConfig(Record):
 
     instances: Count = 2
     max_instances: Positive = 32
-    start_parallel: Positive = 4
+    start_parallel: Few = 4
     drain_timeout_s: Seconds = 60.0
 
 
@@ -56,7 +77,7 @@ class ApiConfig(Record):
     """The OpenAI-compatible endpoint."""
 
     listen: Address = "127.0.0.1:5102"
-    max_body_bytes: Positive = 32 * 1024 * 1024
+    max_body_bytes: BodyBytes = 32 * 1024 * 1024
 
 
 class GuiConfig(Record):
@@ -68,7 +89,7 @@ class GuiConfig(Record):
 class FrontendConfig(Record):
     """Frontend processes: they accept HTTP, queue and balance."""
 
-    processes: Positive = 1
+    processes: Few = 1
 
 
 class QueueConfig(Record):
@@ -81,7 +102,7 @@ class QueueConfig(Record):
 class ChatConfig(Record):
     """Deadlines of one chat, and how often it may be asked of another instance."""
 
-    attempts: Positive = 3
+    attempts: Few = 3
     first_event_timeout_s: Seconds = 60.0
     idle_timeout_s: Seconds = 60.0
     total_timeout_s: Seconds = 900.0
@@ -101,15 +122,15 @@ class SiteConfig(Record):
     """The chat site that instances open."""
 
     profile: str = "demo"
-    url: str = ""
+    url: Url = ""
 
 
 class DemoConfig(Record):
     """The built-in demo arena; it runs while the site's profile is `demo` and no url is given."""
 
     listen: Address = "127.0.0.1:5105"
-    chunks_per_s: Seconds = 20.0
-    upstream_url: str = ""
+    chunks_per_s: Rate = 20.0
+    upstream_url: Url = ""
     upstream_model: str = ""
     upstream_key_file: str = ""
 

@@ -80,7 +80,7 @@ class ChildState(Record):
 
 
 class Traffic(Record):
-    """Requests over all frontends. Counters grow from the daemon's start; the rate is per second."""
+    """Requests over all frontends. Counters grow from the daemon's start."""
 
     queued: int = 0
     queue_limit: int = 0

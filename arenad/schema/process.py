@@ -1,6 +1,6 @@
 """What the master and its children tell each other. All of it is notes: nobody waits for an answer.
 
-The order of a child's life is `Hello` -> `Welcome` -> `Ready` -> `Beat`… -> `Drain` -> `Drained` -> `Stop`.
+A child's life is `Hello` -> `Welcome` -> `Ready` -> `Beat`… -> `Drain` -> `Drained` -> `Stop`.
 """
 
 from typing import Literal
@@ -57,6 +57,10 @@ class DemoSettings(Record):
     demo: DemoConfig
     upstream_key: str
 
+    def __repr__(self) -> str:
+        """Without the key: others than its owner read logs and tracebacks."""
+        return f"{type(self).__name__}(demo={self.demo!r}, upstream_key=…)"
+
 
 class Hello(Message):
     """Child to master, first of all."""
@@ -104,7 +108,7 @@ class Beat(Message):
 
 
 class FrontendBeat(Message):
-    """Frontend to master, once a second: what it carries. Counters grow from the process's start."""
+    """Frontend to master, once a second: what it carries. Counters grow from its start."""
 
     queued: int
     running: int
@@ -117,7 +121,7 @@ class FrontendBeat(Message):
 
 
 class LogLine(Message):
-    """One log record, from whichever process; `source` is its name (`w1`, `frontend-1`, `master`)."""
+    """One log record, of any process; `source` is its name (`w1`, `frontend-1`, `master`)."""
 
     at_unix_s: float
     level: LogLevel
@@ -137,7 +141,7 @@ class Seat(Record):
 
 
 class Roster(Message):
-    """Master to frontend: all instances that take requests. `starting` counts those on their way."""
+    """Master to frontend: all that take requests. `starting` counts those on their way."""
 
     seats: tuple[Seat, ...]
     starting: int
@@ -166,7 +170,7 @@ class ForkOrder(Record):
 
 
 class Forked(Record):
-    """Zygote to master: the child's process, already the master's own; 0 when it could not be made."""
+    """Zygote to master: the child's process, already the master's own; 0 if there is none."""
 
     name: str
     generation: int

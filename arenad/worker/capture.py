@@ -1,8 +1,9 @@
 """Read the answer to one request of the page's own, from the browser's network layer, as it comes.
 
 `Network.streamResourceContent` replies with what came so far and switches on the rest as events;
-the reply is handled in wire order (see `devtools`), so no piece can overtake another. An answer
-that was over before we could ask is fetched whole instead.
+the reply is handled in wire order (see `devtools`), so no piece can overtake another. It is asked
+as soon as the request is seen, not at its response: then it is in time for nearly every answer. One
+that was over even so is fetched whole.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ class Capture:
         self._is_streaming = False
         self._is_abandoned = False
         self._is_over = False
+        self._has_charset = False
         self._ending: str | None = None
         self._failed = ""
         self._gone = ""
@@ -48,6 +50,7 @@ class Capture:
             if event == "requestWillBeSent" and self._is_ours(params["request"]):
                 self._request = params["requestId"]
                 self._changed.set()
+                self._ask_streaming()
             return
         # A redirect keeps the request's id and its events: what is read is where it led to.
         if self._is_over or params.get("requestId") != self._request:
@@ -72,7 +75,12 @@ class Capture:
     def _on_response(self, response: Params) -> None:
         self.status = int(response["status"])
         self.headers = {str(k).lower(): str(v) for k, v in response["headers"].items()}
+        self._has_charset = bool(response.get("charset"))
         self._changed.set()
+        if not self._is_asking and not self._is_streaming:
+            self._ask_streaming()
+
+    def _ask_streaming(self) -> None:
         self._is_asking = True
         self._ask("Network.streamResourceContent", self._on_streaming)
 
@@ -107,7 +115,9 @@ class Capture:
             return
         body = str(reply.result.get("body", ""))
         is_base64 = bool(reply.result.get("base64Encoded"))
-        self._add(base64.b64decode(body) if is_base64 else body.encode())
+        self._add(
+            base64.b64decode(body) if is_base64 else _bytes_of(body, has_charset=self._has_charset)
+        )
         self._end(self._ending or "")
 
     def _take(self, encoded: str) -> None:
@@ -201,3 +211,27 @@ def _why_cut(failure: Params) -> str:
     go too early is for the answer's grammar to say.
     """
     return "" if failure.get("canceled") else str(failure.get("errorText") or "the request failed")
+
+
+def _bytes_of(body: str, *, has_charset: bool) -> bytes:
+    """The bytes behind a whole body, which the browser hands over as text.
+
+    Where the site names no charset (and a stream of events need not), it has read some types as
+    windows-1252, which can be undone, and others as UTF-8.
+    """
+    encoded = body.encode("utf-8", "replace")
+    if has_charset:
+        return encoded
+    try:
+        undone = b"".join(_WINDOWS_1252.get(char) or char.encode("latin-1") for char in body)
+        undone.decode()
+    except UnicodeError:
+        return encoded
+    return undone
+
+
+_WINDOWS_1252 = {
+    bytes([byte]).decode("cp1252"): bytes([byte])
+    for byte in range(0x80, 0xA0)
+    if byte not in b"\x81\x8d\x8f\x90\x9d"  # undefined there; a browser leaves them as they are
+}

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -16,6 +16,8 @@ from arenad.errors import ArenadError
 
 COMMAND_TIMEOUT_S = 10.0
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+UNSENT_LIMIT_BYTES = 64 * 1024 * 1024
+"""A browser that reads so little is not going to read the next command either."""
 
 Params = dict[str, Any]
 OnEvent = Callable[[Params], None]
@@ -24,7 +26,26 @@ log = logging.getLogger("arenad.devtools")
 
 
 class DevToolsError(ArenadError):
-    """The browser refused a command, or is gone."""
+    """The browser refused a command."""
+
+
+class BrowserGone(DevToolsError):
+    """The browser, or the page that was meant, is no more."""
+
+
+class NoReply(DevToolsError):
+    """The browser, or its page, did not do in time what it was told: it hangs."""
+
+
+class Reply(msgspec.Struct):
+    """How a command ended: a result, or an error."""
+
+    result: Params
+    error: str = ""
+    is_gone: bool = False
+
+
+OnReply = Callable[[Reply], None]
 
 
 class _Incoming(msgspec.Struct):
@@ -39,14 +60,8 @@ class _Incoming(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Incoming).decode
+_decode_params = msgspec.json.Decoder(Params).decode
 _encode = msgspec.json.Encoder().encode
-
-
-class Reply(msgspec.Struct):
-    """How a command ended: a result, or an error."""
-
-    result: Params
-    error: str = ""
 
 
 class DevTools(asyncio.Protocol):
@@ -58,8 +73,10 @@ class DevTools(asyncio.Protocol):
         self._received = bytearray()
         self._scanned = 0
         self._last_id = 0
-        self._waiting: dict[int, Callable[[Reply], None]] = {}
+        self._waiting: dict[int, tuple[str, OnReply]] = {}
         self._listeners: dict[tuple[str, str], OnEvent] = {}
+        self._on_lost: list[Callable[[], None]] = []
+        self._in: asyncio.ReadTransport | None = None
         self._out: asyncio.WriteTransport | None = None
 
     @classmethod
@@ -67,26 +84,34 @@ class DevTools(asyncio.Protocol):
         """A link over two pipe ends, which it owns from now on."""
         loop = asyncio.get_running_loop()
         link = cls()
-        await loop.connect_read_pipe(lambda: link, os.fdopen(read_fd, "rb", 0))
-        out, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(write_fd, "wb", 0))
-        link._out = out
+        source, target = os.fdopen(read_fd, "rb", 0), os.fdopen(write_fd, "wb", 0)
+        try:
+            link._in, _ = await loop.connect_read_pipe(lambda: link, source)
+            link._out, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, target)
+        except BaseException:  # a cancel too
+            link.close()
+            raise
         return link
 
     def on(self, session: str, event: str, listener: OnEvent) -> None:
         """Call `listener(params)` on each such event of the session; replaces an earlier one."""
         self._listeners[session, event] = listener
 
-    def send(
-        self, session: str, method: str, params: Params, on_reply: Callable[[Reply], None]
-    ) -> int:
-        """Send a command; `on_reply` is called in wire order. Raises `DevToolsError` on a lost link."""
+    def on_lost(self, listener: Callable[[], None]) -> None:
+        """Call `listener()` when the link ends."""
+        self._on_lost.append(listener)
+
+    def send(self, session: str, method: str, params: Params, on_reply: OnReply) -> int:
+        """Send a command; `on_reply` is called in wire order. Raises `BrowserGone`, `NoReply`."""
         if self.lost.is_set() or self._out is None:
-            raise DevToolsError("the browser is gone")
+            raise BrowserGone("the browser is gone")
+        if self._out.get_write_buffer_size() > UNSENT_LIMIT_BYTES:
+            raise NoReply(f"{method}: the browser does not read what it is told")
         self._last_id += 1
         message: Params = {"id": self._last_id, "method": method, "params": params}
         if session:
             message["sessionId"] = session
-        self._waiting[self._last_id] = on_reply
+        self._waiting[self._last_id] = session, on_reply
         self._out.write(_encode(message) + b"\0")
         return self._last_id
 
@@ -97,7 +122,7 @@ class DevTools(asyncio.Protocol):
         session: str = "",
         timeout_s: float = COMMAND_TIMEOUT_S,
     ) -> Params:
-        """Send a command and wait for its result. Raises `DevToolsError`, `TimeoutError`."""
+        """Send a command and wait for its result. Raises `DevToolsError` of any kind."""
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def settle(reply: Reply) -> None:
@@ -108,20 +133,33 @@ class DevTools(asyncio.Protocol):
         try:
             async with asyncio.timeout(timeout_s):
                 reply = await done
+        except TimeoutError as error:
+            # Never as a TimeoutError: the caller has deadlines of his own to tell this one from.
+            raise NoReply(f"{method}: no reply within {timeout_s:g} s") from error
         finally:
             self._waiting.pop(number, None)
         if reply.error:
-            raise DevToolsError(f"{method}: {reply.error}")
+            kind = BrowserGone if reply.is_gone else DevToolsError
+            raise kind(f"{method}: {reply.error}")
         return reply.result
 
-    # -- asyncio.Protocol -------------------------------------------------------------------------
+    def end_session(self, session: str, why: str) -> None:
+        """A target is gone: end those who wait for its replies, which will never come."""
+        self._end_waiters([n for n, (whose, _) in self._waiting.items() if whose == session], why)
+
+    def _end_waiters(self, numbers: list[int], why: str) -> None:
+        for number in numbers:
+            _, on_reply = self._waiting.pop(number)
+            _call(on_reply, Reply({}, why, is_gone=True))
+
+    # -- asyncio.Protocol --------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Cut at NULs, hand on each message."""
+        """Cut at NULs, hand on each message. What was scanned once is not scanned again."""
         self._received += data
         start = 0
         while (end := self._received.find(b"\0", max(start, self._scanned))) >= 0:
-            message = bytes(self._received[start:end])
+            message = bytes(memoryview(self._received)[start:end])
             start = end + 1
             self._route(message)
         del self._received[:start]
@@ -133,33 +171,43 @@ class DevTools(asyncio.Protocol):
     def _route(self, message: bytes) -> None:
         try:
             incoming = _decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            if incoming.id:
+                _, on_reply = self._waiting.pop(incoming.id, ("", None))
+                if on_reply is not None:
+                    _call(on_reply, _reply(incoming))
+            elif listener := self._listeners.get((incoming.sessionId, incoming.method)):
+                _call(listener, _decode_params(incoming.params))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             log.warning("skipped a message of the browser that cannot be read: %s", error)
-            return
-        if incoming.id:
-            if (on_reply := self._waiting.pop(incoming.id, None)) is not None:
-                on_reply(_reply(incoming))
-        elif listener := self._listeners.get((incoming.sessionId, incoming.method)):
-            listener(msgspec.json.decode(incoming.params))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End every waiter."""
+        """The browser's end is closed."""
         del exc
-        self.lost.set()
-        waiting, self._waiting = self._waiting, {}
-        for on_reply in waiting.values():
-            on_reply(Reply({}, "the browser is gone"))
+        self.close()
 
     def close(self) -> None:
-        """Close our end: a browser started with a pipe ends with it."""
-        if self._out is not None:
-            self._out.close()
+        """Close our ends, on which a browser started with a pipe ends, and end every waiter."""
+        for transport in (self._in, self._out):
+            if transport is not None:
+                transport.close()
         self.lost.set()
+        self._received.clear()
+        self._scanned = 0
+        self._end_waiters(list(self._waiting), "the browser is gone")
+        listeners, self._on_lost = self._on_lost, []
+        for listener in listeners:
+            listener()
+
+
+def _call(listener: Callable[[Any], None], value: Params | Reply) -> None:
+    """The boundary to whoever listens: a bug there is said, and ends neither link nor order."""
+    try:
+        listener(value)
+    except Exception:
+        log.exception("a listener failed")
 
 
 def _reply(incoming: _Incoming) -> Reply:
     if incoming.error is not None:
         return Reply({}, str(incoming.error.get("message", "an error without a message")))
-    return Reply(cast("Params", msgspec.json.decode(incoming.result)))
-
-
+    return Reply(_decode_params(incoming.result))

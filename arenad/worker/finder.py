@@ -1,6 +1,7 @@
 """Find a Chromium: the one that is named, else the leanest one that is installed."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -32,26 +33,48 @@ class BrowserNotFound(ArenadError):
 
 def find(configured: str) -> Path:
     """The browser's path. Raises `BrowserNotFound`, which names the remedy."""
-    if named := configured or os.environ.get(ENVIRONMENT_VARIABLE, ""):
-        found = shutil.which(named)
-        if found is None:
-            raise BrowserNotFound(f"browser.path: {named} is no program; correct it or leave it empty")
-        return Path(found)
+    if configured:
+        return _named("browser.path", configured)
+    if wanted := os.environ.get(ENVIRONMENT_VARIABLE, ""):
+        return _named(ENVIRONMENT_VARIABLE, wanted)
     for name in NAMES:
         if found := shutil.which(name):
             return _behind_script(Path(found))
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ms-playwright"
     for pattern in PLAYWRIGHT_PATTERNS:
-        if downloads := sorted(cache.glob(pattern)):
+        if downloads := sorted(_playwright_folder().glob(pattern), key=_revision):
             return downloads[-1]
     raise BrowserNotFound(
         "no browser found; install one (apt install chromium-headless-shell) or set browser.path"
     )
 
 
+def _named(where: str, name: str) -> Path:
+    found = shutil.which(name)
+    if found is None:
+        raise BrowserNotFound(f"{where}: {name} is no program; correct it or leave it empty")
+    return Path(found)
+
+
 def _behind_script(found: Path) -> Path:
-    """Debian's programs are shell scripts that stay in between; the browser itself is one process less."""
-    with found.open("rb") as file:
-        is_script = file.read(2) == b"#!"
+    """Debian's programs are shell scripts that stay in between: one process more for nothing."""
     real = DEBIAN_FOLDER / found.name
-    return real if is_script and os.access(real, os.X_OK) else found
+    return real if _is_script(found) and os.access(real, os.X_OK) else found
+
+
+def _is_script(program: Path) -> bool:
+    try:
+        with program.open("rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return False  # it may be run, but not be read: as it stands
+
+
+def _playwright_folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - `Path` raises for a user without a home
+    return Path(cache) / "ms-playwright"
+
+
+def _revision(download: Path) -> int:
+    """The number in `chromium-1193/…`: revision 1000 is newer than 999."""
+    number = re.search(r"-(\d+)/", str(download))
+    return int(number[1]) if number else 0

@@ -1,8 +1,11 @@
 // Runs in a world of its own beside the page's scripts, which can neither see nor change it.
-globalThis.arenad = {
+globalThis.arenad ??= {
+  LOOK_MS: 100,
+
   usable(selector) {
     for (const element of document.querySelectorAll(selector)) {
-      if (element.checkVisibility({ checkVisibilityCSS: true }) && !element.disabled) return element;
+      const visible = element.checkVisibility({ checkVisibilityCSS: true });
+      if (visible && !element.matches(":disabled")) return element;
     }
     return null;
   },
@@ -16,27 +19,39 @@ globalThis.arenad = {
         const element = this.usable(selector);
         if (element) finish(element);
       };
-      const observer = new MutationObserver(look);
-      const timer = setTimeout(() => finish(null), timeout_ms);
       const finish = (element) => {
         observer.disconnect();
+        clearInterval(interval);
         clearTimeout(timer);
         resolve(element);
       };
+      const observer = new MutationObserver(look);
+      // A style sheet or a transition can show an element without any mutation.
+      const interval = setInterval(look, this.LOOK_MS);
+      const timer = setTimeout(() => finish(null), timeout_ms);
       observer.observe(document, { subtree: true, childList: true, attributes: true });
     });
   },
 
-  // Where to press so that the element gets it: null when it is not there, a text when it is covered.
+  async has(selector, timeout_ms) {
+    return (await this.wait(selector, timeout_ms)) !== null;
+  },
+
+  // Where to press so that the element gets it: null when it is not there, a text when it stays covered.
   async point(selector, timeout_ms) {
-    const element = await this.wait(selector, timeout_ms);
-    if (!element) return null;
-    element.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
-    const box = element.getBoundingClientRect();
-    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-    const top = document.elementFromPoint(x, y);
-    if (top && (element.contains(top) || top.contains(element))) return [x, y];
-    return `covered by <${top ? top.tagName.toLowerCase() : "nothing"}>`;
+    const end = performance.now() + timeout_ms;
+    for (let covered = null; ; ) {
+      const element = await this.wait(selector, Math.max(0, end - performance.now()));
+      if (!element) return covered;
+      element.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+      const box = element.getBoundingClientRect();
+      const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+      const top = document.elementFromPoint(x, y);
+      if (top && (element.contains(top) || top === element.closest("label"))) return [x, y];
+      covered = `covered by <${top ? top.tagName.toLowerCase() : "nothing"}>`;
+      if (performance.now() >= end) return covered;
+      await new Promise((resolve) => setTimeout(resolve, this.LOOK_MS));
+    }
   },
 
   async focus(selector, timeout_ms) {
@@ -52,7 +67,8 @@ globalThis.arenad = {
   paste(selector, text) {
     const element = this.usable(selector);
     if (!element) return;
-    element.value = text;
+    if ("value" in element) element.value = text;
+    else element.textContent = text;
     element.dispatchEvent(new InputEvent("input", { bubbles: true, inputType: "insertFromPaste" }));
   },
 

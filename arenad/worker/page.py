@@ -1,20 +1,40 @@
-"""The small port to a page: open, look, press, write, listen to its traffic, and see whether it lives."""
+"""The small port to a page: open, look, press, write, listen to its traffic, see if it lives."""
 
 import asyncio
 import json
+import logging
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from arenad.errors import ProfileOutdated
 from arenad.worker.capture import Capture
-from arenad.worker.devtools import DevTools, DevToolsError, Params
+from arenad.worker.devtools import BrowserGone, DevTools, DevToolsError, NoReply, Params, Reply
 
 WORLD = "arenad"
 NAVIGATE_TIMEOUT_S = 30.0
 TYPED_CHARS = 2000
 """A longer text is pasted, as a person would."""
 
+SCRIPT_LIMIT_S = 60.0
+"""`evaluate` has a deadline of its own; this one only is longer than any of those."""
+
+WORLDS_TRIED = 3
+"""A site may go elsewhere by itself while it is asked something; then the new document is asked."""
+
+BODY_BUFFER_BYTES = 32 * 1024 * 1024
+"""What the browser keeps of bodies, for those that were over before they could be streamed."""
+
 _SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+_TRAFFIC = (
+    "requestWillBeSent",
+    "responseReceived",
+    "dataReceived",
+    "loadingFinished",
+    "loadingFailed",
+)
+
+log = logging.getLogger("arenad.page")
 
 
 class Page:
@@ -26,70 +46,134 @@ class Page:
         self._devtools = devtools
         self._session = session
         self._frame = target  # a page's main frame has its target's id
-        self._world = 0
+        self._world: int | None = None
         self._loaded = asyncio.Event()
         self._capture: Capture | None = None
 
     @classmethod
     async def create(cls, devtools: DevTools) -> "Page":
-        """A blank page in a fresh context. Raises `DevToolsError`, `TimeoutError`."""
+        """A blank page in a fresh context. Raises `DevToolsError`."""
         context = await devtools.command("Target.createBrowserContext", {"disposeOnDetach": True})
-        target = await devtools.command(
-            "Target.createTarget",
-            {"url": "about:blank", "browserContextId": context["browserContextId"]},
-        )
+        own: Params = {"browserContextId": context["browserContextId"]}
+        await devtools.command("Browser.setDownloadBehavior", {"behavior": "deny", **own})
+        target = await devtools.command("Target.createTarget", {"url": "about:blank", **own})
         attached = await devtools.command(
             "Target.attachToTarget", {"targetId": target["targetId"], "flatten": True}
         )
         page = cls(devtools, attached["sessionId"], target["targetId"])
         page._listen()
-        for domain in ("Page", "Network", "Inspector"):
-            await page._command(f"{domain}.enable")
+        await page._command("Page.enable")
+        await page._command("Inspector.enable")
+        bounds = {
+            "maxTotalBufferSize": BODY_BUFFER_BYTES,
+            "maxResourceBufferSize": BODY_BUFFER_BYTES,
+        }
+        await page._command("Network.enable", bounds)
         return page
 
     def _listen(self) -> None:
-        def on(event: str, listener: Any) -> None:
-            self._devtools.on(self._session, event, listener)
+        on = partial(self._devtools.on, self._session)
+        on("Inspector.targetCrashed", self._on_crash)
+        on("Inspector.detached", self._on_crash)
+        self._devtools.on("", "Target.detachedFromTarget", self._on_crash)
+        self._devtools.on_lost(lambda: self._lose_capture("the browser is gone"))
+        on("Page.loadEventFired", self._on_load)
+        on("Page.javascriptDialogOpening", self._on_dialog)
+        for event in _TRAFFIC:
+            on(f"Network.{event}", partial(self._on_traffic, event))
 
-        on("Inspector.targetCrashed", lambda _: self.crashed.set())
-        on("Inspector.detached", lambda _: self.crashed.set())
-        self._devtools.on("", "Target.detachedFromTarget", lambda _: self.crashed.set())
-        on("Page.loadEventFired", lambda _: self._loaded.set())
-        for event in ("requestWillBeSent", "responseReceived", "dataReceived", "loadingFinished"):
-            on(f"Network.{event}", lambda params, event=event: self._traffic(event, params))
-        on("Network.loadingFailed", lambda params: self._traffic("loadingFailed", params))
+    def _on_crash(self, _: Params) -> None:
+        self.crashed.set()
+        self._devtools.end_session(self._session, "the page crashed")
+        self._lose_capture("the page crashed")
 
-    def _traffic(self, event: str, params: Params) -> None:
+    def _lose_capture(self, why: str) -> None:
+        if self._capture is not None:
+            self._capture.lose(why)
+
+    def _on_load(self, _: Params) -> None:
+        self._loaded.set()
+
+    def _on_dialog(self, params: Params) -> None:
+        """A dialog of the browser's own stops all scripts, ours too, until it is answered."""
+        kind = params["type"]
+        log.info("the page shows a dialog (%s): %s", kind, str(params["message"])[:200])
+        answer: Params = {"accept": kind == "beforeunload"}  # "leave the page?" we asked for that
+        try:
+            self._devtools.send(self._session, "Page.handleJavaScriptDialog", answer, _ignore_reply)
+        except DevToolsError as error:
+            log.warning("the dialog cannot be answered: %s", error)
+
+    def _on_traffic(self, event: str, params: Params) -> None:
         if self._capture is not None:
             self._capture.on_event(event, params)
 
     async def _command(self, method: str, params: Params | None = None, **wait: float) -> Params:
+        if self.crashed.is_set():
+            raise BrowserGone("the page crashed")
         return await self._devtools.command(method, params, self._session, **wait)
 
-    # -- look ---------------------------------------------------------------------------------------
+    # -- look --------------------------------------------------------------------------------------
 
     async def open(self, url: str) -> None:
-        """Go to an address and wait until it has loaded. Raises `DevToolsError`, `TimeoutError`."""
+        """Go to an address and wait until it has loaded. Raises `DevToolsError`."""
         self._loaded.clear()
         answer = await self._command("Page.navigate", {"url": url}, timeout_s=NAVIGATE_TIMEOUT_S)
         if error := answer.get("errorText"):
             raise DevToolsError(f"{url} does not open: {error}")
-        async with asyncio.timeout(NAVIGATE_TIMEOUT_S):
-            await self._loaded.wait()
-        world = await self._command(
-            "Page.createIsolatedWorld", {"frameId": self._frame, "worldName": WORLD}
-        )
-        self._world = world["executionContextId"]
-        await self.evaluate(_SCRIPT)
+        try:
+            async with asyncio.timeout(NAVIGATE_TIMEOUT_S):
+                await self._loaded.wait()
+        except TimeoutError as error:
+            raise NoReply(f"{url} has not loaded within {NAVIGATE_TIMEOUT_S:g} s") from error
+        self._world = None
 
     async def evaluate(self, script: str, timeout_s: float = 10.0) -> object:
-        """Run a script in our own world of the page; gives its JSON value, awaited if a promise."""
-        params: Params = {"expression": script, "awaitPromise": True, "returnByValue": True}
-        if self._world:
-            params["contextId"] = self._world
-        answer = await self._command("Runtime.evaluate", params, timeout_s=timeout_s)
+        """Run a script in our own world of the page; gives its JSON value, awaited if a promise.
+
+        The world ends with its document; the script is then asked of the next one, so it must not
+        matter whether it runs twice. Raises `DevToolsError`.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._evaluate(script)
+        except TimeoutError as error:
+            raise NoReply(f"the page did not answer a script within {timeout_s:g} s") from error
+
+    async def _evaluate(self, script: str) -> object:
+        for _ in range(WORLDS_TRIED - 1):
+            try:
+                return await self._run_in_world(script)
+            except (BrowserGone, NoReply, _ScriptError):
+                raise
+            except DevToolsError as error:
+                log.debug("the page's document changed (%s); asking the new one", error)
+                self._world = None
+        return await self._run_in_world(script)
+
+    async def _run_in_world(self, script: str) -> object:
+        if self._world is None:
+            world = await self._command(
+                "Page.createIsolatedWorld", {"frameId": self._frame, "worldName": WORLD}
+            )
+            self._world = int(world["executionContextId"])
+            await self._run(_SCRIPT + ";0")
+        return await self._run(script)
+
+    async def _run(self, script: str) -> object:
+        answer = await self._command(
+            "Runtime.evaluate",
+            {
+                "expression": script,
+                "awaitPromise": True,
+                "returnByValue": True,
+                "contextId": self._world,
+            },
+            timeout_s=SCRIPT_LIMIT_S,
+        )
         if details := answer.get("exceptionDetails"):
-            raise DevToolsError(f"a script failed in the page: {details.get('text', '')}")
+            thrown = details.get("exception", {}).get("description") or details.get("text")
+            raise _ScriptError(f"a script failed in the page: {thrown}")
         return cast("Params", answer["result"]).get("value")
 
     async def _ask(self, function: str, selector: str, timeout_s: float) -> object:
@@ -106,27 +190,30 @@ class Page:
 
     async def wait_for(self, name: str, selector: str, timeout_s: float) -> None:
         """Wait until a landmark is usable. Raises `ProfileOutdated` naming it."""
-        point = await self._ask("wait", selector, timeout_s)
-        if point is None:
-            raise ProfileOutdated(_gone(name, selector, timeout_s))
+        if not await self._ask("has", selector, timeout_s):
+            raise ProfileOutdated(_missing(name, selector, timeout_s))
 
-    # -- act ----------------------------------------------------------------------------------------
+    # -- act ---------------------------------------------------------------------------------------
 
     async def press(self, name: str, selector: str, timeout_s: float) -> None:
-        """Press a landmark with the mouse, as a person would. Raises `ProfileOutdated` naming it."""
+        """Press a landmark with the mouse, as a person would. Raises `ProfileOutdated`, naming it.
+
+        Once it is pressed it is also released: a cancel finds it either untouched or clicked.
+        """
         point = await self._ask("point", selector, timeout_s)
         if not isinstance(point, list):
             why = f"the landmark {name} ({selector}) is {point}"
-            raise ProfileOutdated(why if point else _gone(name, selector, timeout_s))
+            raise ProfileOutdated(why if point else _missing(name, selector, timeout_s))
         x, y = cast("list[float]", point)
         mouse: Params = {"x": x, "y": y, "button": "left", "clickCount": 1}
-        for kind in ("mousePressed", "mouseReleased"):
-            await self._command("Input.dispatchMouseEvent", {"type": kind, **mouse})
+        down, up = ({"type": f"mouse{kind}", **mouse} for kind in ("Pressed", "Released"))
+        self._devtools.send(self._session, "Input.dispatchMouseEvent", down, _ignore_reply)
+        await self._command("Input.dispatchMouseEvent", up)
 
     async def write(self, name: str, selector: str, text: str, timeout_s: float) -> None:
-        """Replace a field's text. Raises `ProfileOutdated` when it is gone or does not take it all."""
+        """Replace a field's text. Raises `ProfileOutdated` when it is gone or takes only a part."""
         if not await self._ask("focus", selector, timeout_s):
-            raise ProfileOutdated(_gone(name, selector, timeout_s))
+            raise ProfileOutdated(_missing(name, selector, timeout_s))
         if len(text) <= TYPED_CHARS:
             await self._command("Input.insertText", {"text": text}, timeout_s=timeout_s)
         else:
@@ -139,7 +226,7 @@ class Page:
                 f"the landmark {name} ({selector}) took {taken} of {given} characters"
             )
 
-    # -- listen -------------------------------------------------------------------------------------
+    # -- listen ------------------------------------------------------------------------------------
 
     def capture(self, url_pattern: str, method: str) -> Capture:
         """Read the page's own next request whose address matches, as its answer arrives."""
@@ -151,7 +238,15 @@ class Page:
         return str((await self._command("Page.captureScreenshot"))["data"])
 
 
-def _gone(name: str, selector: str, timeout_s: float) -> str:
+class _ScriptError(DevToolsError):
+    """Our own script threw."""
+
+
+def _ignore_reply(_: Reply) -> None:
+    pass
+
+
+def _missing(name: str, selector: str, timeout_s: float) -> str:
     return f"the landmark {name} ({selector}) is not on the page, not within {timeout_s:g} s"
 
 

@@ -5,8 +5,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from arenad import child
@@ -22,7 +23,7 @@ from arenad.schema.process import (
     WorkerSettings,
 )
 from arenad.worker.browser import Browser, launch
-from arenad.worker.devtools import DevToolsError
+from arenad.worker.devtools import BrowserGone, DevToolsError, NoReply
 from arenad.worker.meter import Meter
 from arenad.worker.page import Page
 from arenad.worker.serve import ChatServer
@@ -31,6 +32,9 @@ from arenad.worker.sites.page_driven import PageSite
 
 BEAT_INTERVAL_S = 2.0
 """Busy and counters; memory is measured at the slower interval of the probes."""
+
+EXIT_GRACE_S = 1.0
+"""How long the exit code of a browser whose pipe has closed is waited for."""
 
 logger = logging.getLogger("arenad.worker")
 
@@ -45,11 +49,9 @@ async def run(me: child.Child, welcome: Welcome) -> None:
     if welcome.worker is None:
         raise ArenadError("the master sent a worker no worker's settings")
     worker = Worker(me, welcome.worker)
+    worker.begin()
     try:
-        await worker.start()
         await me.stopping.wait()
-    except (ArenadError, TimeoutError) as error:
-        worker.break_off(str(error) or type(error).__name__)
     finally:
         await worker.close()
 
@@ -68,50 +70,75 @@ class Worker:
         self._measured_s = time.monotonic()
         self._lag_ms = 0.0
         self._browser: Browser | None = None
+        self._site: PageSite | None = None
         self._server: asyncio.Server | None = None
         self._chats: ChatServer | None = None
 
-    async def start(self) -> None:
-        """Launch, open, listen, say ready. Raises `ArenadError`, `TimeoutError`."""
+    def begin(self) -> None:
+        """Start in the background, so that a word to stop is heard at any moment of it."""
+        self._keep(self._start, "start")
+
+    def _keep(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        self._tasks.start(self._guarded(work), name)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """No part of the worker ends in silence: what goes wrong is its end, and says why."""
+        try:
+            await work()
+        except BrowserGone:
+            pass
+        except (ArenadError, OSError) as error:
+            self.break_off(str(error) or type(error).__name__)
+        except Exception:  # the boundary of a part: a bug in one is the end of all
+            logger.exception("a bug; leaving to be replaced")
+            self._me.leave(child.EXIT_BUG)
+
+    async def _start(self) -> None:
+        """Launch, open, listen, say ready. Raises `ArenadError`, `OSError`."""
         started_s = time.monotonic()
         settings = self._settings
         self._say("the browser starts")
-        self._browser = browser = await launch(
-            settings.browser, Path(settings.scratch_dir), self._me.name
-        )
-        self._page = await Page.create(browser.devtools)
-        self._site = PageSite(self._page, settings.profile, settings.site_url)
-        self._tasks.start(self._watch(browser.exited, "the browser ended"), "watch the browser")
-        self._tasks.start(self._watch(browser.devtools.lost, "the browser hung up"), "watch its pipe")
-        self._tasks.start(self._watch(self._page.crashed, "the page crashed"), "watch the page")
-        await self._site.open()
-        self._chats = chats = ChatServer(self._site, settings.slots, self._on_session)
+        scratch = Path(settings.scratch_dir)
+        self._browser = browser = await launch(settings.browser, scratch, self._me.name)
+        self._keep(partial(self._watch_browser, browser), "watch the browser")
+        page = await Page.create(browser.devtools)
+        self._keep(partial(self._watch_page, page), "watch the page")
+        self._site = site = PageSite(page, settings.profile, settings.site_url)
+        await site.open()
+        self._chats = chats = ChatServer(site, settings.slots, self._on_session)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(chats.link, settings.socket_path)
-        Path(settings.socket_path).chmod(0o600)
-        self._me.master.note(Ready(self._site.models))
+        os.chmod(settings.socket_path, 0o600)  # noqa: PTH101 - one quick call on a local disk
+        self._me.master.note(Ready(site.models))
         took_s = time.monotonic() - started_s
         await self._on_session(Event.OPENED, f"{browser.version}, open after {took_s:.1f} s")
-        for work in (self._beat(), self._probe(), self._drain()):
-            self._tasks.start(work, work.__name__)
+        self._keep(partial(self._probe, page), "probe")
+        self._keep(partial(self._beat, chats), "beat")
+        self._keep(partial(self._drain, chats), "drain")
 
     def _say(self, reason: str) -> None:
         self._me.master.note(SessionIs(self._session.condition, reason))
 
-    # -- the session ------------------------------------------------------------------------------
+    # -- the session -------------------------------------------------------------------------------
 
     async def _on_session(self, event: Event, reason: str) -> None:
-        """One step of the session; returns when the page can be used again, or never will."""
+        """One step of the session; returns when the page can be used again, or never will.
+
+        That the browser is gone is seen in many places at once; only who watches it says so, who
+        also knows how it ended.
+        """
         before = self._session
         self._session, order = step(before, event)
         if self._session.condition != before.condition:
             self._say(reason)
-        if order is Order.GIVE_UP:
+        if order is Order.GIVE_UP and event is not Event.BROKE:
             self.break_off(reason)
-        elif order is Order.OPEN:
+        elif order is Order.OPEN and self._site is not None:
             try:
                 await self._site.open()
-            except (RequestError, DevToolsError, TimeoutError) as error:
+            except BrowserGone:
+                pass
+            except (RequestError, DevToolsError) as error:
                 self.break_off(f"the page could not be opened again: {error}")
             else:
                 await self._on_session(Event.OPENED, "opened anew")
@@ -125,25 +152,27 @@ class Worker:
         self._say(reason)
         self._me.leave(child.EXIT_BROKEN)
 
-    async def _watch(self, happened: asyncio.Event, reason: str) -> None:
-        await happened.wait()
-        if self._browser is not None and self._browser.exit_text:
-            reason = f"{reason} ({self._browser.exit_text})"
-        self.break_off(reason)
+    async def _watch_browser(self, browser: Browser) -> None:
+        await browser.devtools.lost.wait()
+        has_ended = await browser.ended(EXIT_GRACE_S)
+        self.break_off(f"the browser {f'ended ({browser.exit_text})' if has_ended else 'hung up'}")
 
-    # -- at intervals -----------------------------------------------------------------------------
+    async def _watch_page(self, page: Page) -> None:
+        await page.crashed.wait()
+        self.break_off("the page crashed")
 
-    async def _beat(self) -> None:
-        while self._chats is not None:
-            reading, chats = self._reading, self._chats
+    # -- at intervals ------------------------------------------------------------------------------
+
+    async def _beat(self, chats: ChatServer) -> None:
+        while True:
             self._me.master.note(
                 Beat(
                     busy=chats.busy,
                     answered=chats.answered,
                     failed=chats.failed,
-                    memory_bytes=reading.memory_bytes,
-                    processes=reading.processes,
-                    cpu_percent=reading.cpu_percent,
+                    memory_bytes=self._reading.memory_bytes,
+                    processes=self._reading.processes,
+                    cpu_percent=self._reading.cpu_percent,
                     loop_lag_ms=self._lag_ms,
                 )
             )
@@ -151,7 +180,7 @@ class Worker:
             await asyncio.sleep(BEAT_INTERVAL_S)
             self._lag_ms = 1000.0 * (time.monotonic() - before_s - BEAT_INTERVAL_S)
 
-    async def _probe(self) -> None:
+    async def _probe(self, page: Page) -> None:
         """Measure, and ask the page for a sign of life. No chat is ever sent as a probe."""
         health = self._settings.health
         while True:
@@ -159,17 +188,16 @@ class Worker:
             self._reading = self._meter.take(now_s - self._measured_s)
             self._measured_s = now_s
             try:
-                await self._page.evaluate("1", health.timeout_s)
-            except (DevToolsError, TimeoutError):
+                await page.evaluate("1", health.timeout_s)
+            except NoReply:
                 self.break_off(f"the page gave no sign of life for {health.timeout_s:g} s")
                 return
             await asyncio.sleep(health.interval_s)
 
-    async def _drain(self) -> None:
+    async def _drain(self, chats: ChatServer) -> None:
         await self._me.draining.wait()
-        if self._chats is not None:
-            self._chats.refuse_new()
-            await self._chats.idle.wait()
+        chats.refuse_new()
+        await chats.idle.wait()
         self._me.master.note(Drained())
 
     async def close(self) -> None:
@@ -182,4 +210,4 @@ class Worker:
         if self._browser is not None:
             await self._browser.close()
         with suppress(FileNotFoundError):
-            os.unlink(self._settings.socket_path)  # noqa: PTH108 - plain and enough
+            os.unlink(self._settings.socket_path)  # noqa: PTH108 - as above

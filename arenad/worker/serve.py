@@ -1,29 +1,47 @@
-"""Serve chats on the worker's own Unix socket: slots, the page's turn, recovery after a broken chat."""
+"""Serve chats on the worker's own Unix socket: slots, the page's turn, recovery after a chat."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
 
-from arenad.errors import Busy, RequestError
+from msgspec.structs import replace
+
+from arenad.errors import Busy, RequestError, TimedOut, WorkerLost
 from arenad.link import Link, Served, Tasks
-from arenad.schema.chat import Chat
+from arenad.schema.chat import Chat, Event, Finish
 from arenad.schema.frame import Body
-from arenad.worker.session import Event
-from arenad.worker.sites.page_driven import PageSite
+from arenad.worker import session
+
+REQUEST_FAULTS = ("invalid_request", "model_not_found", "content_rejected", "resting")
+"""Failures that say nothing against the page."""
+
+HANG_UP_TIMEOUT_S = 1.0
+
+Emit = Callable[[Event], Awaitable[None]]
+OnSession = Callable[[session.Event, str], Awaitable[None]]
 
 log = logging.getLogger("arenad.worker")
 
-REQUEST_FAULTS = ("invalid_request", "model_not_found", "content_rejected", "resting", "busy")
-"""Failures that say nothing against the page."""
+
+class Site(Protocol):
+    """What performs chats, one at a time."""
+
+    async def chat(self, chat: Chat, emit: Emit) -> Finish:
+        """Perform one chat. Raises a `RequestError`."""
+        ...
+
+    async def stop(self) -> bool:
+        """After a chat that was cancelled: be ready for the next one; whether that worked."""
+        ...
 
 
 class ChatServer:
     """Counts slots and hands the page to one chat after another."""
 
-    def __init__(
-        self, site: PageSite, slots: int, on_session: Callable[[Event, str], Awaitable[None]]
-    ) -> None:
+    def __init__(self, site: Site, slots: int, on_session: OnSession) -> None:
         """`on_session` is awaited, with the page still held, after each chat that was performed."""
         self.busy = 0
         self.answered = 0
@@ -35,11 +53,14 @@ class ChatServer:
         self._slots = slots
         self._on_session = on_session
         self._page_turn = asyncio.Lock()
+        self._links: set[Link] = set()
         self._tasks = Tasks()
 
     def link(self) -> Link:
         """A link for a frontend that connects."""
-        return Link("a frontend", self.serve)
+        self._links = {link for link in self._links if not link.lost.is_set()}
+        self._links.add(link := Link("a frontend", self.serve))
+        return link
 
     def refuse_new(self) -> None:
         """From now on only finish what runs."""
@@ -54,47 +75,69 @@ class ChatServer:
         self.busy += 1
         self.idle.clear()
         try:
-            return await self._chat(served.body, served)
+            return await self._perform(await self._await_turn(served.body), served.item)
         finally:
             self.busy -= 1
             if not self.busy:
                 self.idle.set()
 
-    async def _chat(self, chat: Chat, served: Served) -> Body:
-        await self._page_turn.acquire()
-        after: Awaitable[None] | None = None
+    async def _await_turn(self, chat: Chat) -> Chat:
+        """Take the page, which may still recover from its last chat; gives what time is left."""
+        limit_s = min(chat.first_event_timeout_s, chat.total_timeout_s)
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
         try:
-            finish = await self._site.chat(chat, served.item)
+            async with asyncio.timeout(limit_s):
+                await self._page_turn.acquire()
+        except TimeoutError as error:
+            raise TimedOut(f"the page was not free within {limit_s:g} s") from error
+        waited_s = now_s() - began_s
+        return replace(
+            chat,
+            first_event_timeout_s=chat.first_event_timeout_s - waited_s,
+            total_timeout_s=chat.total_timeout_s - waited_s,
+        )
+
+    async def _perform(self, chat: Chat, emit: Emit) -> Finish:
+        after: Callable[[], Coroutine[Any, Any, None]] = self._stop
+        try:
+            finish = await self._site.chat(chat, emit)
         except RequestError as error:
             self.failed += 1
-            if error.kind not in REQUEST_FAULTS:
-                after = self._on_session(Event.CHAT_FAILED, error.message)
             log.warning("request %s failed: %s", chat.request_id, error.message)
+            after = partial(self._tell, _session_event(error), error.message)
             raise
         except asyncio.CancelledError:
             log.info("request %s was cancelled; stopping the page", chat.request_id)
-            after = self._stop()
             raise
         else:
             self.answered += 1
-            after = self._on_session(Event.CHAT_DONE, "")
+            after = partial(self._tell, session.Event.CHAT_DONE, "")
             return finish
         finally:
-            self._tasks.start(self._then_release(after), "recover the page")
+            # The next chat waits for this, not the client of the last one.
+            task = self._tasks.start(after(), "recover the page")
+            task.add_done_callback(lambda _: self._page_turn.release())
+
+    async def _tell(self, event: session.Event | None, reason: str) -> None:
+        if event is not None:
+            await self._on_session(event, reason)
 
     async def _stop(self) -> None:
         if not await self._site.stop():
-            await self._on_session(Event.CHAT_FAILED, "the page did not stop an answer")
-
-    async def _then_release(self, after: Awaitable[None] | None) -> None:
-        """The next chat waits for this, not for the client of the last one."""
-        try:
-            if after is not None:
-                await after
-        finally:
-            self._page_turn.release()
+            await self._on_session(session.Event.NOT_STOPPED, "the page did not stop an answer")
 
     async def close(self) -> None:
-        """End what still runs."""
-        with suppress(asyncio.CancelledError):
-            await self._tasks.close()
+        """Hang up on the frontends, which ends what still runs, and what that starts."""
+        for link in self._links:
+            link.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HANG_UP_TIMEOUT_S):
+                await self.idle.wait()
+        await self._tasks.close()
+
+
+def _session_event(error: RequestError) -> session.Event | None:
+    if isinstance(error, WorkerLost):
+        return session.Event.BROKE
+    return None if error.kind in REQUEST_FAULTS else session.Event.CHAT_FAILED

@@ -1,4 +1,4 @@
-"""The phases of a site session, as a table: a brain that says when to open the page anew or to give up."""
+"""The phases of a site session: a brain that says when to open the page anew, when to give up."""
 
 import enum
 
@@ -7,7 +7,7 @@ import msgspec
 from arenad.schema.process import Condition
 
 FAILURES_LIMIT = 3
-"""So many chats in a row that the page did not perform: a fresh page is not enough, a fresh browser is due."""
+"""Chats in a row that the page did not perform: then not a fresh page, a fresh browser is due."""
 
 
 class Event(enum.Enum):
@@ -16,6 +16,9 @@ class Event(enum.Enum):
     OPENED = "opened"
     CHAT_DONE = "chat done"
     CHAT_FAILED = "chat failed"
+    NOT_STOPPED = "not stopped"
+    """A client left, and the page did not stop: nobody's failure, but no clean page either."""
+
     BROKE = "broke"
 
 
@@ -44,5 +47,7 @@ def step(session: Session, event: Event) -> tuple[Session, Order | None]:
             return Session(session.condition, 0), None
         case Event.CHAT_FAILED if session.failures + 1 < FAILURES_LIMIT:
             return Session("opening", session.failures + 1), Order.OPEN
-        case _:
+        case Event.NOT_STOPPED:
+            return Session("opening", session.failures), Order.OPEN
+        case Event.CHAT_FAILED | Event.BROKE:
             return Session("broken", session.failures), Order.GIVE_UP

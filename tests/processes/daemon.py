@@ -108,6 +108,15 @@ class Daemon:
         except psutil.NoSuchProcess:
             return []
 
+    def titled(self, title: str) -> list[int]:
+        """The pids of the daemon's processes with this title."""
+        found: list[int] = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if " ".join(process.cmdline()).strip() == title:
+                    found.append(process.pid)
+        return found
+
     def browser_of(self, name: str, kind: str = "") -> psutil.Process:
         """A process of an instance's browser: its main one, or the one of this `--type`."""
         worker = psutil.Process(self.child(name)["pid"])

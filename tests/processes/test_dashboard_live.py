@@ -51,6 +51,7 @@ def test_shows_and_scales(one: Daemon, page: Page) -> None:
 
 def test_foreign_pages_are_turned_away(one: Daemon) -> None:
     """Neither another origin nor a rebound host name can act through the dashboard's server."""
+
     def post(headers: dict[str, str]) -> int:
         request = urllib.request.Request(
             f"{one.gui_url}/gui/api/scale",

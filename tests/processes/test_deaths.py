@@ -37,7 +37,7 @@ async def _chats_with(daemon: Daemon, count: int, hurt: str, number: signal.Sign
 
 
 def test_a_killed_worker_loses_no_unanswered_chat(three: Daemon) -> None:
-    """kill -9 of a worker with five unanswered chats: five whole answers, and it comes back."""
+    """SIGKILL of a worker with five unanswered chats: five whole answers, and it comes back."""
     before = three.child("w2")["generation"]
     retried = three.state()["traffic"]["retried"]
     asyncio.run(_chats_with(three, 5, "w2", signal.SIGKILL))
@@ -50,7 +50,7 @@ def test_a_killed_worker_loses_no_unanswered_chat(three: Daemon) -> None:
 
 @pytest.mark.parametrize("kind", ["", "renderer"])
 def test_a_killed_browser_is_replaced(three: Daemon, kind: str) -> None:
-    """kill -9 of Chromium's main process, or of its renderer: noticed, said, replaced."""
+    """SIGKILL of Chromium's main process, or of its renderer: noticed, said, replaced."""
     before = three.child("w1")
     victim = three.browser_of("w1", kind)
     victim.kill()
@@ -96,8 +96,10 @@ def test_a_killed_server_comes_back(three: Daemon, role: str) -> None:
     child = three.children(role)[0]
     os.kill(child["pid"], signal.SIGKILL)
     until(
-        lambda: three.children(role)[0]["generation"] > child["generation"]
-        and three.children(role)[0]["phase"] == "ready",
+        lambda: (
+            three.children(role)[0]["generation"] > child["generation"]
+            and three.children(role)[0]["phase"] == "ready"
+        ),
         f"the {role} is back",
     )
     answer = asyncio.run(streamed(three.api_url, "demo-echo", "after the death"))
@@ -106,13 +108,9 @@ def test_a_killed_server_comes_back(three: Daemon, role: str) -> None:
 
 def test_a_killed_zygote_is_replaced(three: Daemon) -> None:
     """Without a zygote nothing can be born: it is the first to be replaced."""
-
-    def zygotes() -> list[psutil.Process]:
-        return [p for p in three.processes() if " ".join(p.cmdline()).strip() == "arenad: zygote"]
-
-    (first,) = zygotes()
-    first.kill()
-    until(lambda: [p for p in zygotes() if p.pid != first.pid], "another zygote")
+    (first,) = three.titled("arenad: zygote")
+    os.kill(first, signal.SIGKILL)
+    until(lambda: three.titled("arenad: zygote") not in ([], [first]), "another zygote")
     assert three.ctl("restart", "w1", "--wait").returncode == 0
 
 
@@ -135,7 +133,7 @@ def test_an_instance_that_cannot_start_fails_aloud() -> None:
         status = daemon.ctl("status")
         assert status.returncode == 4
         assert status.stdout.startswith("down")
-        assert "/bin/false did not start" in daemon.child("w1")["last_death"]
+        assert "did not start (exit code 1)" in daemon.child("w1")["last_death"]
         assert daemon.child("w1")["generation"] <= 3
     finally:
         assert daemon.stop() == 0

@@ -61,7 +61,7 @@ def test_the_python_lines_print_an_answer(two: Daemon) -> None:
 def test_the_greeting_works_as_it_stands(two: Daemon) -> None:
     """What the daemon itself prints when it is ready: a curl line and Python lines."""
     greeting = two.log().partition("arenad is ready")[2]
-    (curl,) = re.findall(r"^ *curl .*?\n *-d .*?$", greeting, re.DOTALL | re.MULTILINE)
+    (curl,) = re.findall(r"^ *curl .*?(?=^$)", greeting, re.DOTALL | re.MULTILINE)
     assert len(_spoken(_run(["bash", "-c", curl]))) > 10
     (python,) = re.findall(r"^ *from openai .*?flush=True\)$", greeting, re.DOTALL | re.MULTILINE)
     assert len(_run([sys.executable, "-c", textwrap.dedent(python)])) > 10

@@ -43,7 +43,7 @@ def test_chats_in_flight_finish(how: str) -> None:
 
 
 def test_a_killed_master_takes_everything_with_it() -> None:
-    """kill -9 of the master: the kernel's parent-death signal and the closed links end the rest."""
+    """SIGKILL of the master: the kernel's parent-death signal and the closed links end the rest."""
     daemon = Daemon(2, {})
     daemon.wait_well()
     everything = daemon.processes()
@@ -78,9 +78,7 @@ def test_a_second_signal_hurries() -> None:
 
     async def hurry(daemon: Daemon) -> None:
         asking = asyncio.ensure_future(all_streamed(daemon.api_url, "demo-echo", [text]))
-        await asyncio.to_thread(
-            until, lambda: daemon.child("w1")["busy"] == 1, "the chat runs"
-        )
+        await asyncio.to_thread(until, lambda: daemon.child("w1")["busy"] == 1, "the chat runs")
         daemon.process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(until, lambda: "stopping" in daemon.log(), "it stops")
         daemon.process.send_signal(signal.SIGTERM)

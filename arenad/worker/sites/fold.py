@@ -8,7 +8,7 @@ _HEADINGS = {"system": "Instructions", "user": "User", "assistant": "Assistant"}
 
 
 def fold(turns: Sequence[Turn]) -> str:
-    """A single user turn stands as it is; anything longer becomes a transcript that asks to go on."""
+    """A single turn stands as it is; anything longer becomes a transcript that asks to go on."""
     if len(turns) == 1:
         return turns[0].text
     parts = [f"{_HEADINGS[turn.role]}:\n{turn.text}" for turn in turns]

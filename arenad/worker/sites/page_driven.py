@@ -1,8 +1,10 @@
-"""A site driven as a person drives it: choose the model, write, press send; read what the page receives."""
+"""A site driven as a person drives it: choose the model, write, send; read what the page gets."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing, suppress
 from urllib.parse import urljoin
 
 from arenad.errors import (
@@ -13,11 +15,13 @@ from arenad.errors import (
     Resting,
     TimedOut,
     UpstreamFailed,
+    WorkerLost,
 )
 from arenad.schema.chat import Chat, Event, Finish, TextDelta
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
 from arenad.worker.capture import Capture
+from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.page import Page
 from arenad.worker.sites.catalog import models_in
 from arenad.worker.sites.fold import fold
@@ -25,7 +29,7 @@ from arenad.worker.sites.grammar import ArenaLines
 
 LANDMARK_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
-ERROR_BODY_CHARS = 300
+ERROR_BODY_BYTES = 300
 HTTP_ERROR = 400
 PAYLOAD_TOO_LARGE = 413
 TOO_MANY_REQUESTS = 429
@@ -33,6 +37,9 @@ TOO_MANY_REQUESTS = 429
 Emit = Callable[[Event], Awaitable[None]]
 
 log = logging.getLogger("arenad.site")
+
+_VISIBLE = re.compile(r"[^\s\ufeff]")
+"""What a page takes for a prompt: without any such character its send button stays disabled."""
 
 
 class PageSite:
@@ -45,13 +52,12 @@ class PageSite:
         self._profile = profile
         self._url = urljoin(url, profile.start_path)
         self._is_fresh = False
+        self._is_half_written = False
         self._capture: Capture | None = None
 
     async def open(self) -> None:
-        """Open the start page and read its models.
-
-        Raises `ProfileOutdated`, `DevToolsError` or `TimeoutError`.
-        """
+        """Open the start page and read its models. Raises `ProfileOutdated` or `DevToolsError`."""
+        self._capture = None
         await self._page.open(self._url)
         marks = self._profile.landmarks
         for selector in self._profile.dismiss:
@@ -60,40 +66,65 @@ class PageSite:
         await self._page.wait_for("prompt", marks.prompt, LANDMARK_TIMEOUT_S)
         self.models = models_in(await self._page.html(), self._profile.models.anchor)
         self._is_fresh = True
+        self._is_half_written = False
 
-    # -- one chat -----------------------------------------------------------------------------------
+    # -- one chat ----------------------------------------------------------------------------------
 
     async def chat(self, chat: Chat, emit: Emit) -> Finish:
         """Perform one chat in a new conversation of the site's. Raises a `RequestError`."""
         if chat.model not in {model.id for model in self.models}:
             raise ModelNotFound(f"the site has no model {chat.model!r}", param="model")
+        prompt = fold(chat.turns)
+        if not _VISIBLE.search(prompt):
+            raise InvalidRequest("messages: there is nothing in them to send", param="messages")
         try:
             async with asyncio.timeout(chat.total_timeout_s):
-                return await self._perform(chat, emit)
+                return await self._perform(chat, prompt, emit)
         except TimeoutError as error:
-            raise TimedOut(
-                f"the whole answer took longer than {chat.total_timeout_s:g} s"
-            ) from error
+            limit = f"{chat.total_timeout_s:.3g} s"
+            raise TimedOut(f"the whole answer took longer than {limit}") from error
+        except BrowserGone as error:
+            raise WorkerLost(str(error)) from error
+        except DevToolsError as error:
+            raise UpstreamFailed(f"the page does not do as it is told: {error}") from error
+        finally:
+            if self._capture is not None:
+                self._capture.abandon()
 
-    async def _perform(self, chat: Chat, emit: Emit) -> Finish:
+    async def _perform(self, chat: Chat, prompt: str, emit: Emit) -> Finish:
+        """The first deadline is for all until the first event, the next ones are between events."""
+        now_s = asyncio.get_running_loop().time
+        too_late = f"nothing came within {chat.first_event_timeout_s:.3g} s"
+        parser = ArenaLines()
         try:
-            async with asyncio.timeout(chat.first_event_timeout_s):
-                capture = await self._send(chat)
-                piece = await capture.read()
+            async with asyncio.timeout(chat.first_event_timeout_s) as deadline:
+                capture = await self._send(chat.model, prompt)
+                if await capture.head() >= HTTP_ERROR:
+                    raise await _refusal(capture)
+                async with aclosing(_events(capture, parser)) as batches:
+                    async for events in batches:
+                        deadline.reschedule(None)  # a client that reads slowly is not the site's
+                        for event in events:
+                            await emit(event)
+                        too_late = f"the answer paused for more than {chat.idle_timeout_s:.3g} s"
+                        deadline.reschedule(now_s() + chat.idle_timeout_s)
         except TimeoutError as error:
-            raise TimedOut(f"nothing came within {chat.first_event_timeout_s:g} s") from error
-        if capture.status >= HTTP_ERROR:
-            raise await self._refusal(capture, piece)
-        return await self._read(capture, piece, chat.idle_timeout_s, emit)
+            raise TimedOut(too_late) from error
+        events, outcome = parser.end()
+        for event in _merged(events):
+            await emit(event)
+        if isinstance(outcome, RequestError):
+            raise outcome
+        return outcome
 
-    async def _send(self, chat: Chat) -> Capture:
-        page, marks = self._page, self._profile.landmarks
-        if not self._is_fresh:
+    async def _send(self, model: str, prompt: str) -> Capture:
+        page, marks, rules = self._page, self._profile.landmarks, self._profile.stream
+        is_fresh, self._is_fresh = self._is_fresh, False
+        self._is_half_written = True
+        if not is_fresh:
             await page.press("new_chat", marks.new_chat, LANDMARK_TIMEOUT_S)
-        self._is_fresh = False
-        await self._choose(chat.model)
-        await page.write("prompt", marks.prompt, fold(chat.turns), LANDMARK_TIMEOUT_S)
-        rules = self._profile.stream
+        await self._choose(model)
+        await page.write("prompt", marks.prompt, prompt, LANDMARK_TIMEOUT_S)
         self._capture = capture = page.capture(rules.url_pattern, rules.method)
         await page.press("send", marks.send, LANDMARK_TIMEOUT_S)
         try:
@@ -103,6 +134,7 @@ class PageSite:
             raise ProfileOutdated(
                 f"send was pressed, but the page made no request like {rules.url_pattern}"
             ) from error
+        self._is_half_written = False
         return capture
 
     async def _choose(self, model: str) -> None:
@@ -113,54 +145,56 @@ class PageSite:
         option = _with_model(marks.model_option, model)
         await page.press("model_option", option, LANDMARK_TIMEOUT_S)
 
-    async def _read(self, capture: Capture, piece: bytes, idle_s: float, emit: Emit) -> Finish:
-        parser = ArenaLines()
-        while piece:
-            for event in _merged(parser.feed(piece)):
-                await emit(event)
-            try:
-                async with asyncio.timeout(idle_s):
-                    piece = await capture.read()
-            except TimeoutError as error:
-                raise TimedOut(f"the answer paused for more than {idle_s:g} s") from error
-        events, outcome = parser.end()
-        for event in _merged(events):
-            await emit(event)
-        if isinstance(outcome, RequestError):
-            raise outcome
-        return outcome
-
-    async def _refusal(self, capture: Capture, piece: bytes) -> RequestError:
-        body = piece
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            while piece := await capture.read():
-                body += piece
-        said = body.decode("utf-8", "replace")[:ERROR_BODY_CHARS]
-        if capture.status == TOO_MANY_REQUESTS:
-            after = capture.headers.get("retry-after", "")
-            return Resting(
-                f"the site asks for patience: {said}",
-                retry_after_s=float(after) if after.isdigit() else None,
-            )
-        if capture.status == PAYLOAD_TOO_LARGE:
-            return InvalidRequest(f"the site takes no prompt this long: {said}", param="messages")
-        return UpstreamFailed(f"the site answered {capture.status}: {said}")
+    # -- after a chat that was cancelled -----------------------------------------------------------
 
     async def stop(self) -> bool:
-        """Have the page stop an answer that nobody wants any more; whether it did."""
-        capture = self._capture
-        if capture is None or capture.is_over:
-            return True
-        capture.abandon()
-        marks = self._profile.landmarks
+        """Leave a page on which a next chat can begin; whether that worked."""
         try:
-            await self._page.press("stop", marks.stop, STOP_TIMEOUT_S)
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await capture.over()
-        except (TimeoutError, ProfileOutdated) as error:
-            log.info("the page did not stop (%s)", error)
+            if self._is_half_written:
+                await self.open()  # whatever stands half done there is gone with the document
+            elif self._capture is not None:
+                await self._press_stop(self._capture)
+        except (RequestError, DevToolsError, TimeoutError) as error:
+            log.info("the page did not stop (%s)", error or "the answer ran on")
             return False
         return True
+
+    async def _press_stop(self, capture: Capture) -> None:
+        if capture.is_over:
+            return
+        try:
+            await self._page.press("stop", self._profile.landmarks.stop, STOP_TIMEOUT_S)
+        except ProfileOutdated:
+            if not capture.is_over:  # then the button was gone because the answer was done
+                raise
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await capture.over()
+
+
+async def _events(capture: Capture, parser: ArenaLines) -> AsyncGenerator[list[Event], None]:
+    """What each read brought, where it brought any event: other lines are no sign of progress."""
+    while piece := await capture.read():
+        if events := _merged(parser.feed(piece)):
+            yield events
+
+
+async def _refusal(capture: Capture) -> RequestError:
+    """The error for an answer whose status is one; its text is taken as far as it comes."""
+    body = b""
+    with suppress(TimeoutError, UpstreamFailed):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            while len(body) < ERROR_BODY_BYTES and (piece := await capture.read()):
+                body += piece
+    said = body[:ERROR_BODY_BYTES].decode("utf-8", "replace")
+    if capture.status == TOO_MANY_REQUESTS:
+        after = capture.headers.get("retry-after", "")
+        return Resting(
+            f"the site asks for patience: {said}",
+            retry_after_s=float(after) if after.isdecimal() else None,
+        )
+    if capture.status == PAYLOAD_TOO_LARGE:
+        return InvalidRequest(f"the site takes no prompt this long: {said}", param="messages")
+    return UpstreamFailed(f"the site answered {capture.status}: {said}")
 
 
 def _with_model(selector: str, model: str) -> str:

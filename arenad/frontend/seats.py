@@ -1,0 +1,211 @@
+"""The instances as this frontend knows them: roster, links, reservations, and who waits for which.
+
+A seat is chosen and counted in one step, with nothing awaited between, so that two requests can
+never take the same slot. Who has joined has to leave: `leave` gives back whatever is held.
+"""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+
+from arenad import link
+from arenad.errors import LinkLost, Overloaded, RequestError
+from arenad.frontend.balance import Load, SeatKey, choose, key_of, why_never
+from arenad.frontend.queue import RETRY_AFTER_S, Queue, Ticket
+from arenad.schema.config import QueueConfig
+from arenad.schema.process import Model, Roster, Seat
+
+CONNECT_TIMEOUT_S = 2.0
+RECONNECT_S = 0.5
+FULL_PAUSE_S = 0.2
+"""A worker that had no slot after all is asked by nobody for so long; nothing tells when it has."""
+
+log = logging.getLogger("arenad.seats")
+
+
+class Seats:
+    """Knows the roster, holds a link to each instance, seats those who wait."""
+
+    def __init__(self, queue: QueueConfig) -> None:
+        """Until the master's first word, instances are taken to be on their way."""
+        self._wait_s = queue.wait_s
+        self._queue = Queue(queue.limit)
+        self._roster = Roster((), 1)
+        self._news = asyncio.Event()
+        self._kept: set[SeatKey] = set()
+        self._links: dict[SeatKey, link.Link] = {}
+        self._busy: Counter[SeatKey] = Counter()
+        self._full: dict[SeatKey, asyncio.TimerHandle] = {}
+        self._waiting: dict[int, asyncio.Future[Seat]] = {}
+        self._tasks = link.Tasks()
+
+    # -- the roster -------------------------------------------------------------------------------
+
+    def on_roster(self, roster: Roster) -> None:
+        """The master says who may be asked from now on."""
+        self._roster = roster
+        self._news.set()
+        self._news = asyncio.Event()
+        for seat in roster.seats:
+            if key_of(seat) not in self._kept:
+                self._kept.add(key_of(seat))
+                self._tasks.start(self._keep_link(seat), f"link to {seat.name}")
+        self._review()
+
+    async def _keep_link(self, seat: Seat) -> None:
+        """Hold a link for as long as the master lists the seat.
+
+        A lost link is the first sign of a death: only a newer roster makes us try again.
+        """
+        key = key_of(seat)
+        try:
+            while self._lists(key):
+                made = await _connected(seat)
+                if made is None:
+                    await asyncio.sleep(RECONNECT_S)
+                    continue
+                self._links[key] = made
+                self._review()
+                await made.lost.wait()
+                del self._links[key]
+                self._review()
+                await self._news.wait()
+        finally:
+            self._kept.discard(key)
+
+    def _lists(self, key: SeatKey) -> bool:
+        return any(key_of(seat) == key for seat in self._roster.seats)
+
+    def models(self) -> list[Model]:
+        """Every model that some instance offers, each once, by name."""
+        known = {model.id: model for seat in self._roster.seats for model in seat.models}
+        return [known[name] for name in sorted(known)]
+
+    def is_ready(self) -> bool:
+        """Whether an instance could be asked now, busy or not."""
+        return any(
+            seat.condition == "ready" and key_of(seat) in self._links for seat in self._roster.seats
+        )
+
+    def link_to(self, seat: Seat) -> link.Link:
+        """The link to an instance. Raises `LinkLost` when there is none any more."""
+        found = self._links.get(key_of(seat))
+        if found is None:
+            raise LinkLost(seat.name)
+        return found
+
+    # -- who waits --------------------------------------------------------------------------------
+
+    def join(self, ticket: Ticket) -> asyncio.Future[Seat]:
+        """Ask for a seat; the future has it, or the `RequestError` why there will never be one.
+
+        Raises `Overloaded` when too many wait. Whoever joined must `leave`.
+        """
+        waiting: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
+        error = self._hopeless(ticket)
+        seat = None if error else self._reserve(ticket)
+        if error is not None:
+            waiting.set_exception(error)
+        elif seat is not None:
+            waiting.set_result(seat)
+        else:
+            self._queue.join(ticket)
+        self._waiting[ticket.number] = waiting
+        return waiting
+
+    def leave(self, ticket: Ticket) -> None:
+        """Wait no more; give back the seat if there is one."""
+        self._queue.leave(ticket.number)
+        waiting = self._waiting.pop(ticket.number)
+        if not waiting.done():
+            waiting.cancel()
+        elif waiting.exception() is None:
+            self._give_back(key_of(waiting.result()))
+
+    def too_late(self, ticket: Ticket) -> RequestError:
+        """What is told to somebody who has waited for as long as is allowed."""
+        return self._why_never(ticket) or Overloaded(
+            f"no instance was free within {self._wait_s:g} s (queue.wait_s)",
+            retry_after_s=RETRY_AFTER_S,
+        )
+
+    def refused(self, seat: Seat) -> None:
+        """The worker said that it is full: let a moment pass before anybody asks it again."""
+        key = key_of(seat)
+        if key not in self._full:
+            loop = asyncio.get_running_loop()
+            self._full[key] = loop.call_later(FULL_PAUSE_S, self._ask_again, key)
+
+    def _ask_again(self, key: SeatKey) -> None:
+        del self._full[key]
+        self._match()
+
+    def _review(self) -> None:
+        """The instances changed: seat who can be seated, tell those who never will be."""
+        self._match()
+        for ticket in self._queue.tickets():
+            if (error := self._hopeless(ticket)) is not None:
+                self._queue.leave(ticket.number)
+                self._waiting[ticket.number].set_exception(error)
+
+    def _match(self) -> None:
+        for ticket, seat in self._queue.match(self._reserve):
+            self._waiting[ticket.number].set_result(seat)
+
+    def _reserve(self, ticket: Ticket) -> Seat | None:
+        draw = random.random()  # noqa: S311 - a tie, no secret
+        seat = choose(self._loads(), ticket.model, ticket.tried, draw)
+        if seat is not None:
+            self._busy[key_of(seat)] += 1
+        return seat
+
+    def _give_back(self, key: SeatKey) -> None:
+        self._busy[key] -= 1
+        if not self._busy[key]:
+            del self._busy[key]
+        self._match()
+
+    def _loads(self) -> list[Load]:
+        """The seats that can be asked: a lost link tells of a death before the next roster does."""
+        return [
+            Load(seat, self._busy[key])
+            for seat in self._roster.seats
+            if (key := key_of(seat)) in self._links and key not in self._full
+        ]
+
+    def _hopeless(self, ticket: Ticket) -> RequestError | None:
+        return None if self._roster.starting else self._why_never(ticket)
+
+    def _why_never(self, ticket: Ticket) -> RequestError | None:
+        return why_never(self._roster.seats, self._links, ticket.model, ticket.tried)
+
+    # -- for the master ---------------------------------------------------------------------------
+
+    @property
+    def queued(self) -> int:
+        """How many wait."""
+        return len(self._queue)
+
+    def busy(self) -> dict[str, int]:
+        """How many requests each instance has from here."""
+        busy: Counter[str] = Counter()
+        for (name, _), count in self._busy.items():
+            busy[name] += count
+        return dict(busy)
+
+    async def close(self) -> None:
+        """End the links."""
+        await self._tasks.close()
+        for timer in self._full.values():
+            timer.cancel()
+        for each in self._links.values():
+            each.close()
+
+
+async def _connected(seat: Seat) -> link.Link | None:
+    try:
+        return await link.connect(seat.socket_path, seat.name, CONNECT_TIMEOUT_S)
+    except LinkLost as error:
+        log.warning("cannot reach %s; trying again in %g s", error, RECONNECT_S)
+        return None

@@ -1,0 +1,216 @@
+"""Keeps children alive: carries out the orders of each life, and feeds it what happens.
+
+Every child goes through `event`: one step of its life, then the orders, then whoever must know.
+"""
+
+import logging
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from arenad.master.life import Event, Order, step
+from arenad.master.loop import Channel, Loop
+from arenad.master.nursery import Birth, Nursery
+from arenad.master.settings import Settings
+from arenad.master.supervised import Supervised, death_reason
+from arenad.schema.control import Phase
+from arenad.schema.frame import Frame
+from arenad.schema.process import Drain, Forked, ForkOrder, ProcessRole, Stop
+from arenad.wire import CONTROL_MAX_FRAME_BYTES, Peer
+
+LINKLESS_S = 1.5
+"""A child whose link is closed has so long to end by itself."""
+
+TIDY_TRIES = 3
+TIDY_AGAIN_S = 1.0
+"""What a dead worker left is removed at once, and again while its browser is still being killed."""
+
+logger = logging.getLogger("arenad.master")
+
+
+class Keeper:
+    """All children by name; the only one who starts, signals and reaps them."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        settings: Settings,
+        listeners: Mapping[ProcessRole, Sequence[socket.socket]],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        """`listeners` go to each child of the role; `tell` takes the lines of the story."""
+        self.children: dict[str, Supervised] = {}
+        self.on_frame: Callable[[Supervised, Frame], None] = lambda _child, _frame: None
+        self.on_exit: Callable[[Supervised], None] = lambda _child: None
+        self.on_change: Callable[[Supervised], None] = lambda _child: None
+        self._loop = loop
+        self._settings = settings
+        self._listeners = listeners
+        self._tell = tell
+        self._generations: dict[str, int] = {}
+        self._nursery = Nursery(loop, settings.rules, self._on_born, self._on_unborn, self._pids)
+
+    def add(self, name: str, role: ProcessRole) -> None:
+        """A new child, to be started now; it counts on from the last generation of its name."""
+        self.children[name] = child = Supervised(name, role, self._generations.pop(name, 0))
+        self.event(child, Event.START)
+
+    def forget(self, name: str) -> None:
+        """Drop a child that is stopped, all but its last generation."""
+        self._generations[name] = self.children.pop(name).life.generation
+
+    # -- one step of one life ----------------------------------------------------------------------
+
+    def event(self, child: Supervised, event: Event) -> None:
+        """What happened to the child, or is wished for it."""
+        before = child.life
+        draw = random.random()  # noqa: S311 - jitter, no secret
+        child.life, orders = step(before, event, time.monotonic(), self._settings.rules, draw)
+        if child.life.deadline_s != before.deadline_s or child.life.phase != before.phase:
+            self._set_deadline(child)
+        for order in orders:
+            self._carry_out(child, order)
+        if child.life != before:
+            self._say(child, before.phase)
+            self.on_change(child)
+
+    def _set_deadline(self, child: Supervised) -> None:
+        if child.timer is not None:
+            child.timer.cancel()
+        child.timer = None
+        if child.life.deadline_s is not None:
+            child.timer = self._loop.at(
+                child.life.deadline_s, lambda: self.event(child, Event.DEADLINE)
+            )
+
+    def _carry_out(self, child: Supervised, order: Order) -> None:
+        if order is Order.FORK:
+            self._fork(child)
+        elif order is Order.ALARM:
+            self._tell(child.name, f"failed: it died too often; last: {child.last_death}")
+            logger.error("%s failed; `arenactl restart %s` tries at once", child.name, child.name)
+        elif child.order is not None and self._nursery.call_off(child.order):
+            logger.debug("%s was never born", child.name)
+        elif order is Order.KILL or child.channel is None:
+            child.signal(signal.SIGKILL)
+        else:
+            child.channel.note(Drain() if order is Order.ASK_DRAIN else Stop())
+
+    def _say(self, child: Supervised, before: Phase) -> None:
+        after = child.life.phase
+        if after == "backoff":
+            wait_s = max(0.0, (child.life.deadline_s or 0.0) - time.monotonic())
+            self._tell(child.name, f"will be started again in {wait_s:.1f} s")
+        elif after in {"draining", "stopped"} - {before}:
+            self._tell(child.name, after)
+
+    # -- birth -------------------------------------------------------------------------------------
+
+    def _fork(self, child: Supervised) -> None:
+        generation = child.life.generation
+        uid, gid = self._settings.user
+        child.order = order = ForkOrder(
+            role=child.role, name=child.name, generation=generation, uid=uid, gid=gid
+        )
+        child.socket_path = str(self._settings.worker_socket(child.name, generation))
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            reason = f"no link could be made ({error.strerror})"
+            self._loop.after(0.0, lambda: self._on_unborn(order, reason))
+            return
+        child.channel = Channel(
+            self._loop,
+            ours,
+            Peer(CONTROL_MAX_FRAME_BYTES),
+            lambda frame: self.on_frame(child, frame),
+            lambda reason: self._on_link_end(child, reason),
+        )
+        self._nursery.fork(Birth(order, theirs, self._listeners.get(child.role, ())))
+        self._tell(child.name, f"starting (generation {generation})")
+
+    def _on_born(self, forked: Forked) -> None:
+        child = self.children.get(forked.name)
+        if child is None or child.order is None or child.order.generation != forked.generation:
+            self._nursery.sweep()  # nobody waits for it any more
+            return
+        if not forked.pid:
+            self._on_unborn(child.order, f"could not be forked ({forked.error})")
+            return
+        try:
+            child.pidfd = os.pidfd_open(forked.pid)
+        except OSError as error:
+            self._on_unborn(child.order, f"could not be watched ({error.strerror})")
+            self._nursery.sweep()
+            return
+        child.pid = forked.pid
+        self._loop.watch(child.pidfd, lambda _: self._on_exit(child))
+        if child.life.forced:
+            child.signal(signal.SIGKILL)  # the order to kill came before there was a pid
+
+    def _on_unborn(self, order: ForkOrder, reason: str) -> None:
+        child = self.children.get(order.name)
+        if child is not None and child.order == order:
+            if child.life.wanted:
+                child.last_death = reason
+            child.close_process()
+            self.event(child, Event.DIED)
+
+    def _pids(self) -> set[int]:
+        return {child.pid for child in self.children.values()}
+
+    # -- death -------------------------------------------------------------------------------------
+
+    def _on_exit(self, child: Supervised) -> None:
+        ending = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        if ending is None:
+            return  # not yet (a debugger holds it): epoll will say so again
+        if child.channel is not None:
+            child.channel.read_rest()
+        reason = death_reason(ending)
+        if child.condition == "broken":
+            reason = f"{child.condition_reason}; {reason}"
+        if child.life.phase not in ("draining", "stopping") or ending.si_status:
+            child.last_death = reason
+            self._tell(child.name, f"died: {reason}")
+        self._loop.unwatch(child.pidfd)
+        child.close_process()
+        self._nursery.sweep()
+        self.on_exit(child)
+        if child.role == "worker":
+            self._tidy(child.name, child.life.generation, tries=TIDY_TRIES)
+        self.event(child, Event.DIED)
+
+    def _tidy(self, name: str, generation: int, tries: int) -> None:
+        """A browser that is just being killed may still write: then once more a moment later."""
+        try:
+            self._settings.remove_scratch(name, generation)
+        except OSError as error:
+            if tries > 1:
+                self._loop.after(TIDY_AGAIN_S, lambda: self._tidy(name, generation, tries - 1))
+            else:
+                logger.warning("cannot remove what %s left: %s", name, error)
+
+    def _on_link_end(self, child: Supervised, reason: str) -> None:
+        """The process usually ends with its link; one that does not is of no use any more."""
+        channel = child.channel
+        if "protocol" in reason:
+            logger.error("%s %s", child.name, reason)
+
+        def kill_if_alive() -> None:
+            if child.channel is channel:
+                logger.error("%s %s but did not end; killing it", child.name, reason)
+                child.signal(signal.SIGKILL)
+
+        self._loop.after(LINKLESS_S, kill_if_alive)
+
+    def sweep(self) -> None:
+        """Bury what nobody keeps. Known children are reaped by their pidfd."""
+        self._nursery.sweep()
+
+    def end_all(self) -> bool:
+        """After the way out: end the zygote and every stray; false once nothing is left."""
+        return self._nursery.end_all()

@@ -1,0 +1,349 @@
+"""openai: bodies in, chunks and objects out, held against the real client's own types."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types import Model as TheirModel
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from arenad.errors import KINDS, InvalidRequest, RequestError
+from arenad.frontend import openai
+from arenad.schema.chat import (
+    Citation,
+    Event,
+    Heartbeat,
+    Image,
+    ReasoningDelta,
+    TextDelta,
+    Turn,
+)
+from arenad.schema.process import Model
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+def _body(**fields: Any) -> bytes:
+    return msgspec.json.encode({"model": "echo", "messages": HELLO} | fields)
+
+
+def test_a_plain_body() -> None:
+    """What is used is taken, what is not is named."""
+    wish = openai.parse(_body(temperature=0.5, user="me", stream=None))
+    assert wish == openai.Wish(
+        model="echo",
+        turns=(Turn(role="user", text="hello"),),
+        stream=False,
+        include_usage=False,
+        ignored=("temperature", "user"),
+    )
+
+
+def test_roles_and_parts() -> None:
+    """Six roles become three; parts become one text; no content is an empty one."""
+    roles = ("developer", "system", "user", "assistant", "tool", "function")
+    messages: list[dict[str, Any]] = [{"role": role, "content": role} for role in roles]
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    messages += [{"role": "user", "content": parts}, {"role": "assistant", "content": None}]
+    turns = openai.parse(_body(messages=messages)).turns
+    assert [turn.role for turn in turns] == [
+        *("system", "system", "user", "assistant", "user", "user"),
+        *("user", "assistant"),
+    ]
+    assert [turn.text for turn in turns[-2:]] == ["a\n\nb", ""]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {"tools": []},
+        {"tools": None},
+        {"logprobs": False},
+        {"response_format": {"type": "text"}},
+        {"n": 1},
+        {"stream_options": None},
+        {"stream_options": {"include_obfuscation": False}},
+    ],
+)
+def test_harmless_fields_pass(harmless: dict[str, Any]) -> None:
+    """A field that asks for what is done anyway is no error."""
+    assert openai.parse(_body(**harmless)).model == "echo"
+
+
+def test_streaming_with_usage() -> None:
+    """The two switches of a stream."""
+    wish = openai.parse(_body(stream=True, stream_options={"include_usage": True}))
+    assert (wish.stream, wish.include_usage) == (True, True)
+
+
+LIST = f"must be a list of 1 to {openai.MAX_MESSAGES} messages"
+ROLES = "must be one of system, developer, user, assistant, tool, function"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "message"),
+    [
+        ({"model": 7}, "model", "model: is 7; must be a model's name; GET /v1/models lists them"),
+        ({"model": ""}, "model", "model: is ''; must be a model's name; GET /v1/models lists them"),
+        ({"messages": []}, "messages", f"messages: is []; {LIST}"),
+        ({"messages": "hi"}, "messages", f"messages: is 'hi'; {LIST}"),
+        (
+            {"messages": [5]},
+            "messages[0]",
+            "messages[0]: is 5; must be an object with role and content",
+        ),
+        (
+            {"messages": [*HELLO, {"role": "boss", "content": ""}]},
+            "messages[1].role",
+            f"messages[1].role: is 'boss'; {ROLES}",
+        ),
+        ({"messages": [{}]}, "messages[0].role", f"messages[0].role: is missing; {ROLES}"),
+        (
+            {"messages": [{"role": "user", "content": 5}]},
+            "messages[0].content",
+            "messages[0].content: is 5; must be text or a list of parts",
+        ),
+        (
+            {"messages": [{"role": "user", "content": ["a"]}]},
+            "messages[0].content[0]",
+            "messages[0].content[0]: is 'a'; must be an object with type and text",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "messages[0].content[0].type",
+            "messages[0].content[0].type: is 'image_url'; only text parts are supported yet",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            "messages[0].content[0].text",
+            "messages[0].content[0].text: is missing; must be text",
+        ),
+        (
+            {"messages": [{"role": "user", "content": " "}]},
+            "messages",
+            "messages: hold no text; say something",
+        ),
+        ({"stream": "yes"}, "stream", "stream: is 'yes'; must be true or false"),
+        ({"stream_options": []}, "stream_options", "stream_options: is []; must be an object"),
+        (
+            {"stream_options": {"include_usage": 1}},
+            "stream_options.include_usage",
+            "stream_options.include_usage: is 1; must be true or false",
+        ),
+        ({"n": 2}, "n", "n: is 2; only 1 is supported yet"),
+        ({"n": True}, "n", "n: is True; only 1 is supported yet"),
+        (
+            {"logprobs": True},
+            "logprobs",
+            "logprobs: is True; a chat page tells no probabilities; leave it out",
+        ),
+        (
+            {"response_format": {"type": "json_object"}},
+            "response_format",
+            "response_format: is {'type': 'json_object'}; only {'type': 'text'} is supported yet; leave it out",
+        ),
+    ],
+)
+def test_a_bad_field_is_named(fields: dict[str, Any], param: str, message: str) -> None:
+    """Field, value and remedy."""
+    with pytest.raises(InvalidRequest) as told:
+        openai.parse(_body(**fields))
+    assert (told.value.message, told.value.param) == (message, param)
+
+
+def test_missing_fields_are_named() -> None:
+    """The two that are required."""
+    for body, param in ((b"{}", "model"), (b'{"model":"echo"}', "messages")):
+        with pytest.raises(InvalidRequest, match=f"^{param}: is missing; must be") as told:
+            openai.parse(body)
+        assert told.value.param == param
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff\xfe",
+        b'{"a":"\\ud800"}',
+        b'{"a":NaN}',
+        b'{"a":' + b"9" * 5000 + b"}",
+        b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"model":"echo","messages":' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"tools":' + b"[" * 900 + b"1" + b"]" * 900 + b"}",
+    ],
+)
+def test_what_is_no_body_is_refused(body: bytes) -> None:
+    """Malformed, cut, too deep: an error in words, and a short one."""
+    with pytest.raises(InvalidRequest) as told:
+        openai.parse(body)
+    assert len(told.value.message) < 500
+
+
+def test_a_huge_value_is_shown_short() -> None:
+    """A message repeats no megabytes."""
+    with pytest.raises(InvalidRequest) as told:
+        openai.parse(_body(model=["x" * 10_000_000] * 9))
+    assert len(told.value.message) < 1000
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+PLACES = st.sampled_from(
+    [
+        "model",
+        "messages",
+        "role",
+        "content",
+        "type",
+        "text",
+        "stream",
+        "stream_options",
+        "n",
+        "tools",
+    ]
+)
+BODIES = st.recursive(
+    JSON | st.just("text") | st.just("user"),
+    lambda inner: st.dictionaries(PLACES, inner, max_size=6) | st.lists(inner, max_size=3),
+)
+
+
+@given(st.binary() | BODIES.map(lambda body: json.dumps(body).encode()))
+def test_no_body_raises_anything_else(body: bytes) -> None:
+    """Whatever is sent, it is a wish or an `InvalidRequest`."""
+    with suppress(InvalidRequest):
+        openai.parse(body)
+
+
+@given(JSON, st.sampled_from(["model", "messages", "stream", "n", "stream_options", "tools"]))
+def test_no_field_raises_anything_else(value: object, name: str) -> None:
+    """Any value in any field of an otherwise good body."""
+    with suppress(InvalidRequest):
+        openai.parse(json.dumps({"model": "echo", "messages": HELLO, name: value}).encode())
+
+
+# -- out ------------------------------------------------------------------------------------------
+
+USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+def _writer(*, usage: bool = False) -> openai.Writer:
+    return openai.Writer('chatcmpl-"1"', "écho", 1_700_000_000, usage=usage)
+
+
+def _frames(written: bytes) -> list[Any]:
+    """Every frame of a piece of a stream: its JSON, `[DONE]` as it stands."""
+    assert written.endswith(b"\n\n")
+    texts = written.decode().removesuffix("\n\n").split("\n\n")
+    return [
+        text if text == "data: [DONE]" else json.loads(text.removeprefix("data: "))
+        for text in texts
+    ]
+
+
+EVENTS = st.one_of(
+    st.builds(TextDelta, st.text()),
+    st.builds(ReasoningDelta, st.text()),
+    st.builds(Image, st.text()),
+    st.builds(Citation, st.text(), st.text()),
+)
+
+
+@given(EVENTS, st.booleans())
+def test_every_event_is_one_true_chunk(event: Event, usage: bool) -> None:
+    """Valid JSON on one line, complete by the client's strict reading, with explicit nulls."""
+    written = _writer(usage=usage).event(event)
+    assert written.startswith(b"data: ")
+    assert written.count(b"\n") == 2
+    (frame,) = _frames(written)
+    chunk = ChatCompletionChunk.model_validate(frame, strict=True)
+    assert frame["choices"][0]["finish_reason"] is None
+    assert ("usage" in frame) is usage
+    assert frame.get("usage") is None
+    delta = chunk.choices[0].delta
+    if isinstance(event, ReasoningDelta):
+        assert delta.model_extra == {"reasoning_content": event.text}
+    elif isinstance(event, TextDelta):
+        assert delta.content == event.text
+
+
+@pytest.mark.parametrize("usage", [False, True])
+def test_the_frame_of_a_stream(usage: bool) -> None:
+    """A role first; a reason last; the numbers in a chunk of their own; then the end."""
+    writer = _writer(usage=usage)
+    (first,) = _frames(writer.first())
+    assert first["choices"] == [
+        {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+    ]
+    last, *more, done = _frames(writer.last("length", USAGE))
+    assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "length"}]
+    assert done == "data: [DONE]"
+    assert ("usage" in last, last.get("usage")) == (usage, None)
+    assert [(chunk["choices"], chunk["usage"]) for chunk in more] == [([], USAGE)] * usage
+    for frame in (first, last, *more):
+        chunk = ChatCompletionChunk.model_validate(frame, strict=True)
+        assert (chunk.id, chunk.model, chunk.created) == ('chatcmpl-"1"', "écho", 1_700_000_000)
+
+
+def test_a_heartbeat_is_a_comment() -> None:
+    """A line that every reader of event streams skips."""
+    assert _writer().event(Heartbeat()) == b": the site is at work\n\n"
+
+
+def test_a_whole_answer() -> None:
+    """All that the specification requires, null where it is null."""
+    body = json.loads(_writer().whole("thrée", "hm", "stop", USAGE))
+    completion = ChatCompletion.model_validate(body, strict=True)
+    assert completion.choices[0].message.content == "thrée"
+    assert body["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": "thrée",
+        "refusal": None,
+        "reasoning_content": "hm",
+    }
+    assert "reasoning_content" not in _writer().whole("a", "", "stop", USAGE).decode()
+
+
+@given(st.lists(st.text(), min_size=1), st.integers(0, 10_000))
+def test_usage_adds_up(texts: list[str], chars: int) -> None:
+    """The sum is the sum, and nothing is ever free."""
+    usage = openai.usage(tuple(Turn(role="user", text=text) for text in texts), chars)
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert min(usage.values()) > 0
+
+
+def test_images_and_sources_become_markdown() -> None:
+    """A text client can show both."""
+    assert openai.text_of(Image("data:,")) == "![image](data:,)"
+    assert openai.text_of(Citation("http://a/", "A")) == "\n[A](http://a/)"
+    assert openai.text_of(Citation("http://a/", "")) == "\n[http://a/](http://a/)"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_errors_have_four_fields(kind: str) -> None:
+    """All four are required, null where there is nothing to say."""
+    error: RequestError = KINDS[kind]("what", param="model")
+    (frame,) = _frames(openai.error_event(error))
+    assert frame == json.loads(openai.error_object(error))
+    assert frame["error"] == {
+        "message": "what",
+        "type": error.error_type,
+        "param": "model",
+        "code": error.code,
+    }
+
+
+def test_a_model_is_listed_as_theirs() -> None:
+    """The four fields of the client's own type."""
+    listed = openai.model_object(Model(id="echo"), 5)
+    assert TheirModel.model_validate(listed, strict=True).owned_by == "arenad"
+    assert openai.model_object(Model(id="echo", owner="me"), 5)["owned_by"] == "me"

@@ -1,0 +1,176 @@
+"""Folders, user and settings that the master derives from its configuration."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from arenad.errors import ConfigError
+from arenad.master.settings import Settings
+from arenad.schema.config import Config
+
+ME = os.getuid()
+
+
+def settings(runtime: Path, **sections) -> Settings:
+    daemon = {"runtime_dir": str(runtime), **sections.pop("daemon", {})}
+    return Settings(msgspec.convert({"daemon": daemon, **sections}, Config))
+
+
+def fault_of(made: Settings) -> str:
+    with pytest.raises(ConfigError) as caught:
+        made.claim_folders()
+    (fault,) = caught.value.faults
+    assert fault.startswith("daemon.runtime_dir: ")
+    return fault
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def test_the_folder_is_made_for_us_alone(runtime: Path):
+    """The runtime folder admits nobody to its listing; the workers' part is theirs."""
+    made = settings(runtime)
+    made.claim_folders()
+    assert runtime.stat().st_mode & 0o777 == (0o711 if ME == 0 else 0o700)
+    assert (runtime.stat().st_uid, made.workers.stat().st_uid) == (ME, made.user[0])
+    assert made.workers.stat().st_mode & 0o777 == 0o700
+    assert (made.user[0] == 0) is False or ME != 0
+
+
+def test_a_second_daemon_is_refused(runtime: Path):
+    """The claim lasts as long as the daemon; the next one may have the folder."""
+    first = settings(runtime)
+    first.claim_folders()
+    assert "another arenad runs in" in fault_of(settings(runtime))
+    fcntl.flock(first._claim, fcntl.LOCK_UN)
+    settings(runtime).claim_folders()
+
+
+def test_a_symbolic_link_is_refused(runtime: Path, tmp_path: Path):
+    """A link could lead anywhere."""
+    (tmp_path / "elsewhere").mkdir()
+    runtime.symlink_to(tmp_path / "elsewhere")
+    assert "is a symbolic link" in fault_of(settings(runtime))
+
+
+def test_a_file_is_refused(runtime: Path):
+    """Something that is no folder is said so."""
+    runtime.write_text("")
+    assert "cannot be made" in fault_of(settings(runtime))
+
+
+@pytest.mark.skipif(ME != 0, reason="only root can make another user's folder")
+def test_another_users_folder_is_refused(runtime: Path):
+    """Its owner could change what is in it."""
+    runtime.mkdir()
+    os.chown(runtime, 65534, 65534)
+    assert "belongs to another user" in fault_of(settings(runtime))
+
+
+def test_a_folder_open_to_others_is_refused_and_left_as_it_is(runtime: Path):
+    """/tmp itself as runtime folder must not have its mode changed."""
+    runtime.mkdir()
+    runtime.chmod(0o1777)
+    assert "others may write" in fault_of(settings(runtime))
+    assert runtime.stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_folder_with_other_things_is_refused_and_left_as_it_is(runtime: Path):
+    """/run itself as runtime folder must not have its mode changed."""
+    runtime.mkdir(mode=0o755)
+    (runtime / "sshd.pid").write_text("1")
+    assert "holds other things, such as sshd.pid" in fault_of(settings(runtime))
+    assert runtime.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_path_too_long_for_sockets_is_refused(tmp_path: Path):
+    """Said at the start, not by each worker in its own words."""
+    assert "too long" in fault_of(settings(tmp_path / ("x" * 100)))
+
+
+def test_leftovers_of_a_killed_daemon_are_removed(runtime: Path, tmp_path: Path):
+    """Sockets, folders and links go; what a link leads to stays."""
+    made = settings(runtime)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("")
+    deep = made.workers / "w1.3" / "profile" / "Default"
+    deep.mkdir(parents=True)
+    runtime.chmod(0o700)
+    (deep / "Cookies").write_text("")
+    (deep / "link").symlink_to(tmp_path / "precious")
+    (made.workers / "w1.3.sock").write_text("")
+    (made.workers / "planted").symlink_to(tmp_path / "precious")
+    made.claim_folders()
+    assert list(made.workers.iterdir()) == []
+    assert (tmp_path / "precious" / "file").exists()
+
+
+def test_a_dead_workers_scratch_is_removed(runtime: Path):
+    """Its socket and its folder, and nothing of the next generation."""
+    made = settings(runtime)
+    made.claim_folders()
+    for generation in (1, 2):
+        made.scratch("w1", generation).mkdir()
+        made.worker_socket("w1", generation).write_text("")
+    made.remove_scratch("w1", 1)
+    assert {path.name for path in made.workers.iterdir()} == {"w1.2", "w1.2.sock"}
+    made.remove_scratch("w9", 1)
+
+
+@pytest.mark.skipif(ME != 0, reason="only root becomes another user")
+def test_root_runs_children_as_somebody_else(runtime: Path):
+    """Named, or the first of the usual unprivileged users."""
+    assert settings(runtime).user[0] != 0
+    assert settings(runtime, daemon={"user": "nobody"}).user[0] == 65534
+
+
+def test_an_unknown_user_is_refused(runtime: Path):
+    """A user that does not exist is named with its field."""
+    with pytest.raises(ConfigError, match=r"daemon.user: there is no user nosuchuser"):
+        settings(runtime, daemon={"user": "nosuchuser"})
+
+
+def test_each_role_is_sent_its_own_part(runtime: Path, tmp_path: Path):
+    """Exactly one part of the settings is given; the key is read from its file."""
+    key = tmp_path / "key"
+    key.write_text("abc123\n")
+    made = settings(runtime, demo={"upstream_key_file": str(key)})
+    for role in ("worker", "frontend", "demo"):
+        welcome = made.welcome(role, f"{role}-1", 4)
+        parts = {"worker": welcome.worker, "frontend": welcome.frontend, "demo": welcome.demo}
+        assert [name for name, part in parts.items() if part is not None] == [role]
+    worker = made.welcome("worker", "w1", 4).worker
+    assert worker is not None
+    assert worker.socket_path == str(runtime / "workers" / "w1.4.sock")
+    demo = made.welcome("demo", "demo", 1).demo
+    assert demo is not None
+    assert demo.upstream_key == "abc123"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_key_that_cannot_be_read_is_refused(runtime: Path, tmp_path: Path, content):
+    """A missing file, or one that is no text, is named with its field."""
+    key = tmp_path / "key"
+    if content is not None:
+        key.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"demo.upstream_key_file: "):
+        settings(runtime, demo={"upstream_key_file": str(key)})
+
+
+def test_the_demo_runs_only_as_target(runtime: Path):
+    """With an address of its own, the site is elsewhere."""
+    assert settings(runtime).runs_demo
+    elsewhere = settings(runtime, site={"url": "http://127.0.0.1:9/"})
+    assert not elsewhere.runs_demo
+    assert elsewhere.site_url == "http://127.0.0.1:9/"
+
+
+def test_rules_come_from_the_configuration(runtime: Path):
+    """Every deadline of a life can be set."""
+    made = settings(runtime, life={"deaths": 9}, fleet={"drain_timeout_s": 7})
+    assert (made.rules.deaths, made.rules.drain_timeout_s) == (9, 7.0)

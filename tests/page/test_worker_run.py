@@ -1,0 +1,213 @@
+"""A whole worker, from hello to its end, with a real browser and the test as its master."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from real_browser import CONFIG, ENOUGH_S, demo_profile, processes_of, serving_demo, tell, until
+
+from arenad import child, link
+from arenad.errors import WorkerLost
+from arenad.schema.chat import Chat, Finish, TextDelta, Turn
+from arenad.schema.config import BrowserConfig, HealthConfig
+from arenad.schema.frame import Body
+from arenad.schema.process import (
+    Beat,
+    Drain,
+    Drained,
+    ForkOrder,
+    Ready,
+    SessionIs,
+    Stop,
+    Welcome,
+    WorkerSettings,
+)
+from arenad.worker import run
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """The worker sets up the log of its process, which here is that of the tests."""
+    root, own = logging.getLogger(), logging.getLogger("arenad")
+    before = root.handlers[:], root.level, own.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    own.setLevel(before[2])
+
+
+class Master:
+    """The master's end of a worker's life: what was told, and the worker's exit code."""
+
+    def __init__(self, folder: Path, end: socket.socket) -> None:
+        self.socket_path = folder / "w.sock"
+        self.scratch = folder / "scratch"
+        self.heard: list[Body] = []
+        self.end = end
+        self.worker: link.Link
+
+    async def hear(self, kind: type[Body]) -> Body:
+        """The first note of this kind, once it is there."""
+        await until(lambda: any(isinstance(note, kind) for note in self.heard))
+        return next(note for note in self.heard if isinstance(note, kind))
+
+    def last_condition(self) -> SessionIs:
+        """What the worker said of its session at last."""
+        return [note for note in self.heard if isinstance(note, SessionIs)][-1]
+
+
+@asynccontextmanager
+async def _worker(
+    folder: Path, site_url: str, browser: BrowserConfig = CONFIG
+) -> AsyncIterator[tuple[Master, "asyncio.Task[int]"]]:
+    """A worker that runs in this very process, as its own code would in a forked one."""
+    ours, theirs = socket.socketpair()
+    master = Master(folder, ours)
+    order = ForkOrder(role="worker", name="w1", generation=1, uid=os.getuid(), gid=os.getgid())
+    settings = WorkerSettings(
+        socket_path=str(master.socket_path),
+        scratch_dir=str(master.scratch),
+        browser=browser,
+        profile=demo_profile(),
+        site_url=site_url,
+        health=HealthConfig(interval_s=0.2, timeout_s=0.5),
+        slots=1,
+    )
+    master.worker = await link.adopt(ours, "w1", on_note=master.heard.append)
+    master.worker.note(Welcome("info", worker=settings))
+    life = asyncio.get_running_loop().create_task(child._live(order, [theirs], run.run))
+    try:
+        yield master, life
+        await life
+    finally:
+        life.cancel()
+        await asyncio.gather(life, return_exceptions=True)
+        master.worker.close()
+    assert not master.scratch.exists()
+    assert not master.socket_path.exists()
+    assert psutil.Process().children() == []
+
+
+def _chat(model: str) -> Chat:
+    turn = Turn(role="user", text="one two")
+    return Chat("r1", model, (turn,), ENOUGH_S, ENOUGH_S, ENOUGH_S)
+
+
+def test_a_worker_lives_and_leaves(tmp_path: Path) -> None:
+    """Ready with its models, a chat, beats with its cost, drained, stopped: nothing is left."""
+
+    async def story() -> None:
+        async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
+            ready = await master.hear(Ready)
+            assert isinstance(ready, Ready)
+            assert "demo-echo" in [model.id for model in ready.models]
+            assert master.socket_path.stat().st_mode & 0o777 == 0o600
+            frontend = await link.connect(str(master.socket_path), "w1", ENOUGH_S)
+            stream = frontend.stream(_chat("demo-echo"))
+            text, body = "", await stream.receive(ENOUGH_S)
+            while isinstance(body, TextDelta):
+                text, body = text + body.text, await stream.receive(ENOUGH_S)
+            assert (text, body) == ("one two", Finish("stop"))
+            await until(lambda: any(_is_beat_after_chat(note) for note in master.heard))
+            master.worker.note(Drain())
+            await master.hear(Drained)
+            master.worker.note(Stop())
+            assert await life == child.EXIT_ASKED
+            assert (master.last_condition()).condition == "ready"
+            frontend.close()
+
+    tell(story())
+
+
+def _is_beat_after_chat(note: Body) -> bool:
+    if not isinstance(note, Beat) or not note.answered:
+        return False
+    assert note.processes > 1
+    assert note.memory_bytes > 0
+    return True
+
+
+@pytest.mark.parametrize("victim", ["browser", "renderer"])
+def test_a_worker_tells_its_browsers_death(tmp_path: Path, victim: str) -> None:
+    """The chat that ran is lost, for another instance to take; the reason says what died."""
+
+    async def story() -> None:
+        async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
+            await master.hear(Ready)
+            frontend = await link.connect(str(master.socket_path), "w1", ENOUGH_S)
+            stream = frontend.stream(_chat("demo-slow-start"))
+            [browser] = psutil.Process().children()
+            await until(lambda: any(isinstance(n, Beat) and n.busy for n in master.heard))
+            for process in [browser] if victim == "browser" else processes_of(browser, victim):
+                process.send_signal(signal.SIGKILL)
+            with pytest.raises(WorkerLost):
+                await stream.receive(ENOUGH_S)
+            assert await life == child.EXIT_BROKEN
+            said = master.last_condition()
+            wanted = {
+                "browser": "the browser ended (killed by SIGKILL)",
+                "renderer": "the page crashed",
+            }
+            assert (said.condition, said.reason) == ("broken", wanted[victim])
+            frontend.close()
+
+    tell(story())
+
+
+def test_a_worker_tells_a_page_that_hangs(tmp_path: Path) -> None:
+    """A page without a sign of life is the end of its worker, within the probe's time."""
+
+    async def story() -> None:
+        async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
+            await master.hear(Ready)
+            [browser] = psutil.Process().children()
+            for renderer in processes_of(browser, "renderer"):
+                renderer.suspend()
+            assert await life == child.EXIT_BROKEN
+            said = master.last_condition()
+            assert said.reason == "the page gave no sign of life for 0.5 s"
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("browser", "site", "reason"),
+    [
+        (BrowserConfig(path="/nowhere"), "http://127.0.0.1:9/", "/nowhere is no program"),
+        (CONFIG, "http://127.0.0.1:9/", "does not open: net::ERR_"),
+    ],
+    ids=["no browser", "no site"],
+)
+def test_a_start_that_fails_says_why(
+    tmp_path: Path, browser: BrowserConfig, site: str, reason: str
+) -> None:
+    """The master hears the reason, and the exit code says that a new start may help."""
+
+    async def story() -> None:
+        async with _worker(tmp_path, site, browser) as (master, life):
+            assert await life == child.EXIT_BROKEN
+            said = master.last_condition()
+            assert said.condition == "broken"
+            assert reason in said.reason
+
+    tell(story())
+
+
+def test_a_stop_in_the_middle_of_a_start_is_heard(tmp_path: Path) -> None:
+    """Not after the start's own deadlines, but now."""
+
+    async def story() -> None:
+        async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
+            await until(lambda: bool(psutil.Process().children()))
+            master.worker.note(Stop())
+            assert await life == child.EXIT_ASKED
+            assert not any(isinstance(note, Ready) for note in master.heard)
+
+    tell(story())

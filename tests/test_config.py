@@ -1,0 +1,349 @@
+"""The configuration file: what is taken, and what an operator is told of what is not."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenad import config
+from arenad.errors import ConfigError
+from arenad.schema.config import Config, FleetConfig
+
+
+def faults_of(text: str | bytes) -> list[str]:
+    """All that is said of a text that must not be taken."""
+    with pytest.raises(ConfigError) as raised:
+        config.parse(text.encode() if isinstance(text, str) else text)
+    return raised.value.faults
+
+
+def outcome(text: bytes) -> Config | list[str]:
+    """The configuration, or its faults."""
+    try:
+        return config.parse(text)
+    except ConfigError as error:
+        return error.faults
+
+
+# -- what is taken ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "daemon:\nfleet: {}\n", "---\n"])
+def test_nothing_means_the_defaults(text: str) -> None:
+    """An empty file, an empty section: what is not said is as it is."""
+    assert config.parse(text.encode()) == Config()
+
+
+def test_a_field_is_taken_and_the_rest_stays() -> None:
+    """One line changes one thing."""
+    expected = msgspec.structs.replace(Config(), fleet=FleetConfig(instances=5))
+    assert config.parse(b"fleet: {instances: 5}") == expected
+
+
+def test_the_whole_configuration_makes_a_round_trip() -> None:
+    """What is written as YAML is read as the same values."""
+    assert config.parse(msgspec.yaml.encode(Config())) == Config()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.9:1", "localhost:65535", "[::1]:5102"])
+def test_loopback_addresses_are_taken(address: str) -> None:
+    """By number in both families, and by name."""
+    assert config.parse(f'api: {{listen: "{address}"}}'.encode()).api.listen == address
+
+
+def test_an_address_is_split_into_host_and_port() -> None:
+    """Brackets belong to the writing, not to the host."""
+    assert config.split_address("127.0.0.1:80") == ("127.0.0.1", 80)
+    assert config.split_address("[::1]:443") == ("::1", 443)
+
+
+# -- what is said of one fault ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "api: {listen: 5102}",
+            "api.listen: is 5102; must be host:port such as 127.0.0.1:5102",
+        ),
+        (
+            'api: {listen: "127.0.0.1:5102\\n"}',
+            "api.listen: is '127.0.0.1:5102\\n'; must be host:port such as 127.0.0.1:5102",
+        ),
+        (
+            'gui: {listen: "127.0.0.1:0"}',
+            "gui.listen: is 127.0.0.1:0; a port must be from 1 to 65535",
+        ),
+        (
+            "api: {listen: 0.0.0.0:5102}",
+            (
+                "api.listen: is 0.0.0.0:5102; must be a loopback address such as 127.0.0.1:5102; "
+                "requests carry no key yet, so put a reverse proxy with access control before it"
+            ),
+        ),
+        (
+            "gui: {listen: arena.example:80}",
+            (
+                "gui.listen: is arena.example:80; must be a loopback address such as 127.0.0.1:80; "
+                "requests carry no key yet, so put a reverse proxy with access control before it"
+            ),
+        ),
+        (
+            "gui: {listen: 127.0.0.1:5102}",
+            "gui.listen: is 127.0.0.1:5102, as api.listen is; each needs its own",
+        ),
+        (
+            "chat: {attempts: 0}",
+            "chat.attempts: is 0; must be a whole number of at least 1 and at most 64",
+        ),
+        (
+            "fleet: {instances: two}",
+            "fleet.instances: is 'two'; must be a whole number of at least 0 and at most 1000000",
+        ),
+        (
+            "fleet: {instances: true}",
+            "fleet.instances: is true; must be a whole number of at least 0 and at most 1000000",
+        ),
+        (
+            "queue: {wait_s: .inf}",
+            "queue.wait_s: is inf; must be a number above 0 and at most 604800",
+        ),
+        (
+            "queue: {wait_s: .nan}",
+            "queue.wait_s: is nan; must be a number above 0 and at most 604800",
+        ),
+        (
+            "queue: {wait_s:}",
+            "queue.wait_s: is empty; must be a number above 0 and at most 604800",
+        ),
+        (
+            "daemon: {log_level: off}",
+            "daemon.log_level: is false; must be one of debug, error, info, warning",
+        ),
+        (
+            "daemon: {user: 1000}",
+            "daemon.user: is 1000; must be text; put numbers and words like yes and no in quotes",
+        ),
+        (
+            "browser: {allow_no_sandbox: 2026-01-01}",
+            "browser.allow_no_sandbox: is 2026-01-01; must be true or false",
+        ),
+        (
+            "browser: {args: [--lang=de, 5]}",
+            (
+                "browser.args: is a list; must be a list of texts; "
+                "put numbers and words like yes and no in quotes"
+            ),
+        ),
+        (
+            "browser: {path: {}}",
+            (
+                "browser.path: is a section; must be text; "
+                "put numbers and words like yes and no in quotes"
+            ),
+        ),
+        (
+            "site: {url: ftp://x}",
+            (
+                "site.url: is 'ftp://x'; must be an address that begins with http:// or https://, "
+                "or empty"
+            ),
+        ),
+        ("fleet: 5", "fleet: is 5; must be a section, with lines of `name: value`"),
+        ("fleet: [a]", "fleet: is a list; must be a section, with lines of `name: value`"),
+        ("hello", "the file: is 'hello'; must be a section, with lines of `name: value`"),
+        ("fleet: {instance: 3}", "fleet.instance: no such field; did you mean instances?"),
+        ("gui: {port: 3}", "gui.port: no such field; known here: listen"),
+        ("gui: {5: 3}", "gui.5: no such field; known here: listen"),
+        (
+            "fleet: {instances: 40}",
+            (
+                "fleet.instances: is 40, over fleet.max_instances (32); "
+                "lower the one or raise the other"
+            ),
+        ),
+        (
+            "life: {backoff_first_s: 31}",
+            (
+                "life.backoff_first_s: is 31, over life.backoff_limit_s (30); "
+                "lower the one or raise the other"
+            ),
+        ),
+    ],
+)
+def test_a_fault_names_field_value_and_remedy(text: str, fault: str) -> None:
+    """Each message can be read aloud to somebody who has the file open."""
+    assert faults_of(text) == [fault]
+
+
+def test_a_long_value_is_not_shown_in_full() -> None:
+    """Enough to find it."""
+    (fault,) = faults_of(f"api: {{listen: {'x' * 500}}}")
+    assert "x" * 50 in fault
+    assert len(fault) < 150
+
+
+# -- what is said of many ---------------------------------------------------------------------------
+
+
+def test_all_faults_are_said_at_once() -> None:
+    """One of each sort; none hides the next, and none is said that follows from another."""
+    text = """
+        daemon: 5
+        fleet: {instance: 3, instances: 50, max_instances: none}
+        queue: {limit: 0, wait_s: -1}
+        api: {listen: 10.0.0.1:80}
+        gui: {listen: 127.0.0.1}
+        demon: {}
+    """
+    assert [fault.partition(":")[0] for fault in faults_of(text)] == [
+        "demon",
+        "daemon",
+        "fleet.instance",
+        "fleet.max_instances",
+        "gui.listen",
+        "queue.limit",
+        "queue.wait_s",
+        "api.listen",
+    ]
+
+
+# -- what is no YAML for us -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("fleet:\n  instances: 1\n  instances: 2", "line 3: instances is given twice; keep one"),
+        ("fleet: {}\nfleet: {}", "line 2: fleet is given twice; keep one"),
+        ("fleet: {'a': 1, a: 2}", "line 1: a is given twice; keep one"),
+        ("a: &x 1\nb: *x", "line 1: & * and ! have no meaning here"),
+        ("a: 1\nb: *x", "line 2: & * and ! have no meaning here"),
+        ("a: !!bool x", "line 1: & * and ! have no meaning here"),
+        ("a: !!python/object:os.system x", "line 1: & * and ! have no meaning here"),
+        ("a: 2026-13-45", "line 1: '2026-13-45' is no value (month must be in 1..12)"),
+        ("a: 0x_", "line 1: '0x_' is no value"),
+        ("a: [1", "line 1: "),
+        ("a: 1\n\tb: 2", "line 2: "),
+        ("a: 1\n---\nb: 2", "line 2: but found another document"),
+        ("? [1]\n: 2", "line 1: found unhashable key"),
+        ("[" * 50_000, "is nested far too deeply"),
+        (b"\xff\x00", "is not YAML: "),
+        (b"a: \x00", "is not YAML: "),
+    ],
+)
+def test_what_yaml_cannot_be_here_is_said_with_its_line(text: str | bytes, fault: str) -> None:
+    """Not YAML, or more of YAML than a configuration needs: one line says where and what."""
+    (said,) = faults_of(text)
+    assert said.startswith(fault)
+    assert "\n" not in said
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_no_text_makes_it_raise_anything_else(text: bytes) -> None:
+    """A configuration or its faults, whatever the file holds."""
+    assert outcome(text)
+
+
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc"), inner, max_size=3),
+    max_leaves=4,
+)
+_fields = [
+    (section.name, field.name)
+    for section in msgspec.structs.fields(Config)
+    for field in msgspec.structs.fields(section.type)
+]
+
+
+@given(st.dictionaries(st.sampled_from(_fields), _values, max_size=6))
+def test_any_value_in_any_field_is_taken_or_named(given_: dict[tuple[str, str], object]) -> None:
+    """Each fault begins with the name of a field that the file gave; what is taken fits its type."""
+    tree: dict[str, dict[str, object]] = {}
+    for (section, name), value in given_.items():
+        tree.setdefault(section, {})[name] = value
+    taken = outcome(msgspec.json.encode(tree))
+    if isinstance(taken, Config):
+        assert msgspec.convert(msgspec.to_builtins(taken), Config) == taken
+    else:
+        names = {f"{section}.{name}" for section, name in given_}
+        assert {fault.partition(":")[0] for fault in taken} <= names
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+def test_faults_of_a_file_name_the_file(tmp_path: Path) -> None:
+    """Each line can stand alone in a journal."""
+    path = tmp_path / "arenad.yaml"
+    path.write_text("queue: {limit: 0}\ngui: 5\n")
+    with pytest.raises(ConfigError) as raised:
+        config.load(path)
+    assert [fault.startswith(f"{path}: ") for fault in raised.value.faults] == [True, True]
+
+
+def test_a_file_is_loaded(tmp_path: Path) -> None:
+    """From disk to values."""
+    path = tmp_path / "arenad.yaml"
+    path.write_text("queue: {limit: 7}\n")
+    assert config.load(path).queue.limit == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("missing", "cannot be read: No such file"), (".", "cannot be read: Is a directory")],
+)
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path, name: str, fault: str) -> None:
+    """Said with the system's own reason."""
+    with pytest.raises(ConfigError, match=fault):
+        config.load(tmp_path / name)
+
+
+def test_a_huge_file_is_no_configuration(tmp_path: Path) -> None:
+    """It is not even parsed."""
+    path = tmp_path / "core"
+    path.write_bytes(b"#" * (config.MAX_FILE_BYTES + 1))
+    with pytest.raises(ConfigError, match="that is no configuration"):
+        config.load(path)
+
+
+# -- profiles ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(config.PROFILES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_profile_loads_by_its_name(path: Path) -> None:
+    """File name and the name inside are one."""
+    assert config.load_profile(path.stem).name == path.stem
+
+
+@pytest.mark.parametrize("name", ["", "nobody", "../config", "/etc/passwd", "x\0y", "d" * 5000])
+def test_an_unknown_profile_is_a_fault_that_lists_the_known(name: str) -> None:
+    """Names are looked up, never joined to a path."""
+    with pytest.raises(ConfigError, match=r"site\.profile: is .*; must be one of .*demo"):
+        config.load_profile(name)
+
+
+def test_a_profile_with_holes_is_said_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing fields are named like wrong ones."""
+    monkeypatch.setattr(config, "PROFILES", tmp_path)
+    (tmp_path / "half.yaml").write_text("version: one\nlandmarks: {prompt: p}\nmodels:\n")
+    with pytest.raises(ConfigError) as raised:
+        config.load_profile("half")
+    said = [fault.removeprefix(f"{tmp_path}/half.yaml: ") for fault in raised.value.faults]
+    assert "version: is 'one'; must be a whole number" in said
+    assert (
+        "landmarks.send: is missing; must be text; put numbers and words like yes and no in quotes"
+        in said
+    )
+    assert "stream: is missing; must be a section" in said
+    assert any(fault.startswith("models.anchor: is missing") for fault in said)
