@@ -90,12 +90,12 @@ class _Version(argparse.Action):
 def _parser() -> _Parser:
     parser = _Parser(prog="arenactl", description="Ask and steer arenad.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
-    _add_common(parser)
+    _add_everywhere(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str) -> _Parser:
         command = commands.add_parser(name, help=text, description=text)
-        _add_common(command)
+        _add_everywhere(command)
         return command
 
     add("status", "Is it well? The daemon, its processes and its latest story.")
@@ -116,7 +116,7 @@ def _parser() -> _Parser:
     return parser
 
 
-def _add_common(parser: _Parser) -> None:
+def _add_everywhere(parser: _Parser) -> None:
     parser.add_argument("--json", action="store_true", help="answer in JSON on stdout")
     parser.add_argument("--runtime-dir", metavar="DIR", help="where the control socket is")
 

@@ -16,6 +16,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import msgspec
 from setproctitle import setproctitle
@@ -166,13 +167,8 @@ def _fork_role(order: ForkOrder, fds: list[int], end: socket.socket, master_pid:
     try:
         intermediate = os.fork()
         if intermediate == 0:
-            try:
-                pid = os.fork()
-                if pid == 0:
-                    _become(order, fds, adopted, (end.fileno(), told, tell, release), master_pid)
-                os.write(tell, pid.to_bytes(4, "big"))
-            finally:
-                os._exit(0)
+            foreign = (end.fileno(), told, tell, release)
+            _bear(tell, lambda: _become(order, fds, adopted, foreign, master_pid))
         os.close(tell)
         tell = -1
         os.waitpid(intermediate, 0)
@@ -184,6 +180,17 @@ def _fork_role(order: ForkOrder, fds: list[int], end: socket.socket, master_pid:
     if not pid:
         raise OSError("the fork failed")
     return pid
+
+
+def _bear(tell: int, become: Callable[[], None]) -> NoReturn:
+    """In the intermediate: fork the role, tell its pid, be gone."""
+    try:
+        pid = os.fork()
+        if pid == 0:
+            become()
+        os.write(tell, pid.to_bytes(4, "big"))
+    finally:
+        os._exit(0)
 
 
 def _become(

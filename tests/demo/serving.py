@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import msgspec
 from aiohttp import web
 
 from arenad.demo.site import make_runner
@@ -28,7 +29,7 @@ async def listening(runner: web.AppRunner) -> AsyncIterator[str]:
 @asynccontextmanager
 async def arena(upstream_key: str = "", **demo: object) -> AsyncIterator[aiohttp.ClientSession]:
     """The demo arena, and a client session whose paths are its paths."""
-    config = DemoConfig(**({"chunks_per_s": 1000.0} | demo))  # type: ignore[arg-type]
+    config = msgspec.convert({"chunks_per_s": 1000.0} | demo, DemoConfig)
     runner = make_runner(DemoSettings(demo=config, upstream_key=upstream_key))
     async with (
         listening(runner) as address,

@@ -231,7 +231,7 @@ def test_an_answer_is_read_while_it_comes(tmp_path: Path) -> None:
                 written.set()
                 await read.wait()
                 read.clear()
-            request.transport.abort()  # type: ignore[union-attr]
+            request.transport.abort()
             return response
 
         routes = (web.post("/answer", answer), web.get("/", _blank))

@@ -1,0 +1,52 @@
+"""The words of the command line."""
+
+import pytest
+
+from arenactl.arguments import Usage, parse
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--json --runtime-dir /run/x scale 3 --wait",
+        "scale --json 3 --wait --runtime-dir /run/x",
+        "scale 3 --runtime-dir /run/x --wait --json",
+    ],
+)
+def test_general_options_stand_anywhere(words: str) -> None:
+    """Before the command, between its words, and at the end."""
+    options = parse(words.split())
+    assert (options.command, options.instances) == ("scale", 3)
+    assert options.json
+    assert options.wait
+    assert options.runtime_dir == "/run/x"
+
+
+def test_stop_waits_unless_told_not_to() -> None:
+    """A stop is over when the daemon is gone; the others answer at once."""
+    assert parse(["stop"]).wait
+    assert not parse(["stop", "--no-wait"]).wait
+    assert not parse(["restart", "w1"]).wait
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "COMMAND"),
+        ("dance", "dance"),
+        ("scale many", "many"),
+        ("scale -- -1", "-1"),
+        ("scale 3 --timeout never", "never"),
+        ("scale 3 --timeout 0", "above 0"),
+        ("restart", "ID"),
+        ("logs --lev error", "--lev"),
+        ("logs --level loud", "loud"),
+        ("status extra", "extra"),
+    ],
+)
+def test_a_wrong_line_says_what_is_wrong(words: str, said: str) -> None:
+    """The message names the word, and the right usage comes along."""
+    with pytest.raises(Usage) as caught:
+        parse(words.split())
+    assert said in caught.value.message
+    assert caught.value.usage.startswith("usage: arenactl")
