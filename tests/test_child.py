@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -30,15 +30,7 @@ ORDER = ForkOrder(role="frontend", name="frontend-1", generation=3, uid=0, gid=0
 ENOUGH_S = 30.0
 
 
-@pytest.fixture(autouse=True)
-def _own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A child sets up its process's logging; give back what was there."""
-    loggers = [logging.getLogger(), logging.getLogger("arenad")]
-    handlers, levels = loggers[0].handlers[:], [each.level for each in loggers]
-    yield
-    loggers[0].handlers[:] = handlers
-    for each, level in zip(loggers, levels, strict=True):
-        each.setLevel(level)
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 class Master:

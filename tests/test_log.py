@@ -4,7 +4,6 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,7 @@ from arenad.wire import Peer
 LOGGER = logging.getLogger("arenad.test")
 
 
-@pytest.fixture(autouse=True)
-def _own_logging() -> Iterator[None]:
-    """Gives the root logger back as it was: handlers and levels are the whole process's."""
-    loggers = [logging.getLogger(), logging.getLogger("arenad")]
-    handlers, levels = loggers[0].handlers[:], [each.level for each in loggers]
-    loggers[0].handlers.clear()
-    yield
-    loggers[0].handlers[:] = handlers
-    for each, level in zip(loggers, levels, strict=True):
-        each.setLevel(level)
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 class Kept:

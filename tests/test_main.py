@@ -1,5 +1,6 @@
 """The `arenad` command as a process: what it says, and with which code it leaves."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from arenad import __main__ as main
 from arenad import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -89,6 +91,23 @@ def test_the_version_is_told(tmp_path: Path) -> None:
     """One line, exit 0."""
     ended = arenad("--version", folder=tmp_path)
     assert (ended.returncode, ended.stdout) == (0, f"arenad {__version__}\n")
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_the_usual_places_are_looked_at_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first that is there counts; one that cannot be read is said, and none means defaults."""
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    monkeypatch.setattr(main, "DEFAULT_PATHS", (first, second))
+    assert main.main(["--check"]) == 0
+    second.write_text("")
+    assert main.main(["--check"]) == 0
+    first.symlink_to(first)
+    assert main.main(["--check"]) == EXIT_CONFIG
+    said = capsys.readouterr()
+    assert said.out == f"the built-in configuration: is fine\n{second}: is fine\n"
+    assert said.err == f"arenad: {first}: cannot be read: {os.strerror(errno.ELOOP)}\n"
 
 
 @pytest.mark.parametrize("option", ["--nonsense", "worker"])

@@ -19,8 +19,8 @@ from arenad.schema.process import FrontendBeat, LogLine
 BODIES: st.SearchStrategy[Body] = st.one_of(
     st.builds(TextDelta),
     st.builds(Citation),
-    st.builds(Failure),
-    st.builds(LogLine),
+    st.builds(Failure, retry_after_s=st.none() | st.floats(allow_nan=False)),
+    st.builds(LogLine, at_unix_s=st.floats(allow_nan=False)),
     st.builds(Logs, lines=st.integers(0, 2**63 - 1)),
     st.builds(
         FrontendBeat,

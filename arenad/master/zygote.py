@@ -6,6 +6,7 @@ the intermediate exits, so that the kernel gives the role to the master (a subre
 then wait for it. The order is told with the role's sockets over one SOCK_SEQPACKET pair.
 """
 
+import contextlib
 import gc
 import importlib
 import logging
@@ -216,5 +217,6 @@ def _become(
     except BaseException:  # the boundary of the process: the master sees only its exit code
         logger.exception("%s could not begin its life", order.name)
     finally:
-        sys.stderr.flush()
+        with contextlib.suppress(Exception):  # a broken stderr must not hide the exit code
+            sys.stderr.flush()
         os._exit(exit_code)

@@ -2,26 +2,29 @@
 
 from typing import get_args
 
+import hypothesis
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arenad.errors import RequestError
 from arenad.schema import process
 from arenad.schema.config import DemoConfig
 from arenad.schema.frame import Body
 from arenad.schema.process import DemoSettings, Forked, ForkOrder
 from arenad.wire import Peer
 
-_numbers = {int: st.integers(0, 2**63 - 1), float: st.floats(allow_nan=False)}
+NUMBERS = {ForkOrder: ("generation", "uid", "gid"), Forked: ("generation", "pid")}
 _messages = [body for body in get_args(Body) if body.__module__ == process.__name__]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _numbers_of_the_wire() -> None:
-    """Whole numbers of the wire have 64 bits."""
-    for kind, numbers in _numbers.items():
-        st.register_type_strategy(kind, numbers)
+def packed(body: Body) -> bytes:
+    """The bytes of a body, which tell what `==` does not (NaN); what none can carry is passed by."""
+    try:
+        return Peer().note(body)
+    except RequestError:  # a whole number of more than 64 bits
+        hypothesis.reject()
 
 
 @pytest.mark.parametrize("kind", _messages)
@@ -29,8 +32,9 @@ def _numbers_of_the_wire() -> None:
 def test_every_message_makes_a_round_trip(kind: type[Body], data: st.DataObject) -> None:
     """Settings, beats, rosters, log lines: what is read is what was said."""
     body = data.draw(st.builds(kind))
-    (frame,) = Peer().receive(Peer().note(body))
-    assert frame.body == body
+    (frame,) = Peer().receive(packed(body))
+    assert type(frame.body) is kind
+    assert packed(frame.body) == packed(body)
 
 
 @pytest.mark.parametrize("kind", [ForkOrder, Forked])
@@ -39,7 +43,7 @@ def test_orders_to_the_zygote_make_a_round_trip(
     kind: type[ForkOrder | Forked], data: st.DataObject
 ) -> None:
     """They travel by themselves, one to a packet."""
-    order = data.draw(st.builds(kind))
+    order = data.draw(st.builds(kind, **dict.fromkeys(NUMBERS[kind], st.integers(0, 2**32))))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(order), type=kind) == order
 
 

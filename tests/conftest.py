@@ -1,0 +1,22 @@
+"""What all tests share: no deadline for one example, and a way to lend out the process's logging."""
+
+import logging
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("arenad", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("arenad")
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """For tests that set logging up: gives handlers and levels, the whole process's, back."""
+    loggers = [logging.getLogger(), logging.getLogger("arenad")]
+    handlers, levels = loggers[0].handlers[:], [each.level for each in loggers]
+    loggers[0].handlers.clear()
+    yield
+    loggers[0].handlers[:] = handlers
+    for each, level in zip(loggers, levels, strict=True):
+        each.setLevel(level)
