@@ -168,11 +168,16 @@ def test_a_worker_tells_a_page_that_hangs(tmp_path: Path) -> None:
         async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
             await master.hear(Ready)
             [browser] = psutil.Process().children()
-            for renderer in processes_of(browser, "renderer"):
+            hung = list(processes_of(browser, "renderer"))
+            for renderer in hung:
                 renderer.suspend()
-            assert await life == child.EXIT_BROKEN
-            said = master.last_condition()
-            assert said.reason == "the page gave no sign of life for 0.5 s"
+            try:
+                assert await life == child.EXIT_BROKEN
+                said = master.last_condition()
+                assert said.reason == "the page gave no sign of life for 0.5 s"
+            finally:
+                for renderer in hung:  # nobody here does what the master does for its workers
+                    renderer.kill()
 
     tell(story())
 
