@@ -22,7 +22,13 @@ LINE = item(LogLine(0.0, "info", "master", "here"))
 
 
 def start(*words, **options):
-    return subprocess.Popen([*ARENACTL, *words], stderr=subprocess.PIPE, text=True, **options)
+    """As a shell starts it: a test run in the background ignores SIGINT, and would pass that on."""
+    return subprocess.Popen(
+        ["env", "--default-signal=INT", *ARENACTL, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
 
 
 def test_version_is_the_installed_one(capsys):
