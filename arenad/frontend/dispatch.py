@@ -211,13 +211,14 @@ class _Journey:
         self._end_s = min(self._end_s, now_s + self._limits.total_timeout_s + GRACE_S)
         self._dispatch.counts["retried"] += self._is_retry
         self._is_retry = False
+        left_s = max(0.0, self._end_s - GRACE_S - now_s)
         return Chat(
             request_id=self._id,
             model=self._wish.model,
             turns=self._wish.turns,
             first_event_timeout_s=self._limits.first_event_timeout_s,
             idle_timeout_s=self._limits.idle_timeout_s,
-            total_timeout_s=max(0.0, self._end_s - GRACE_S - now_s),
+            total_timeout_s=min(left_s, self._limits.total_timeout_s),
         )
 
     async def _read(self, seat: Seat, stream: Stream) -> Answer:

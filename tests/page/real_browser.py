@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -131,3 +132,11 @@ def processes_of(browser: psutil.Process, kind: str) -> list[psutil.Process]:
             if f"--type={kind}" in process.cmdline():
                 found.append(process)
     return found
+
+
+def hang(process: psutil.Process) -> None:
+    """Stop a process (SIGSTOP), and see that it has stopped: the signal takes its time."""
+    process.suspend()
+    deadline_s = time.monotonic() + 10
+    while process.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline_s, f"{process} runs on"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from real_browser import browser_in, page_in, processes, serving, tell
+from real_browser import browser_in, hang, page_in, processes, serving, tell
 
 from arenad.errors import ProfileOutdated, UpstreamFailed
 from arenad.worker.devtools import BrowserGone, DevToolsError, NoReply
@@ -169,7 +169,7 @@ def test_errors_of_the_page_are_told_apart(tmp_path: Path) -> None:
             await page.open(FORM)
             renderers = processes(browser, "renderer")
             for renderer in renderers:
-                renderer.suspend()
+                hang(renderer)
             with pytest.raises(NoReply):
                 await page.evaluate("1", 0.1)
             waiting = asyncio.get_running_loop().create_task(page.evaluate("1"))

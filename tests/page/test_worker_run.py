@@ -11,7 +11,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from real_browser import CONFIG, ENOUGH_S, demo_profile, processes_of, serving_demo, tell, until
+from real_browser import (
+    CONFIG,
+    ENOUGH_S,
+    demo_profile,
+    hang,
+    processes_of,
+    serving_demo,
+    tell,
+    until,
+)
 
 from arenad import child, link
 from arenad.errors import WorkerLost
@@ -170,7 +179,7 @@ def test_a_worker_tells_a_page_that_hangs(tmp_path: Path) -> None:
             [browser] = psutil.Process().children()
             hung = list(processes_of(browser, "renderer"))
             for renderer in hung:
-                renderer.suspend()
+                hang(renderer)
             try:
                 assert await life == child.EXIT_BROKEN
                 said = master.last_condition()
