@@ -156,6 +156,14 @@ def test_dialogs_do_not_hold_the_page(tmp_path: Path) -> None:
     tell(story())
 
 
+async def _answers(page: Page) -> bool:
+    try:
+        await page.evaluate("1", 0.1)
+    except NoReply:
+        return False
+    return True
+
+
 def test_errors_of_the_page_are_told_apart(tmp_path: Path) -> None:
     """A script that throws, an address that does not open, a page that hangs, one that crashed."""
 
@@ -167,14 +175,12 @@ def test_errors_of_the_page_are_told_apart(tmp_path: Path) -> None:
             with pytest.raises(DevToolsError, match="ERR_UNSAFE_PORT"):
                 await page.open("http://127.0.0.1:1/")
             await page.open(FORM)
-            renderers = processes(browser, "renderer")
-            for renderer in renderers:
-                hang(renderer)
-            with pytest.raises(NoReply):
-                await page.evaluate("1", 0.1)
+            while await _answers(page):  # a renderer of its own may just be taking over the page
+                for renderer in processes(browser, "renderer"):
+                    hang(renderer)
             waiting = asyncio.get_running_loop().create_task(page.evaluate("1"))
             await asyncio.sleep(0)  # let it ask
-            for renderer in renderers:
+            for renderer in processes(browser, "renderer"):
                 renderer.send_signal(signal.SIGKILL)
             with pytest.raises(BrowserGone, match="crashed"):
                 await waiting
