@@ -131,7 +131,9 @@ class _Journey:
                 has_asked = True
                 async with aclosing(self._ask(seat)) as events:
                     async for event in events:
-                        self._has_content = self._has_content or isinstance(event, CONTENT)
+                        if not self._has_content and isinstance(event, CONTENT):
+                            self._has_content = True
+                            log.debug("request %s: the answer of %s begins", self._id, seat.name)
                         yield event
             except _Failed as failed:
                 self._forgive(failed.seat, failed.error)

@@ -270,6 +270,7 @@ class Supervisor:
         if (hello.schema_version, hello.role, hello.name, hello.generation) != ours:
             self._distrust(child, f"says hello as {hello!r}; it is not the one we started")
         elif child.channel is not None:
+            logger.debug("%s says hello (generation %d)", child.name, generation)
             child.channel.note(self._settings.welcome(child.role, child.name, generation))
 
     def _on_ready(self, child: Supervised, ready: Ready) -> None:

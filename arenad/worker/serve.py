@@ -100,6 +100,7 @@ class ChatServer:
 
     async def _perform(self, chat: Chat, emit: Emit) -> Finish:
         after: Callable[[], Coroutine[Any, Any, None]] = self._stop
+        log.debug("request %s is performed", chat.request_id)
         try:
             finish = await self._site.chat(chat, emit)
         except RequestError as error:

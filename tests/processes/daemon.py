@@ -59,6 +59,7 @@ class Daemon:
             config.setdefault(section, {}).update(fields)
         self.config_path = self.folder / "arenad.yaml"
         self.config_path.write_text(json.dumps(config))  # JSON is YAML
+        self.furnish()
         self.log_path = self.folder / "log"
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
@@ -67,6 +68,9 @@ class Daemon:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
+
+    def furnish(self) -> None:
+        """Called once the folder is there, before the start: for those who need more in it."""
 
     # -- looking ------------------------------------------------------------------------------------
 
