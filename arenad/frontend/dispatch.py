@@ -131,9 +131,7 @@ class _Journey:
                 has_asked = True
                 async with aclosing(self._ask(seat)) as events:
                     async for event in events:
-                        if not self._has_content and isinstance(event, CONTENT):
-                            self._has_content = True
-                            log.debug("request %s: the answer of %s begins", self._id, seat.name)
+                        self._look_for_content(seat, event)
                         yield event
             except _Failed as failed:
                 self._forgive(failed.seat, failed.error)
@@ -141,6 +139,12 @@ class _Journey:
                 return
             finally:
                 self._seats.leave(ticket)
+
+    def _look_for_content(self, seat: Seat, event: Event | Finish) -> None:
+        """From the first content on, no other instance is asked."""
+        if not self._has_content and isinstance(event, CONTENT):
+            self._has_content = True
+            log.debug("request %s: the answer of %s begins", self._id, seat.name)
 
     def _due(self) -> bool:
         """Whether it is time for a sign of life; the next one is then due a while later."""

@@ -26,7 +26,8 @@ LINKLESS_S = 1.5
 
 TIDY_TRIES = 3
 TIDY_AGAIN_S = 1.0
-"""What a dead worker left is removed at once, and again while its browser is still being killed."""
+"""What a dead worker left is removed after its successor's birth, at once where there is none, and
+again while its browser is still being killed."""
 
 logger = logging.getLogger("arenad.master")
 
@@ -178,11 +179,15 @@ class Keeper:
             self._tell(child.name, f"died: {reason}")
         self._loop.unwatch(child.pidfd)
         child.close_process()
-        self._nursery.sweep()
         self.on_exit(child)
-        if child.role == "worker":
-            self._tidy(child.name, child.life.generation, tries=TIDY_TRIES)
+        name, generation, wanted = child.name, child.life.generation, child.life.wanted
         self.event(child, Event.DIED)
+        # Whoever takes its place goes first: what follows can take a tenth of a second of disk.
+        self._loop.after(0.0, self._nursery.sweep)
+        if child.role == "worker" and wanted:
+            self._loop.after(TIDY_AGAIN_S, lambda: self._tidy(name, generation, TIDY_TRIES))
+        elif child.role == "worker":
+            self._tidy(name, generation, TIDY_TRIES)
 
     def _tidy(self, name: str, generation: int, tries: int) -> None:
         """A browser that is just being killed may still write: then once more a moment later."""
