@@ -12,12 +12,12 @@ from arenad.errors import ArenadError
 from arenad.frontend import guard
 from arenad.frontend.api import Api
 from arenad.frontend.dispatch import Dispatch
+from arenad.frontend.door import Door
 from arenad.frontend.gui import Gui
 from arenad.schema.frame import Body
 from arenad.schema.process import Drained, ForkOrder, Ready, Roster, Welcome
 
 BEAT_INTERVAL_S = 1.0
-LISTEN_BACKLOG = 1024
 KEEPALIVE_TIMEOUT_S = 75.0
 """A connection that sends no request, or not all of its head, is closed after so long."""
 
@@ -56,24 +56,27 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         )
         for app in (api.app(), gui.app())
     ]
+    doors: list[Door] = []
     try:
-        sites = [await _listen(*each) for each in zip(runners, me.listeners, strict=True)]
+        doors = [await _open(*each) for each in zip(runners, me.listeners, strict=True)]
         me.master.note(Ready())
         me.tasks.start(_beat(me, dispatch), "beat")
-        me.tasks.start(_drain(me, api, sites), "drain when told to")
+        me.tasks.start(_drain(me, api, doors), "drain when told to")
         await me.stopping.wait()
     finally:
         api.is_closing = True
+        for door in doors:
+            door.close()
         await gui.close()
         await asyncio.gather(*(runner.cleanup() for runner in runners))
         await dispatch.close()
 
 
-async def _listen(runner: web.AppRunner, listener: socket.socket) -> web.SockSite:
+async def _open(runner: web.AppRunner, listener: socket.socket) -> Door:
     await runner.setup()
-    site = web.SockSite(runner, listener, backlog=LISTEN_BACKLOG)
-    await site.start()
-    return site
+    if runner.server is None:
+        raise ArenadError("the HTTP server was not set up")
+    return Door(listener, runner.server)
 
 
 async def _beat(me: child.Child, dispatch: Dispatch) -> None:
@@ -87,11 +90,11 @@ async def _beat(me: child.Child, dispatch: Dispatch) -> None:
         await asyncio.sleep(BEAT_INTERVAL_S)
 
 
-async def _drain(me: child.Child, api: Api, sites: list[web.SockSite]) -> None:
+async def _drain(me: child.Child, api: Api, doors: list[Door]) -> None:
     """Accept nobody new, let everybody in finish."""
     await me.draining.wait()
     api.is_closing = True
-    for site in sites:
-        await site.stop()
+    for door in doors:
+        door.close()
     await api.idle.wait()
     me.master.note(Drained())
