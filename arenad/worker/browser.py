@@ -102,6 +102,11 @@ class Browser:
                 await self.exited.wait()
         return self.exited.is_set()
 
+    def kill(self) -> None:
+        """End a browser that hangs: it would not leave when told to."""
+        if self._pidfd >= 0 and not self.exited.is_set():
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
     async def close(self) -> None:
         """End it by closing its pipe, or kill it when it does not leave; remove its folder."""
         if self._pidfd < 0:

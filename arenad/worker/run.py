@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from arenad import child
-from arenad.errors import ArenadError, RequestError
+from arenad.errors import ArenadError, ProfileOutdated, RequestError
 from arenad.link import Tasks
 from arenad.schema.process import (
     Beat,
@@ -23,7 +23,8 @@ from arenad.schema.process import (
     WorkerSettings,
 )
 from arenad.worker.browser import Browser, launch
-from arenad.worker.devtools import BrowserGone, DevToolsError, NoReply
+from arenad.worker.devtools import BrowserGone, DevToolsError
+from arenad.worker.health import Health
 from arenad.worker.meter import Meter
 from arenad.worker.page import Page
 from arenad.worker.serve import ChatServer
@@ -70,6 +71,7 @@ class Worker:
         self._measured_s = time.monotonic()
         self._lag_ms = 0.0
         self._browser: Browser | None = None
+        self._health: Health | None = None
         self._site: PageSite | None = None
         self._server: asyncio.Server | None = None
         self._chats: ChatServer | None = None
@@ -112,7 +114,9 @@ class Worker:
         self._me.master.note(Ready(site.models))
         took_s = time.monotonic() - started_s
         await self._on_session(Event.OPENED, f"{browser.version}, open after {took_s:.1f} s")
-        self._keep(partial(self._probe, page), "probe")
+        self._health = health = Health(browser, page, settings.health)
+        self._keep(partial(self._watch_health, browser, health), "watch the health")
+        self._keep(partial(self._look, site, chats), "look")
         self._keep(partial(self._beat, chats), "beat")
         self._keep(partial(self._drain, chats), "drain")
 
@@ -127,6 +131,8 @@ class Worker:
         That the browser is gone is seen in many places at once; only who watches it says so, who
         also knows how it ended.
         """
+        if event is Event.CHAT_FAILED and self._health is not None:
+            self._health.suspect()
         before = self._session
         self._session, order = step(before, event)
         if self._session.condition != before.condition:
@@ -157,6 +163,11 @@ class Worker:
         has_ended = await browser.ended(EXIT_GRACE_S)
         self.break_off(f"the browser {f'ended ({browser.exit_text})' if has_ended else 'hung up'}")
 
+    async def _watch_health(self, browser: Browser, health: Health) -> None:
+        """What hangs does not leave politely: it is killed, for the next one to come at once."""
+        self.break_off(await health.trouble())
+        browser.kill()
+
     async def _watch_page(self, page: Page) -> None:
         await page.crashed.wait()
         self.break_off("the page crashed")
@@ -180,19 +191,31 @@ class Worker:
             await asyncio.sleep(BEAT_INTERVAL_S)
             self._lag_ms = 1000.0 * (time.monotonic() - before_s - BEAT_INTERVAL_S)
 
-    async def _probe(self, page: Page) -> None:
-        """Measure, and ask the page for a sign of life. No chat is ever sent as a probe."""
-        health = self._settings.health
+    async def _look(self, site: PageSite, chats: ChatServer) -> None:
+        """Measure, and see that the page is still one on which a chat can begin."""
         while True:
             now_s = time.monotonic()
             self._reading = self._meter.take(now_s - self._measured_s)
             self._measured_s = now_s
+            if not chats.busy:
+                await self._check_prompt(site, chats)
+            await asyncio.sleep(self._settings.health.interval_s)
+
+    async def _check_prompt(self, site: PageSite, chats: ChatServer) -> None:
+        """A chat that comes meanwhile waits for the page, which is about to be opened anew."""
+        async with chats.page_turn():
             try:
-                await page.evaluate("1", health.timeout_s)
-            except NoReply:
-                self.break_off(f"the page gave no sign of life for {health.timeout_s:g} s")
-                return
-            await asyncio.sleep(health.interval_s)
+                await site.check_prompt()
+            except BrowserGone:
+                raise
+            except DevToolsError as error:
+                logger.info("the page could not be looked at: %s", error)
+                if self._health is not None:
+                    self._health.suspect()
+            except ProfileOutdated as error:
+                await self._on_session(Event.LANDMARK_GONE, error.message)
+            else:
+                await self._on_session(Event.LANDMARK_SEEN, "")
 
     async def _drain(self, chats: ChatServer) -> None:
         await self._me.draining.wait()

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -61,6 +61,12 @@ class ChatServer:
         self._links = {link for link in self._links if not link.lost.is_set()}
         self._links.add(link := Link("a frontend", self.serve))
         return link
+
+    @asynccontextmanager
+    async def page_turn(self) -> AsyncGenerator[None, None]:
+        """Hold the page, between chats, for something else than a chat."""
+        async with self._page_turn:
+            yield
 
     def refuse_new(self) -> None:
         """From now on only finish what runs."""

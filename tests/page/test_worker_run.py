@@ -86,7 +86,7 @@ async def _worker(
         browser=browser,
         profile=demo_profile(),
         site_url=site_url,
-        health=HealthConfig(interval_s=0.2, timeout_s=0.5),
+        health=HealthConfig(interval_s=0.2, probe_s=0.2, timeout_s=0.5),
         slots=1,
     )
     master.worker = await link.adopt(ours, "w1", on_note=master.heard.append)

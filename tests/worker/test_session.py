@@ -51,3 +51,12 @@ def test_broken_is_for_good(events: list[Event]) -> None:
     assert session.condition == "broken"
     assert orders.count(Order.GIVE_UP) == 1
     assert all(order is None for order in orders[orders.index(Order.GIVE_UP) + 1 :])
+
+
+def test_a_landmark_that_is_gone_wants_a_fresh_page_once() -> None:
+    """Gone again on the fresh page it is broken; seen in between, it may be gone another time."""
+    gone, seen = Event.LANDMARK_GONE, Event.LANDMARK_SEEN
+    session, orders = _after(Event.OPENED, gone, Event.OPENED, gone)
+    assert (session.condition, orders) == ("broken", [None, Order.OPEN, None, Order.GIVE_UP])
+    session, orders = _after(Event.OPENED, gone, Event.OPENED, seen, gone)
+    assert (session.condition, orders[-1]) == ("opening", Order.OPEN)

@@ -29,6 +29,9 @@ from arenad.worker.sites.grammar import ArenaLines
 
 LANDMARK_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
+GONE_S = 1.0
+"""A page that is drawing itself anew gets so long to show its prompt again."""
+
 ERROR_BODY_BYTES = 300
 HTTP_ERROR = 400
 PAYLOAD_TOO_LARGE = 413
@@ -67,6 +70,12 @@ class PageSite:
         self.models = models_in(await self._page.html(), self._profile.models.anchor)
         self._is_fresh = True
         self._is_half_written = False
+
+    async def check_prompt(self) -> None:
+        """Raises `ProfileOutdated` when the idle page has no prompt, or `DevToolsError`."""
+        selector = self._profile.landmarks.prompt
+        if not await self._page.is_usable(selector):
+            await self._page.wait_for("prompt", selector, GONE_S)
 
     # -- one chat ----------------------------------------------------------------------------------
 
