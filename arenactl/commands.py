@@ -15,12 +15,15 @@ from arenad.schema.control import (
     Done,
     DrainOne,
     GetState,
+    GetStory,
     Logs,
+    Reset,
     Restart,
     Scale,
     Shutdown,
     State,
     StateNow,
+    StoryOf,
     Watch,
 )
 from arenad.schema.frame import Body
@@ -72,6 +75,22 @@ def drain(client: Client, options: Options, output: Output) -> int:
     name = options.name
     order = DrainOne(name)
     return _order(client, order, lambda before: progress.drained(name, before), options, output)
+
+
+def reset(client: Client, options: Options, output: Output) -> int:
+    """Forget deaths."""
+    output.done(client.ask(Reset(options.name), Done).text)
+    return WELL
+
+
+def story(client: Client, options: Options, output: Output) -> int:
+    """One child's life so far."""
+    told = client.ask(GetStory(options.name), StoryOf)
+    if output.as_json:
+        output.document(msgspec.structs.asdict(told))
+    else:
+        output.page(render.story(told, colour=output.colour))
+    return WELL
 
 
 def stop(client: Client, options: Options, output: Output) -> int:
@@ -127,7 +146,8 @@ def _passes(line: LogLine, options: Options) -> bool:
 Command = Callable[[Client, Options, Output], int]
 
 COMMANDS: Mapping[str, Command] = {
-    command.__name__: command for command in (status, instances, scale, restart, drain, stop, logs)
+    command.__name__: command
+    for command in (status, instances, scale, restart, drain, reset, story, stop, logs)
 }
 
 

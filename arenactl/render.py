@@ -26,7 +26,7 @@ from arenactl.text import (
     width,
     wrap,
 )
-from arenad.schema.control import ChildState, Happening, State
+from arenad.schema.control import ChildState, Happening, State, StoryOf
 from arenad.schema.process import LogLine
 
 STORY_LINES = 6
@@ -34,6 +34,7 @@ RECENT_S = 3600.0
 """A child that is well again tells of its last death for an hour; `instances` always tells."""
 
 _INDENT = "  "
+_STORY_INDENT = " " * 12
 _LABEL_COLUMNS = 11
 _NAME_COLUMNS = 12
 
@@ -135,6 +136,36 @@ def instances(state: State, *, colour: bool = False) -> list[str]:
     if not shown:
         return ["No instances. `arenactl scale 2` starts two."]
     return _table(shown, [_note(child) for child in shown], INSTANCE_COLUMNS, colour=colour)
+
+
+def story(told: StoryOf, *, colour: bool = False) -> list[str]:
+    """The page of `arenactl story`: how it is, what happened and when, what comes next."""
+    now = told.now
+    head = f"{clean(told.name)} is gone: the fleet was made smaller"
+    if now is not None:
+        word = _paint(condition_of(now), _TONES.get(condition_of(now)), colour=colour)
+        head = f"{clean(now.name)} is {word} for {span(now.phase_age_s)}"
+        head += f", generation {now.generation}, {count(now.restarts)} restarts"
+    lines = [head]
+    for each in told.story:
+        first, *further = wrap(clean(each.text), COLUMNS - len(_STORY_INDENT)) or [""]
+        lines.append(f"{_INDENT}{clock(each.at_unix_s)}  {first}".rstrip())
+        lines += [_STORY_INDENT + more for more in further]
+    if next_ := _what_next(now):
+        lines.append(f"next: {next_}")
+    return lines
+
+
+def _what_next(child: ChildState | None) -> str:
+    """What becomes of a child that is not at work; nothing for the others."""
+    if child is None:
+        return ""
+    if child.next_try_s is not None:
+        at_once = f", by `arenactl reset {clean(child.name)}` at once"
+        return f"it is started again in {age(child.next_try_s)}{at_once}"
+    if child.phase == "stopped":
+        return f"it stays stopped; `arenactl restart {clean(child.name)}` starts it"
+    return ""
 
 
 def log_line(line: LogLine, *, colour: bool = False) -> list[str]:

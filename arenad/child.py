@@ -5,9 +5,11 @@ on the master's `Stop` and on the end of the master's link: nobody outlives the 
 """
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -17,10 +19,12 @@ from arenad import link, log
 from arenad.errors import ArenadError
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.frame import Body
-from arenad.schema.process import Drain, ForkOrder, Hello, Stop, Welcome
+from arenad.schema.process import Alive, Drain, ForkOrder, Hello, Stop, Welcome
 
 WELCOME_TIMEOUT_S = 10.0
 LEAVE_TIMEOUT_S = 10.0
+
+STDERR_FD = 2
 
 EXIT_ASKED = 0
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits(3)
@@ -41,6 +45,7 @@ class Child:
         self.draining = asyncio.Event()
         self.stopping = asyncio.Event()
         self.exit_code = EXIT_ASKED
+        self.lag_ms = 0.0
         self.on_note: Callable[[Body], None] = link.ignore
         self._welcome: Welcome | None = None
         self._answered = asyncio.Event()
@@ -63,6 +68,7 @@ class Child:
         if self.stopping.is_set() or self._welcome is None:
             return None
         log.setup(self.name, self._welcome.log_level, self.master.note)
+        self.tasks.start(self._beat(self._welcome.beat_s), "beat")
         return self._welcome
 
     def _on_note(self, body: Body) -> None:
@@ -75,6 +81,15 @@ class Child:
             self._stop()
         else:
             self.on_note(body)
+
+    async def _beat(self, interval_s: float) -> None:
+        """Tell the master that our loop turns, and how late it was; silence means that it hangs."""
+        now_s = asyncio.get_running_loop().time
+        while True:
+            self.master.note(Alive(self.lag_ms))
+            due_s = now_s() + interval_s
+            await asyncio.sleep(interval_s)
+            self.lag_ms = max(0.0, 1000.0 * (now_s() - due_s))
 
     async def _end_with_master(self) -> None:
         await self.master.lost.wait()
@@ -115,6 +130,7 @@ async def _live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) ->
 def live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) -> int:
     """Run a role in this forked process; gives its exit code. A bug is said and is its end."""
     gc.enable()
+    faulthandler.register(signal.SIGUSR2, STDERR_FD)  # the master asks a hung child where it hangs
     log.setup(order.name, "info", lambda _: None)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

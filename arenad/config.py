@@ -222,7 +222,7 @@ def _contradictions(config: Config) -> Iterator[tuple[set[str], str]]:
             "demo.listen": config.demo.listen,
         }
     )
-    fleet, life = config.fleet, config.life
+    fleet, life, health = config.fleet, config.life, config.health
     pairs = (
         ("fleet.instances", fleet.instances, "fleet.max_instances", fleet.max_instances),
         (
@@ -231,6 +231,7 @@ def _contradictions(config: Config) -> Iterator[tuple[set[str], str]]:
             "life.backoff_limit_s",
             life.backoff_limit_s,
         ),
+        ("health.silent_s", health.silent_s, "health.hung_s", health.hung_s),
     )
     for small, value, large, limit in pairs:
         if value > limit:

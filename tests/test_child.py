@@ -14,6 +14,7 @@ from arenad.errors import ArenadError
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.frame import Body
 from arenad.schema.process import (
+    Alive,
     Drain,
     Drained,
     ForkOrder,
@@ -48,7 +49,7 @@ class Master:
             if not (chunk := self.end.recv(65536)):
                 return None
             said = [frame.body for frame in self._peer.receive(chunk) if frame.body is not None]
-            self.heard += said
+            self.heard += [each for each in said if not isinstance(each, Alive)]
             for body in said:
                 if isinstance(body, kind):
                     return body

@@ -34,7 +34,7 @@ ACCEPT_AGAIN_S = 1.0
 MAX_LOG_LINES = 2000
 MAX_SHOWN_CHARS = 60
 
-CHANGES = (control.Scale, control.Restart, control.DrainOne, control.Shutdown)
+CHANGES = (control.Scale, control.Restart, control.DrainOne, control.Reset, control.Shutdown)
 """Commands that change something: each is logged with the uid it came from."""
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
@@ -61,6 +61,8 @@ class Control:
             control.Scale: self._scale,
             control.Restart: self._restart,
             control.DrainOne: self._drain,
+            control.Reset: self._reset,
+            control.GetStory: self._story,
             control.Shutdown: self._shutdown,
         }
         """What can be commanded, and who performs it; a stream stays open and has no answer yet."""
@@ -188,6 +190,24 @@ class Control:
             raise Refused(f"name: {child.name} is no instance; only instances can be drained")
         self._supervisor.drain(child)
         return control.Done(f"{child.name} finishes its running chats and stays stopped")
+
+    def _reset(self, _channel: Channel, _call: int, wish: control.Reset) -> Body:
+        if not wish.name:
+            self._supervisor.reset(self._supervisor.children)
+            return control.Done("all deaths are forgotten; what waited is started")
+        child = self._named(wish.name)
+        waited = child.life.phase in ("backoff", "failed")
+        self._supervisor.reset([child])
+        then = f"; {child.name} is started" if waited else ""
+        return control.Done(f"the deaths of {child.name} are forgotten{then}")
+
+    def _story(self, _channel: Channel, _call: int, wish: control.GetStory) -> Body:
+        story = self._supervisor.ledger.story_of(wish.name)
+        if not story:
+            self._named(wish.name)
+        children = self._supervisor.state().children
+        now = next((child for child in children if child.name == wish.name), None)
+        return control.StoryOf(wish.name, story, now)
 
     def _shutdown(self, _channel: Channel, _call: int, _: control.Shutdown) -> Body:
         self._loop.after(0.0, self._supervisor.shutdown)

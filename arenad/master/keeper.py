@@ -91,8 +91,10 @@ class Keeper:
         if order is Order.FORK:
             self._fork(child)
         elif order is Order.ALARM:
-            self._tell(child.name, f"failed: it died too often; last: {child.last_death}")
-            logger.error("%s failed; `arenactl restart %s` tries at once", child.name, child.name)
+            retry_s = self._settings.rules.failed_retry_s
+            remedy = f"next try in {retry_s:g} s, or by `arenactl reset {child.name}` at once"
+            self._tell(child.name, f"failed: it died too often; {remedy}")
+            logger.error("%s failed; %s", child.name, remedy)
         elif child.order is not None and self._nursery.call_off(child.order):
             logger.debug("%s was never born", child.name)
         elif order is Order.KILL or child.channel is None:
@@ -105,6 +107,8 @@ class Keeper:
         if after == "backoff":
             wait_s = max(0.0, (child.life.deadline_s or 0.0) - time.monotonic())
             self._tell(child.name, f"will be started again in {wait_s:.1f} s")
+        elif after == "ready" != before and child.role != "worker":
+            self._tell(child.name, "ready")  # an instance says more of itself
         elif after in {"draining", "stopped"} - {before}:
             self._tell(child.name, after)
 
@@ -172,7 +176,9 @@ class Keeper:
         if child.channel is not None:
             child.channel.read_rest()
         reason = death_reason(ending)
-        if child.condition == "broken":
+        if child.doom:
+            reason = f"{child.doom}; {reason}"
+        elif child.condition == "broken":
             reason = f"{child.condition_reason}; {reason}"
         if child.life.phase not in ("draining", "stopping") or ending.si_status:
             child.last_death = reason

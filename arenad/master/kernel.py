@@ -57,3 +57,20 @@ def _parent_of(entry: Path) -> int:
         return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def seen(pid: int) -> tuple[str, float]:
+    """A process's state letter, and the seconds that it has waited for a processor so far.
+
+    A process that is gone is in state X, as ps(1) would say; a kernel without scheduler statistics
+    knows of no waiting.
+    """
+    folder = Path(f"/proc/{pid}")
+    try:
+        state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X", 0.0
+    try:
+        return state, int((folder / "schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return state, 0.0

@@ -9,6 +9,8 @@ from arenad.schema.control import Happening, Traffic
 from arenad.schema.process import FrontendBeat, LogLine
 
 STORY_LIMIT = 500
+CHILD_STORY_LIMIT = 100
+STORIES_LIMIT = 256
 LOG_LIMIT = 2000
 RATE_WINDOW_S = 10.0
 
@@ -19,11 +21,24 @@ class Ledger:
     def __init__(self) -> None:
         """All empty."""
         self.story: deque[Happening] = deque(maxlen=STORY_LIMIT)
+        self._stories: dict[str, deque[Happening]] = {}
         self.log: deque[LogLine] = deque(maxlen=LOG_LIMIT)
 
     def tell(self, at_unix_s: float, about: str, text: str) -> None:
-        """Add a line to the daemon's story."""
-        self.story.append(Happening(at_unix_s=at_unix_s, about=about, text=text))
+        """Add a line to the daemon's story, and to that of whom it is about."""
+        happening = Happening(at_unix_s=at_unix_s, about=about, text=text)
+        self.story.append(happening)
+        own = self._stories.pop(about, None)
+        if own is None:
+            own = deque[Happening](maxlen=CHILD_STORY_LIMIT)
+        self._stories[about] = own  # the last one, so the first is whose last news is oldest
+        own.append(happening)
+        if len(self._stories) > STORIES_LIMIT:
+            del self._stories[next(iter(self._stories))]
+
+    def story_of(self, about: str) -> tuple[Happening, ...]:
+        """What is remembered of one child, oldest first; it outlives the child."""
+        return tuple(self._stories.get(about, ()))
 
     def last_lines(self, count: int) -> Iterator[LogLine]:
         """The last `count` log records, oldest first."""

@@ -27,6 +27,7 @@ class Event(enum.Enum):
     DRAINED = "drained"
     STOP = "stop"
     RESTART = "restart"
+    RESET = "reset"
 
 
 class Order(enum.Enum):
@@ -92,6 +93,7 @@ TABLE: dict[tuple[Phase, Event], Row] = {
     ("stopped", Event.RESTART): Row("starting", _FORK, wanted=True, clean=True),
     ("stopped", Event.DRAIN): Row("stopped", wanted=False),
     ("stopped", Event.STOP): Row("stopped", wanted=False),
+    ("stopped", Event.RESET): Row("stopped", clean=True),
     ("starting", Event.READY): Row("ready"),
     ("starting", Event.DIED): Row(None),
     ("starting", Event.DEADLINE): Row("stopping", (Order.KILL,), forced=True),
@@ -99,11 +101,13 @@ TABLE: dict[tuple[Phase, Event], Row] = {
     ("starting", Event.DRAIN): Row("stopping", _STOP, wanted=False),
     ("starting", Event.STOP): Row("stopping", _STOP, wanted=False),
     ("starting", Event.RESTART): Row("stopping", _STOP, wanted=True),
+    ("starting", Event.RESET): Row("starting", clean=True),
     ("ready", Event.START): Row("ready", wanted=True),
     ("ready", Event.DIED): Row(None),
     ("ready", Event.DRAIN): Row("draining", (Order.ASK_DRAIN,), wanted=False),
     ("ready", Event.STOP): Row("stopping", _STOP, wanted=False),
     ("ready", Event.RESTART): Row("draining", (Order.ASK_DRAIN,), wanted=True),
+    ("ready", Event.RESET): Row("ready", clean=True),
     ("draining", Event.START): Row("draining", wanted=True),
     ("draining", Event.DRAINED): Row("stopping", _STOP),
     ("draining", Event.DIED): Row(None),
@@ -111,22 +115,26 @@ TABLE: dict[tuple[Phase, Event], Row] = {
     ("draining", Event.DRAIN): Row("draining", wanted=False),
     ("draining", Event.STOP): Row("stopping", _STOP, wanted=False),
     ("draining", Event.RESTART): Row("draining", wanted=True),
+    ("draining", Event.RESET): Row("draining", clean=True),
     ("stopping", Event.START): Row("stopping", wanted=True),
     ("stopping", Event.DIED): Row(None),
     ("stopping", Event.DEADLINE): Row("stopping", (Order.KILL,), forced=True),
     ("stopping", Event.DRAIN): Row("stopping", wanted=False),
     ("stopping", Event.STOP): Row("stopping", wanted=False),
     ("stopping", Event.RESTART): Row("stopping", wanted=True),
+    ("stopping", Event.RESET): Row("stopping", clean=True),
     ("backoff", Event.START): Row("backoff", wanted=True),
     ("backoff", Event.DEADLINE): Row("starting", _FORK),
     ("backoff", Event.DRAIN): Row("stopped", wanted=False),
     ("backoff", Event.STOP): Row("stopped", wanted=False),
     ("backoff", Event.RESTART): Row("starting", _FORK, wanted=True, clean=True),
+    ("backoff", Event.RESET): Row("starting", _FORK, clean=True),
     ("failed", Event.START): Row("failed", wanted=True),
     ("failed", Event.DEADLINE): Row("starting", _FORK),
     ("failed", Event.DRAIN): Row("stopped", wanted=False),
     ("failed", Event.STOP): Row("stopped", wanted=False),
     ("failed", Event.RESTART): Row("starting", _FORK, wanted=True, clean=True),
+    ("failed", Event.RESET): Row("starting", _FORK, clean=True),
 }
 """Every event that means something, by phase. What is not here is late news and changes nothing."""
 
@@ -167,10 +175,10 @@ def step(
     if row.to is None:
         return _after_death(life, now_s, rules, draw)
     wanted = life.wanted if row.wanted is None else row.wanted
-    if row.to == life.phase and not row.orders:
-        return msgspec.structs.replace(life, wanted=wanted), ()
     if row.clean:
         life = msgspec.structs.replace(life, deaths=(), failures=0)
+    if row.to == life.phase and not row.orders:
+        return msgspec.structs.replace(life, wanted=wanted), ()
     forced = life.forced or row.forced
     entered = msgspec.structs.replace(life, wanted=wanted, forced=forced)
     return _enter(entered, row.to, now_s, rules), row.orders

@@ -30,6 +30,9 @@ UNPRIVILEGED_USERS = ("arenad", "nobody")
 MAX_SOCKET_PATH_BYTES = 107
 """sun_path of unix(7), less its final zero."""
 
+BEATS_IN_SILENCE = 2.0
+"""So many beats fit into `health.silent_s`: one of them may be late, or lost in our own delay."""
+
 WORKERS = "workers"
 
 logger = logging.getLogger("arenad.master")
@@ -149,6 +152,7 @@ class Settings:
         """A child's settings."""
         config = self.config
         level = config.daemon.log_level
+        beat_s = config.health.silent_s / BEATS_IN_SILENCE
         if role == "worker":
             worker = WorkerSettings(
                 socket_path=str(self.worker_socket(name, generation)),
@@ -159,14 +163,14 @@ class Settings:
                 health=config.health,
                 slots=SLOTS,
             )
-            return Welcome(level, worker=worker)
+            return Welcome(level, worker=worker, beat_s=beat_s)
         if role == "frontend":
             frontend = FrontendSettings(
                 api=config.api, queue=config.queue, chat=config.chat, gui_address=config.gui.listen
             )
-            return Welcome(level, frontend=frontend)
+            return Welcome(level, frontend=frontend, beat_s=beat_s)
         demo = DemoSettings(demo=config.demo, upstream_key=self._upstream_key)
-        return Welcome(level, demo=demo)
+        return Welcome(level, demo=demo, beat_s=beat_s)
 
 
 def _unusable(fault: str) -> ConfigError:

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from arenad.master.life import Life
 from arenad.master.loop import Channel, Timer
+from arenad.master.silence import Silence
 from arenad.schema.control import ChildState
 from arenad.schema.process import Beat, Condition, ForkOrder, Model, ProcessRole, Seat
 
@@ -36,6 +37,10 @@ class Supervised:
         self.condition: Condition | None = None
         self.condition_reason = ""
         self.beat = Beat(0, 0, 0, 0, 0, 0.0, 0.0)
+        self.lag_ms = 0.0
+        self.silence: Silence | None = None
+        self.looking: Timer | None = None
+        self.doom = ""
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal through the pidfd, which can never hit another process."""
@@ -53,12 +58,20 @@ class Supervised:
 
     @property
     def is_coming(self) -> bool:
-        """Whether it can be expected to be ready before long."""
-        return self.life.wanted and self.life.phase not in ("ready", "failed")
+        """Whether it can be expected to be ready before long: a broken one is being replaced."""
+        is_up = self.life.phase == "ready" and self.condition != "broken" and not self.is_silent
+        return self.life.wanted and not is_up and self.life.phase != "failed"
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether its beats are late, so that nobody is to be sent to it."""
+        return self.silence is not None and self.silence.marked is not None
 
     def seat(self, slots: int) -> Seat | None:
         """This instance's place in the roster; none unless it can be asked at all."""
         if self.role != "worker" or self.life.phase != "ready" or self.condition is None:
+            return None
+        if self.is_silent:
             return None
         return Seat(
             name=self.name,
@@ -72,6 +85,7 @@ class Supervised:
     def state(self, slots: int, busy: int) -> ChildState:
         """For people."""
         now_s = time.monotonic()
+        is_silent = self.is_silent and self.life.phase == "ready"
         waits = self.life.phase in ("backoff", "failed") and self.life.deadline_s is not None
         return ChildState(
             name=self.name,
@@ -83,8 +97,8 @@ class Supervised:
             restarts=max(0, self.life.generation - self._first_generation),
             last_death=self.last_death,
             next_try_s=max(0.0, (self.life.deadline_s or 0.0) - now_s) if waits else None,
-            condition=self.condition,
-            condition_reason=self.condition_reason,
+            condition="broken" if is_silent else self.condition,
+            condition_reason="gives no beat" if is_silent else self.condition_reason,
             slots=slots if self.role == "worker" else 0,
             busy=busy,
             answered=self.beat.answered,
@@ -92,6 +106,7 @@ class Supervised:
             memory_bytes=self.beat.memory_bytes,
             processes=self.beat.processes,
             cpu_percent=self.beat.cpu_percent,
+            loop_lag_ms=self.lag_ms,
             models=tuple(model.id for model in self.models),
         )
 

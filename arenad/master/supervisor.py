@@ -18,11 +18,14 @@ from arenad.master.ledger import Ledger, Tally
 from arenad.master.life import Event
 from arenad.master.loop import Channel, Loop
 from arenad.master.settings import Settings
+from arenad.master.silence import Limits
 from arenad.master.supervised import Supervised
+from arenad.master.watch import Watch
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.control import State
 from arenad.schema.frame import Frame, Kind
 from arenad.schema.process import (
+    Alive,
     Beat,
     Drained,
     FrontendBeat,
@@ -70,12 +73,16 @@ class Supervisor:
         self._is_planning = False
         self._keeper = keeper = Keeper(loop, settings, listeners, self.tell)
         self._children = keeper.children
+        health = settings.config.health
+        limits = Limits(health.silent_s, health.hung_s)
+        self._watch = Watch(loop, limits, self._children.values, self._on_silence)
         keeper.on_frame = self._on_frame
         keeper.on_exit = lambda child: self.tally.end(child.name)
         keeper.on_change = self._on_life
         self._news: Mapping[tuple[str, type], Callable[[Supervised, Any], None]] = {
             ("any", Hello): self._on_hello,
             ("any", Ready): self._on_ready,
+            ("any", Alive): self._on_alive,
             ("any", LogLine): self._on_line,
             ("any", Drained): self._on_drained,
             ("worker", SessionIs): self._on_condition,
@@ -113,6 +120,11 @@ class Supervisor:
         """The names of all children."""
         return tuple(self._children)
 
+    @property
+    def children(self) -> tuple[Supervised, ...]:
+        """All children."""
+        return tuple(self._children.values())
+
     def child(self, name: str) -> Supervised | None:
         """The child of this name."""
         return self._children.get(name)
@@ -129,6 +141,13 @@ class Supervisor:
         child.held = True
         self.tell(child.name, "an operator drains it")
         self._keeper.event(child, Event.DRAIN)
+
+    def reset(self, children: Sequence[Supervised]) -> None:
+        """Forget past deaths, and start at once what waits because of them."""
+        for child in children:
+            child.last_death = ""
+            self.tell(child.name, "an operator resets it: its deaths are forgotten")
+            self._keeper.event(child, Event.RESET)
 
     def shutdown(self) -> None:
         """Frontends finish what they have, then the others stop; a second call hurries."""
@@ -233,7 +252,8 @@ class Supervisor:
                 child.channel.note(roster)
 
     def on_sigchld(self) -> None:
-        """Some child ended: bury it, if it was nobody's."""
+        """Some child ended: bury it, if it was nobody's. Or it was stopped: that is a hang."""
+        self._watch.on_sigchld()
         self._keeper.sweep()
 
     def end_all(self) -> bool:
@@ -243,6 +263,7 @@ class Supervisor:
     # -- news --------------------------------------------------------------------------------------
 
     def _on_frame(self, child: Supervised, frame: Frame) -> None:
+        self._watch.heard(child)
         kind = type(frame.body)
         take = self._news.get(("any", kind)) or self._news.get((child.role, kind))
         if frame.kind is not Kind.CALL or frame.call:
@@ -272,6 +293,7 @@ class Supervisor:
         elif child.channel is not None:
             logger.debug("%s says hello (generation %d)", child.name, generation)
             child.channel.note(self._settings.welcome(child.role, child.name, generation))
+            self._watch.begin(child)
 
     def _on_ready(self, child: Supervised, ready: Ready) -> None:
         child.models = ready.models
@@ -286,6 +308,15 @@ class Supervisor:
             self.tell(child.name, f"{news.condition}: {news.reason}")
             self._send_roster()
             self._on_change()
+
+    def _on_alive(self, child: Supervised, alive: Alive) -> None:
+        child.lag_ms = alive.loop_lag_ms
+
+    def _on_silence(self, child: Supervised, line: str) -> None:
+        """A child fell silent, or speaks again: frontends hear of it first."""
+        self._send_roster()
+        self.tell(child.name, line)
+        self._on_change()
 
     def _on_beat(self, child: Supervised, beat: Beat) -> None:
         child.beat = beat

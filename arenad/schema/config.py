@@ -67,10 +67,13 @@ class LifeConfig(Record):
 
 
 class HealthConfig(Record):
-    """Probes of a browser and its page."""
+    """Probes of a browser and its page; the silence of a process."""
 
     interval_s: Seconds = 10.0
-    timeout_s: Seconds = 5.0
+    probe_s: Seconds = 1.5
+    timeout_s: Seconds = 3.0
+    silent_s: Seconds = 1.8
+    hung_s: Seconds = 4.0
 
 
 class ApiConfig(Record):

@@ -38,6 +38,21 @@ class DrainOne(Message):
     name: str
 
 
+class Reset(Message):
+    """Forget the deaths of one child, or of all (an empty name). Ends at once with `Done`.
+
+    What waits because of them, in backoff or failed, is started at once.
+    """
+
+    name: str
+
+
+class GetStory(Message):
+    """What has happened to one child. Ends with `StoryOf`."""
+
+    name: str
+
+
 class Shutdown(Message):
     """Drain everything and leave. Ends at once with `Done`."""
 
@@ -76,6 +91,7 @@ class ChildState(Record):
     memory_bytes: int = 0
     processes: int = 0
     cpu_percent: float = 0.0
+    loop_lag_ms: float = 0.0
     models: tuple[str, ...] = ()
 
 
@@ -123,3 +139,11 @@ class StateNow(Message):
     """The daemon's state."""
 
     state: State
+
+
+class StoryOf(Message):
+    """One child's history, oldest first, and how it is now; a child that is gone has no now."""
+
+    name: str
+    story: tuple[Happening, ...]
+    now: ChildState | None = None

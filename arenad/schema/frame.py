@@ -22,6 +22,7 @@ Body = (
     | process.Hello
     | process.Welcome
     | process.Ready
+    | process.Alive
     | process.SessionIs
     | process.Beat
     | process.FrontendBeat
@@ -35,6 +36,9 @@ Body = (
     | control.Scale
     | control.Restart
     | control.DrainOne
+    | control.Reset
+    | control.GetStory
+    | control.StoryOf
     | control.Shutdown
     | control.Logs
     | control.Done

@@ -73,18 +73,25 @@ class Hello(Message):
 
 
 class Welcome(Message):
-    """Master to child: the settings. Exactly one of the last three is given, by role."""
+    """Master to child: the settings, exactly one of three by role, and how often it is to beat."""
 
     log_level: LogLevel
     worker: WorkerSettings | None = None
     frontend: FrontendSettings | None = None
     demo: DemoSettings | None = None
+    beat_s: float = 1.0
 
 
 class Ready(Message):
     """Child to master: it can do its work now. Workers name their models."""
 
     models: tuple[Model, ...] = ()
+
+
+class Alive(Message):
+    """Child to master, every `Welcome.beat_s`: its loop turns, and how late it did."""
+
+    loop_lag_ms: float
 
 
 class SessionIs(Message):

@@ -17,12 +17,16 @@ from arenad.schema.control import (
     Done,
     DrainOne,
     GetState,
+    GetStory,
+    Happening,
     Logs,
+    Reset,
     Restart,
     Scale,
     Shutdown,
     State,
     StateNow,
+    StoryOf,
     Watch,
 )
 from arenad.schema.process import LogLine
@@ -262,3 +266,31 @@ def test_logs_cut_off_are_not_whole(capsys):
     """Without -f the daemon's end in the middle is told as such."""
     assert run({Logs: [item(LINES[0]), hang_up]}, "logs")[0] == 3
     assert "closed the connection" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "name"), [(("w1",), "w1"), ((), "")])
+def test_reset(words, name, capsys):
+    """One child, or all of them."""
+    assert run({Reset: ACCEPTED}, "reset", *words) == (0, [Reset(name)])
+    assert capsys.readouterr().out == "as you say\n"
+
+
+TOLD = StoryOf("w1", (Happening(NOON_S, "w1", "died: killed by SIGKILL"),), worker("w1"))
+
+
+def test_a_story(capsys):
+    """How it is, then what happened."""
+    assert run({GetStory: [end(TOLD)]}, "story", "w1") == (0, [GetStory("w1")])
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.startswith("w1 is ready for 14")
+    assert line == "  12:00:00  died: killed by SIGKILL"
+
+
+def test_a_story_as_json(capsys):
+    """With named fields."""
+    assert run({GetStory: [end(TOLD)]}, "story", "w1", "--json")[0] == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["story"] == [
+        {"at_unix_s": NOON_S, "about": "w1", "text": "died: killed by SIGKILL"}
+    ]
+    assert told["now"]["phase"] == "ready"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stand_in import child, state, worker
 
 from arenactl import render
-from arenad.schema.control import ChildState, Happening, State, Traffic
+from arenad.schema.control import ChildState, Happening, State, StoryOf, Traffic
 from arenad.schema.process import LogLine
 
 NASTY = st.text() | st.text("東🦊e\u0301\x1b\n\u202e x", max_size=200) | st.just("long " * 50)
@@ -182,3 +182,22 @@ def test_a_worker_without_a_word_of_its_session_is_opening():
     """A worker that runs but has not told its session's condition is not called ready."""
     assert render.condition_of(worker("w1", condition=None)) == "opening"
     assert render.condition_of(child("demo", "demo")) == "ready"
+
+
+def test_a_story_says_what_comes_next():
+    """A child that waits has its next try; a drained one what starts it; a gone one why."""
+    waiting = worker("w1", phase="failed", condition=None, next_try_s=12.0)
+    assert render.story(StoryOf("w1", (), waiting))[-1] == (
+        "next: it is started again in 12s, by `arenactl reset w1` at once"
+    )
+    drained = worker("w1", phase="stopped", condition=None)
+    assert "`arenactl restart w1` starts it" in render.story(StoryOf("w1", (), drained))[-1]
+    assert "is gone" in render.story(StoryOf("w1", ()))[0]
+
+
+def test_a_long_line_of_a_story_is_wrapped_not_cut():
+    """Its reason is what one looks for."""
+    long = " ".join(str(number) for number in range(60))
+    lines = render.story(StoryOf("w1", (Happening(0.0, "w1", long),), worker("w1")))
+    assert max(map(len, lines)) <= render.COLUMNS
+    assert "".join(lines[1:]).split()[1:] == long.split()

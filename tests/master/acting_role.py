@@ -7,8 +7,10 @@ import time
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.control import Scale
 from arenad.schema.frame import Kind
-from arenad.schema.process import Drain, Drained, Hello, LogLine, Ready, SessionIs, Stop
+from arenad.schema.process import Alive, Drain, Drained, Hello, LogLine, Ready, SessionIs, Stop
 from arenad.wire import Peer
+
+BEAT_S = 0.5
 
 
 def main(order, sockets):
@@ -28,6 +30,7 @@ def main(order, sockets):
         "hang-up": lambda: (link.close(), time.sleep(3600)),
         "orphan": leave_an_orphan,
         "deaf": lambda: time.sleep(3600),
+        "busy": burn,
     }
     for act in os.environ[f"ACTS_{order.role}"].split():
         if act == "die":
@@ -40,7 +43,8 @@ def main(order, sockets):
 
 
 def serve(link, peer):
-    while chunk := link.recv(65536):
+    link.settimeout(BEAT_S)
+    while chunk := receive(link, peer):
         for frame in peer.receive(chunk):
             assert frame.kind is Kind.CALL
             if isinstance(frame.body, Drain):
@@ -48,6 +52,20 @@ def serve(link, peer):
             if isinstance(frame.body, Stop):
                 return 0
     return 0
+
+
+def receive(link, peer):
+    """What the master says next; until then, beat."""
+    while True:
+        try:
+            return link.recv(65536)
+        except TimeoutError:
+            link.sendall(peer.note(Alive(0.0)))
+
+
+def burn():
+    while True:
+        pass
 
 
 def leave_an_orphan():

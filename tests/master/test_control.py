@@ -14,11 +14,14 @@ from arenad.schema.control import (
     Done,
     DrainOne,
     GetState,
+    GetStory,
     Logs,
+    Reset,
     Restart,
     Scale,
     Shutdown,
     StateNow,
+    StoryOf,
     Watch,
 )
 from arenad.schema.frame import Kind
@@ -216,3 +219,46 @@ def test_shutdown_is_answered_and_done():
         assert client.ask(Shutdown()) == Done("stopping: running chats finish first")
         assert daemon.process.wait(30) == 0
         assert client.next() is None
+
+
+def test_a_story(client: Client):
+    """One child's own history, with how it is now; for a stranger's the names that there are."""
+    story = client.ask(GetStory("demo"))
+    assert isinstance(story, StoryOf)
+    assert [line.text for line in story.story][:2] == ["starting (generation 1)", "ready"]
+    assert story.now is not None
+    assert story.now.phase == "ready"
+    refused = client.ask(GetStory("w99"))
+    assert isinstance(refused, Failure)
+    assert "there are" in refused.message
+
+
+def test_a_reset(client: Client, daemon):
+    """It disturbs nobody who works, and is told."""
+    pid = daemon.pid("demo")
+    assert client.ask(Reset("demo")) == Done("the deaths of demo are forgotten")
+    assert client.ask(Reset("")) == Done("all deaths are forgotten; what waited is started")
+    assert isinstance(client.ask(Reset("w99")), Failure)
+    assert daemon.pid("demo") == pid
+    story = client.ask(GetStory("demo"))
+    assert isinstance(story, StoryOf)
+    assert story.story[-1].text == "an operator resets it: its deaths are forgotten"
+
+
+def test_a_reset_starts_what_has_failed():
+    """Without waiting for the next try; the demo arena cannot start while its port is taken."""
+    with small_daemon(life={"deaths": 2, "failed_retry_s": 3600}) as daemon:
+        for _ in range(2):
+            before = until(lambda: daemon.pid("demo"))
+            os.kill(before, 9)
+            until(lambda: daemon.pid("demo") != before)  # noqa: B023 - called before the next turn
+        with daemon.client() as end:
+            until(lambda: _phase(end, "demo") == "failed")
+            assert end.ask(Reset("demo")) == Done(
+                "the deaths of demo are forgotten; demo is started"
+            )
+            until(lambda: _phase(end, "demo") == "ready")
+
+
+def _phase(end: Client, name: str) -> str:
+    return next(child.phase for child in end.state().children if child.name == name)

@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenad.master.ledger import LOG_LIMIT, RATE_WINDOW_S, STORY_LIMIT, Ledger, Tally
+from arenad.master.ledger import (
+    CHILD_STORY_LIMIT,
+    LOG_LIMIT,
+    RATE_WINDOW_S,
+    STORIES_LIMIT,
+    STORY_LIMIT,
+    Ledger,
+    Tally,
+)
 from arenad.schema.process import FrontendBeat, LogLine
 
 
@@ -21,6 +29,21 @@ def test_histories_are_bounded():
     assert len(ledger.story) == STORY_LIMIT
     assert len(ledger.log) == LOG_LIMIT
     assert ledger.story[-1].text == str(STORY_LIMIT + LOG_LIMIT - 1)
+
+
+def test_each_child_has_a_story_of_its_own():
+    """One that dies without end does not push the others out, and the oldest story makes room."""
+    ledger = Ledger()
+    ledger.tell(0.0, "w1", "ready")
+    for number in range(2 * CHILD_STORY_LIMIT):
+        ledger.tell(float(number), "w2", str(number))
+    assert [line.text for line in ledger.story_of("w1")] == ["ready"]
+    assert len(ledger.story_of("w2")) == CHILD_STORY_LIMIT
+    assert ledger.story_of("w3") == ()
+    for number in range(STORIES_LIMIT - 1):
+        ledger.tell(0.0, f"other-{number}", "ready")
+    assert ledger.story_of("w1") == ()
+    assert len(ledger.story_of("w2")) == CHILD_STORY_LIMIT
 
 
 def test_last_lines():

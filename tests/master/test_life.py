@@ -299,3 +299,21 @@ def test_architecture_shows_the_table():
     mark = "<!-- life: drawn from arenad/master/life.py -->"
     (block,) = re.findall(re.escape(mark) + r"\n+```mermaid\n(.*?)```", text, re.DOTALL)
     assert block == f"{life.drawn()}\n", "run scripts/draw"
+
+
+@pytest.mark.parametrize("parked", ["backoff", "failed"])
+def test_a_reset_forgets_deaths_and_starts_what_waits(parked: Phase):
+    """What waits because it died is started at once, with a clean slate."""
+    here = Life(phase=parked, wanted=True, generation=3, deaths=(9.0,) * 4, failures=3)
+    after, orders = step(here, Event.RESET, 10.0, RULES)
+    assert (after.phase, orders) == ("starting", (Order.FORK,))
+    assert (after.deaths, after.failures, after.generation) == ((), 0, 4)
+
+
+@pytest.mark.parametrize("phase", ["stopped", "starting", "ready", "draining", "stopping"])
+def test_a_reset_disturbs_nobody_else(phase: Phase):
+    """A child at work, or one that an operator keeps down, only gets its clean slate."""
+    here = Life(phase=phase, wanted=phase != "stopped", deaths=(9.0,) * 4, failures=3)
+    after, orders = step(here, Event.RESET, 10.0, RULES)
+    assert (after.phase, after.wanted, orders) == (phase, here.wanted, ())
+    assert (after.deaths, after.failures) == ((), 0)

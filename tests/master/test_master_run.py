@@ -99,10 +99,11 @@ def test_a_killed_child_is_replaced(name: str):
         assert (child.generation, child.restarts) == (2, 1)
         assert child.last_death == "killed by SIGKILL"
         told = [line.text for line in daemon.state().story if line.about == name]
-        assert told[-3:] == [
+        assert told[-4:] == [
             "died: killed by SIGKILL",
             "will be started again in 0.0 s",
             "starting (generation 2)",
+            "ready",
         ]
 
 
