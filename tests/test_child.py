@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -96,6 +97,31 @@ def welcome_then(*bodies: Body) -> Callable[[Master], None]:
             master.say(*bodies)
 
     return script
+
+
+def test_a_child_beats_until_it_leaves() -> None:
+    """As often as it is told, with how late its loop was."""
+    beats: list[Body | None] = []
+
+    def script(master: Master) -> None:
+        assert master.hear(Hello)
+        master.say(Welcome("info", beat_s=0.01))
+        beats.extend(master.hear(Alive) for _ in range(3))
+        master.say(Stop())
+
+    assert live(until_stopped, script)[0] == child.EXIT_ASKED
+    assert all(isinstance(beat, Alive) and beat.loop_lag_ms >= 0.0 for beat in beats)
+
+
+def test_a_child_tells_where_it_hangs_when_asked(capfd: pytest.CaptureFixture[str]) -> None:
+    """By the signal that the master sends before it kills: its stack, on standard error."""
+
+    async def hang(me: child.Child, _: Welcome) -> None:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        me.leave(child.EXIT_ASKED)
+
+    live(hang, welcome_then())
+    assert "in hang" in capfd.readouterr().err
 
 
 # -- a life in order --------------------------------------------------------------------------------

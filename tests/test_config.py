@@ -172,6 +172,10 @@ def test_an_address_is_split_into_host_and_port() -> None:
                 "lower the one or raise the other"
             ),
         ),
+        (
+            "health: {silent_s: 5}",
+            "health.silent_s: is 5, over health.hung_s (4); lower the one or raise the other",
+        ),
     ],
 )
 def test_a_fault_names_field_value_and_remedy(text: str, fault: str) -> None:

@@ -175,21 +175,22 @@ class Worker:
     # -- at intervals ------------------------------------------------------------------------------
 
     async def _beat(self, chats: ChatServer) -> None:
+        """Tell the master what changed; that we live it hears from `Alive`."""
+        last = None
         while True:
-            self._me.master.note(
-                Beat(
-                    busy=chats.busy,
-                    answered=chats.answered,
-                    failed=chats.failed,
-                    memory_bytes=self._reading.memory_bytes,
-                    processes=self._reading.processes,
-                    cpu_percent=self._reading.cpu_percent,
-                    loop_lag_ms=self._lag_ms,
-                )
+            beat = Beat(
+                busy=chats.busy,
+                answered=chats.answered,
+                failed=chats.failed,
+                memory_bytes=self._reading.memory_bytes,
+                processes=self._reading.processes,
+                cpu_percent=self._reading.cpu_percent,
+                loop_lag_ms=self._lag_ms,
             )
-            before_s = time.monotonic()
+            if beat != last:
+                self._me.master.note(beat)
+            last = beat
             await asyncio.sleep(BEAT_INTERVAL_S)
-            self._lag_ms = 1000.0 * (time.monotonic() - before_s - BEAT_INTERVAL_S)
 
     async def _look(self, site: PageSite, chats: ChatServer) -> None:
         """Measure, and see that the page is still one on which a chat can begin."""
@@ -197,6 +198,7 @@ class Worker:
             now_s = time.monotonic()
             self._reading = self._meter.take(now_s - self._measured_s)
             self._measured_s = now_s
+            self._lag_ms = self._me.lag_ms
             if not chats.busy:
                 await self._check_prompt(site, chats)
             await asyncio.sleep(self._settings.health.interval_s)

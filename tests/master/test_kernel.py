@@ -70,3 +70,21 @@ os.close(0); os.close(2)
 kernel.open_standard_streams()
 print([os.readlink(f"/proc/self/fd/{fd}") for fd in (0, 2)])
 """) == "['/dev/null', '/dev/null']\n"  # fmt: skip
+
+
+def test_a_process_is_seen():
+    """Its state by letter; a stopped one, and one that is gone; and how long it waited to run."""
+    assert run("""
+import os, signal, time
+from arenad.master import kernel
+child = os.fork()
+if child == 0:
+    time.sleep(3600)
+os.kill(child, signal.SIGSTOP)
+os.waitpid(child, os.WUNTRACED)
+stopped = kernel.seen(child)[0]
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+state, waited_s = kernel.seen(os.getpid())
+print(stopped, *kernel.seen(child), state, 0.0 <= waited_s < 60.0)
+""").split() == ["T", "X", "0.0", "R", "True"]  # fmt: skip

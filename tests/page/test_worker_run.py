@@ -11,12 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from aiohttp import web
 from real_browser import (
     CONFIG,
     ENOUGH_S,
     demo_profile,
     hang,
     processes_of,
+    serving,
     serving_demo,
     tell,
     until,
@@ -39,6 +41,7 @@ from arenad.schema.process import (
     WorkerSettings,
 )
 from arenad.worker import run
+from arenad.worker.sites import page_driven
 
 
 @pytest.fixture(autouse=True)
@@ -183,12 +186,83 @@ def test_a_worker_tells_a_page_that_hangs(tmp_path: Path) -> None:
             try:
                 assert await life == child.EXIT_BROKEN
                 said = master.last_condition()
-                assert said.reason == "the page gave no sign of life for 0.5 s"
+                assert said.reason == "the browser's renderer process is stopped"
             finally:
                 for renderer in hung:  # nobody here does what the master does for its workers
                     renderer.kill()
 
     tell(story())
+
+
+PROMPT = '<textarea name="text"></textarea>'
+LOSES_ITS_PROMPT = (
+    f"{PROMPT}<script>setTimeout(() => document.querySelector('textarea').remove(), 500)</script>"
+)
+HANGS = f"{PROMPT}<script>setTimeout(() => {{ for (;;); }}, 500)</script>"
+
+
+@asynccontextmanager
+async def _serving_pages(*bodies: str) -> AsyncIterator[str]:
+    """A site whose page is another one at each visit; the last one stays."""
+    left = list(bodies)
+
+    async def page(_: web.Request) -> web.Response:
+        body = left.pop(0) if len(left) > 1 else left[0]
+        models = '<script>var all = {"initialModels": [{"publicName": "m"}]}</script>'
+        return web.Response(text=f"<!doctype html>{body}{models}", content_type="text/html")
+
+    async with serving(web.get("/text/direct", page)) as address:
+        yield address
+
+
+def test_a_page_that_loses_its_prompt_is_opened_anew(tmp_path: Path) -> None:
+    """The instance says which landmark is gone, and is ready again on the fresh page."""
+
+    async def story() -> None:
+        pages = _serving_pages(LOSES_ITS_PROMPT, PROMPT)
+        async with pages as address, _worker(tmp_path, address) as (master, _life):
+            await until(lambda: any(_is("ready", "opened anew", note) for note in master.heard))
+            gone = 'the landmark prompt (textarea[name="text"]) is not on the page'
+            assert any(_is("opening", gone, note) for note in master.heard)
+            master.worker.note(Stop())
+
+    tell(story())
+
+
+def test_a_page_that_is_without_its_prompt_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened anew once; then the instance is broken, and the reason names the landmark."""
+    monkeypatch.setattr(page_driven, "LANDMARK_TIMEOUT_S", 1.0)
+
+    async def story() -> None:
+        pages = _serving_pages(LOSES_ITS_PROMPT, "no prompt")
+        async with pages as address, _worker(tmp_path, address) as (master, life):
+            assert await life == child.EXIT_BROKEN
+            said = master.last_condition()
+            assert said.condition == "broken"
+            assert said.reason.startswith("the page could not be opened again: the landmark prompt")
+
+    tell(story())
+
+
+def test_a_page_that_is_busy_for_ever_is_told(tmp_path: Path) -> None:
+    """A script without end: the browser answers, the page does not."""
+
+    async def story() -> None:
+        async with _serving_pages(HANGS) as address, _worker(tmp_path, address) as (master, life):
+            assert await life == child.EXIT_BROKEN
+            assert master.last_condition().reason == "the page gave no sign of life for 0.5 s"
+
+    tell(story())
+
+
+def _is(condition: str, reason: str, note: Body) -> bool:
+    return (
+        isinstance(note, SessionIs)
+        and note.condition == condition
+        and note.reason.startswith(reason)
+    )
 
 
 @pytest.mark.parametrize(
