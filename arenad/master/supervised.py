@@ -20,6 +20,7 @@ class Supervised:
         self.role: ProcessRole = role
         self.life = Life(generation=generation)
         self.held = False
+        self.spare = False
         self.timer: Timer | None = None
         self.last_death = ""
         self.models: tuple[Model, ...] = ()
@@ -55,6 +56,11 @@ class Supervised:
     def is_coming(self) -> bool:
         """Whether it can be expected to be ready before long."""
         return self.life.wanted and self.life.phase not in ("ready", "failed")
+
+    @property
+    def serves(self) -> bool:
+        """Whether this worker can take requests."""
+        return self.life.phase == "ready" and self.condition == "ready"
 
     def seat(self, slots: int) -> Seat | None:
         """This instance's place in the roster; none unless it can be asked at all."""
@@ -93,6 +99,7 @@ class Supervised:
             processes=self.beat.processes,
             cpu_percent=self.beat.cpu_percent,
             models=tuple(model.id for model in self.models),
+            spare=self.spare,
         )
 
 

@@ -4,5 +4,5 @@
 and its children tell each other; `control` is what operators ask; `frame` is the envelope of all.
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of a message; the ends of a link compare it in the first one."""
