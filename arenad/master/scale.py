@@ -93,8 +93,9 @@ def decide(samples: Sequence[Sample], aim: Aim, rules: AutoscaleConfig, room: Ro
 
 
 def _bounds(rules: AutoscaleConfig, room: Room) -> tuple[int, int]:
+    """The fewest, as far as the budget affords them, and the most."""
     most = min(rules.max or room.max_instances, room.max_instances)
-    return min(rules.min, most), most
+    return min(rules.min, most, room.affordable), most
 
 
 def _needed(demand: float, slots: int, percent: float) -> int:

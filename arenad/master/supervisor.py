@@ -292,7 +292,7 @@ class Supervisor:
         for child in workers:
             was_spare = child.spare
             child.spare = able.get(child.name, False) and child.name not in self._enlisted
-            if was_spare and child.name in self._enlisted:
+            if was_spare and child.name in self._enlisted and not self.leaving:
                 self.tell(child.name, "a spare no more: it takes requests now")
         listed = tuple(seat for seat in seats if seat.name in self._enlisted)
         roster = Roster(listed, sum(child.is_coming for child in workers))

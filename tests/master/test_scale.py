@@ -129,6 +129,8 @@ def seen(demand: int, seconds: int = 40, **last) -> list[Sample]:
         (seen(0), Aim(4, 30.0), ROOM, (4, "cooldown", "it is too early for fewer")),
         (seen(0, 20), Aim(4), ROOM, (4, "cooldown", "it is too early for fewer")),
         (seen(2), Aim(4), ROOM, (4, "", "utilisation 50 %")),
+        (seen(0), Aim(0), ROOM, (1, "", "from 0 to 1: the bounds are 1 and 16")),
+        (seen(9), Aim(0), Room(32, 0, 1), (0, "budget", "0 are all that fleet.memory_budget_bytes")),
         (seen(2), Aim(20), ROOM, (16, "", "from 20 to 16: the bounds are 1 and 16")),
         (seen(7, memory_available_bytes=GIB // 2), Aim(4), ROOM, (4, "memory", "512 MiB of memory")),
     ],

@@ -5,6 +5,8 @@ import itertools
 import os
 import re
 import signal
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +16,11 @@ from daemon import Daemon, running, until
 BURST = 8
 WORDS = " ".join(f"word{place}" for place in range(60))
 """Three seconds at the demo's pace of 20 a second."""
+
+REFUSAL = (
+    r"32 and 1 spare would take about \d+ MiB \(\d+ MiB each, measured\), over "
+    r"fleet.memory_budget_bytes \(3072 MiB\); ask for at most \d+, or raise the budget"
+)
 
 
 def _wishes(daemon: Daemon) -> list[tuple[int, int]]:
@@ -83,16 +90,21 @@ def test_a_scale_up_takes_the_spare_first(spared: Daemon) -> None:
 
 
 def test_what_cannot_be_afforded_is_refused(spared: Daemon) -> None:
-    """The answer names the numbers, and nothing has changed."""
+    """The answer names the numbers, to arenactl and the dashboard; and nothing has changed."""
     until(lambda: all(c["memory_bytes"] for c in spared.children("worker")), "all are measured")
     answer = spared.ctl("scale", "32")
     assert answer.returncode == 1
-    said = " ".join((answer.stderr + answer.stdout).split())
-    assert re.search(
-        r"32 and 1 spare would take about \d+ MiB \(\d+ MiB each, measured\), over "
-        r"fleet.memory_budget_bytes \(3072 MiB\); ask for at most \d+, or raise the budget",
-        said,
-    ), said
+    assert re.search(REFUSAL, " ".join((answer.stderr + answer.stdout).split()))
+    request = urllib.request.Request(
+        f"{spared.gui_url}/gui/api/scale",
+        data=b'{"instances": 32}',
+        headers={"Content-Type": "application/json", "Origin": spared.gui_url},
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    with refused.value as page:
+        assert page.code == 409
+        assert re.search(REFUSAL, page.read().decode())
     assert spared.state()["instances_wanted"] == 2
 
 
