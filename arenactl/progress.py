@@ -14,7 +14,7 @@ MOVING = ("starting", "draining", "stopping")
 """Phases that end by themselves."""
 
 _WORDS = (
-    *("starting", "opening", "draining", "stopping", "backoff", "resting"),
+    *("spare", "starting", "opening", "draining", "stopping", "backoff", "resting"),
     *("needs_login", "needs_human", "expired", "broken", "failed"),
 )
 """The order in which a progress line counts what is not ready."""
@@ -72,7 +72,7 @@ def restarted(name: str, before: State) -> Wish:
         line = f"{why(child)}, generation {child.generation}"
         if child.generation > generation and child.phase == "failed":
             return Look("failed", why(child))
-        if child.generation > generation and condition_of(child) == "ready":
+        if child.generation > generation and condition_of(child) in ("ready", "spare"):
             return Look("done", line)
         return Look("open", line)
 

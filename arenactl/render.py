@@ -46,6 +46,7 @@ _TONES: dict[str, Tone] = {
     "degraded": "wait",
     "down": "bad",
     "ready": "good",
+    "spare": "good",
     "starting": "wait",
     "draining": "wait",
     "stopping": "wait",
@@ -78,6 +79,8 @@ def condition_of(child: ChildState) -> str:
     """The one word for how a child is: its phase, or its session's condition once it runs."""
     if child.phase != "ready" or child.role != "worker":
         return child.phase
+    if child.spare:
+        return "spare"
     return child.condition or "opening"
 
 
@@ -270,7 +273,7 @@ def _note(child: ChildState) -> str:
 
 def _recent_note(child: ChildState) -> str:
     """The note, unless it is the old story of a child that has long been well."""
-    long_well = condition_of(child) == "ready" and not child.phase_age_s < RECENT_S
+    long_well = condition_of(child) in ("ready", "spare") and not child.phase_age_s < RECENT_S
     return "" if long_well else _note(child)
 
 

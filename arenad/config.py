@@ -223,8 +223,12 @@ def _contradictions(config: Config) -> Iterator[tuple[set[str], str]]:
         }
     )
     fleet, life, health = config.fleet, config.life, config.health
+    scale = config.autoscale
+    most = scale.max or fleet.max_instances
     pairs = (
         ("fleet.instances", fleet.instances, "fleet.max_instances", fleet.max_instances),
+        ("autoscale.max", scale.max, "fleet.max_instances", fleet.max_instances),
+        ("autoscale.min", scale.min, "autoscale.max" if scale.max else "fleet.max_instances", most),
         (
             "life.backoff_first_s",
             life.backoff_first_s,
@@ -237,6 +241,13 @@ def _contradictions(config: Config) -> Iterator[tuple[set[str], str]]:
         if value > limit:
             remedy = "lower the one or raise the other"
             yield {small, large}, f"{small}: is {value:g}, over {large} ({limit:g}); {remedy}"
+    if scale.hysteresis_percent >= scale.utilisation_percent:
+        remedy = "lower the one or raise the other"
+        small, large = "autoscale.hysteresis_percent", "autoscale.utilisation_percent"
+        below = (
+            f"is {scale.hysteresis_percent:g}, not below {large} ({scale.utilisation_percent:g})"
+        )
+        yield {small, large}, f"{small}: {below}; {remedy}"
 
 
 def _address_faults(addresses: dict[str, str]) -> Iterator[tuple[set[str], str]]:

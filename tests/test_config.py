@@ -166,6 +166,28 @@ def test_an_address_is_split_into_host_and_port() -> None:
             ),
         ),
         (
+            "autoscale: {max: 40}",
+            (
+                "autoscale.max: is 40, over fleet.max_instances (32); "
+                "lower the one or raise the other"
+            ),
+        ),
+        (
+            "autoscale: {min: 5, max: 4}",
+            "autoscale.min: is 5, over autoscale.max (4); lower the one or raise the other",
+        ),
+        (
+            "autoscale: {min: 33}",
+            "autoscale.min: is 33, over fleet.max_instances (32); lower the one or raise the other",
+        ),
+        (
+            "autoscale: {hysteresis_percent: 70}",
+            (
+                "autoscale.hysteresis_percent: is 70, not below autoscale.utilisation_percent (70); "
+                "lower the one or raise the other"
+            ),
+        ),
+        (
             "life: {backoff_first_s: 31}",
             (
                 "life.backoff_first_s: is 31, over life.backoff_limit_s (30); "

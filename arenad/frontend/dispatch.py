@@ -87,6 +87,7 @@ class Dispatch:
             retried=self.counts["retried"],
             cancelled=self.counts["cancelled"],
             busy=self.seats.busy(),
+            queue_wait_s=self.seats.longest_wait_s(),
         )
 
     async def close(self) -> None:

@@ -38,6 +38,7 @@ class Seats:
         self._busy: Counter[SeatKey] = Counter()
         self._full: dict[SeatKey, asyncio.TimerHandle] = {}
         self._waiting: dict[int, asyncio.Future[Seat]] = {}
+        self._since_s: dict[int, float] = {}
         self._tasks = link.Tasks()
 
     # -- the roster -------------------------------------------------------------------------------
@@ -111,12 +112,14 @@ class Seats:
             waiting.set_result(seat)
         else:
             self._queue.join(ticket)
+            self._since_s[ticket.number] = asyncio.get_running_loop().time()
         self._waiting[ticket.number] = waiting
         return waiting
 
     def leave(self, ticket: Ticket) -> None:
         """Wait no more; give back the seat if there is one."""
         self._queue.leave(ticket.number)
+        self._since_s.pop(ticket.number, None)
         waiting = self._waiting.pop(ticket.number)
         if not waiting.done():
             waiting.cancel()
@@ -186,6 +189,11 @@ class Seats:
     def queued(self) -> int:
         """How many wait."""
         return len(self._queue)
+
+    def longest_wait_s(self) -> float:
+        """How long the one has waited who has waited the longest; 0 when nobody waits."""
+        since_s = [self._since_s[ticket.number] for ticket in self._queue.tickets()]
+        return round(asyncio.get_running_loop().time() - min(since_s), 1) if since_s else 0.0
 
     def busy(self) -> dict[str, int]:
         """How many requests each instance has from here."""

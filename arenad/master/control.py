@@ -173,8 +173,8 @@ class Control:
                 f"instances: is {wish.instances}; must be 0 to {limit} (fleet.max_instances)"
             )
         before = self._supervisor.wanted
-        self._supervisor.scale(wish.instances)
-        return control.Done(f"from {before} to {wish.instances} instances")
+        note = self._supervisor.scale(wish.instances)
+        return control.Done(f"from {before} to {wish.instances} instances{note}")
 
     def _restart(self, _channel: Channel, _call: int, wish: control.Restart) -> Body:
         child = self._named(wish.name)

@@ -1,7 +1,7 @@
 """How many instances are to be, and which: a brain that turns a wish into starts and drains."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -55,3 +55,14 @@ def plan(members: Mapping[str, Member], wanted: int, start_parallel: int) -> Pla
         drain=tuple(name for name, m in surplus.items() if m.wanted),
         forget=tuple(name for name, m in surplus.items() if m.phase == "stopped"),
     )
+
+
+def enlist(seated: Mapping[str, bool], before: Collection[str], wanted: int) -> frozenset[str]:
+    """Who of the instances that have a seat is in the roster; the rest are spares.
+
+    `seated` says of each whether it can take requests. Whoever is in the roster stays as long as it
+    can, so that nothing moves without need; then come spares, by number; and those that cannot take
+    requests only while there are not enough others, so that clients are told the reason.
+    """
+    order = sorted(seated, key=lambda name: (not seated[name], name not in before, number_of(name)))
+    return frozenset(order[:wanted])

@@ -76,6 +76,11 @@ class Tally:
         """Requests that all frontends have at this instance."""
         return sum(beat.busy.get(instance, 0) for beat in self._now.values())
 
+    @property
+    def queue_wait_s(self) -> float:
+        """The longest that anybody waits in any frontend's queue."""
+        return max((beat.queue_wait_s for beat in self._now.values()), default=0.0)
+
     def traffic(self, queue_limit: int, now_s: float) -> Traffic:
         """The sums, and the rate of accepted requests over the last seconds."""
         before = [sum_ for at_s, sum_ in self._accepted if now_s - at_s >= RATE_WINDOW_S]

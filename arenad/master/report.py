@@ -13,8 +13,10 @@ def serves(child: ChildState) -> bool:
 def verdict(children: Sequence[ChildState], wanted: int, *, leaving: bool) -> tuple[Word, str]:
     """One word and one sentence."""
     workers = [child for child in children if child.role == "worker"]
-    able = sum(map(serves, workers))
+    able = sum(serves(child) and not child.spare for child in workers)
     count = f"{able} of {wanted} {'instance' if wanted == 1 else 'instances'} ready"
+    if spares := sum(child.spare for child in workers):
+        count += f", +{_counted(spares, 'spare')}"
     if leaving:
         running = sum(child.busy for child in workers)
         return "stopping", f"stopping: {_counted(running, 'chat')} still running"
@@ -27,11 +29,18 @@ def verdict(children: Sequence[ChildState], wanted: int, *, leaving: bool) -> tu
         return "starting", f"starting: {count}"
     if troubles:
         word: Word = "degraded" if able and is_served else "down"
+        if able >= max(1, wanted) and is_served and _are_of_workers(children):
+            word = "well"  # a spare has taken the place
         return word, f"{word}: {count}; {'; '.join(troubles)}"
     if able < wanted and any(map(_is_coming, workers)):
         return "starting", f"starting: {count}"
     word = "well" if able and able >= wanted else "degraded" if able else "down"
     return word, f"{word}: {count}"
+
+
+def _are_of_workers(children: Sequence[ChildState]) -> bool:
+    """Whether only instances have trouble."""
+    return all(child.role == "worker" for child in children if _trouble(child))
 
 
 def _is_coming(child: ChildState) -> bool:

@@ -87,7 +87,8 @@ class Settings:
 
     def claim_folders(self) -> None:
         """Make the runtime folder, ours alone as long as we live. Raises `ConfigError`."""
-        longest = self.worker_socket(f"w{self.config.fleet.max_instances}", 1_000_000)
+        most = self.config.fleet.max_instances + self.config.fleet.spares
+        longest = self.worker_socket(f"w{most}", 1_000_000)
         if len(os.fsencode(longest)) > MAX_SOCKET_PATH_BYTES:
             raise _unusable(f"{self.runtime} is too long a path for sockets in it")
         try:

@@ -21,6 +21,7 @@ class Supervised:
         self.role: ProcessRole = role
         self.life = Life(generation=generation)
         self.held = False
+        self.spare = False
         self.timer: Timer | None = None
         self.last_death = ""
         self.models: tuple[Model, ...] = ()
@@ -67,6 +68,11 @@ class Supervised:
         """Whether its beats are late, so that nobody is to be sent to it."""
         return self.silence is not None and self.silence.marked is not None
 
+    @property
+    def serves(self) -> bool:
+        """Whether this worker can take requests."""
+        return self.life.phase == "ready" and self.condition == "ready"
+
     def seat(self, slots: int) -> Seat | None:
         """This instance's place in the roster; none unless it can be asked at all."""
         if self.role != "worker" or self.life.phase != "ready" or self.condition is None:
@@ -108,6 +114,7 @@ class Supervised:
             cpu_percent=self.beat.cpu_percent,
             loop_lag_ms=self.lag_ms,
             models=tuple(model.id for model in self.models),
+            spare=self.spare,
         )
 
 

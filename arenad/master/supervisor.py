@@ -11,12 +11,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from arenad.errors import Refused
 from arenad.log import wall_time_s
-from arenad.master import fleet, report
+from arenad.master import budget, fleet, report
+from arenad.master.autoscale import Autoscaler
 from arenad.master.keeper import Keeper
 from arenad.master.ledger import Ledger, Tally
 from arenad.master.life import Event
 from arenad.master.loop import Channel, Loop
+from arenad.master.recycler import Recycler
+from arenad.master.scale import Room, Sample
 from arenad.master.settings import Settings
 from arenad.master.silence import Limits
 from arenad.master.supervised import Supervised
@@ -71,11 +75,14 @@ class Supervisor:
         self._on_change = on_change
         self._born_s = time.monotonic()
         self._is_planning = False
+        self._enlisted: frozenset[str] = frozenset()
         self._keeper = keeper = Keeper(loop, settings, listeners, self.tell)
         self._children = keeper.children
         health = settings.config.health
         limits = Limits(health.silent_s, health.hung_s)
         self._watch = Watch(loop, limits, self._children.values, self._on_silence)
+        self._autoscaler = Autoscaler(loop, settings, self, self.tell)
+        self._recycler = Recycler(settings, self._children, self._recycle)
         keeper.on_frame = self._on_frame
         keeper.on_exit = lambda child: self.tally.end(child.name)
         keeper.on_change = self._on_life
@@ -99,21 +106,72 @@ class Supervisor:
             self._keeper.add("demo", "demo")
         for number in range(1, self._settings.config.frontend.processes + 1):
             self._keeper.add(f"frontend-{number}", "frontend")
+        if self.wanted > (most := self.room().affordable):
+            self.tell("fleet", self._refusal(self.wanted))
+            self.wanted = most
         self._follow_plan()
+        self._autoscaler.start()
 
     @property
     def instances_max(self) -> int:
         """How many instances an operator may ask for."""
         return self._settings.config.fleet.max_instances
 
-    def scale(self, instances: int) -> None:
-        """Have so many instances, drained ones included again."""
-        self.wanted = instances
+    def scale(self, instances: int) -> str:
+        """An operator wants so many instances, drained ones included again; says what follows.
+
+        Raises `Refused` when the memory budget does not afford them.
+        """
+        if instances > self.wanted and (why := self._refusal(instances)):
+            raise Refused(why)
         for child in self._children.values():
             child.held = False
-        self.tell("fleet", f"an operator wants {instances} instances")
+        note = self._autoscaler.hold(instances)
+        self.follow(instances, f"an operator wants {instances} instances")
+        return note
+
+    def follow(self, instances: int, why: str) -> None:
+        """Have so many instances: spares enter the roster at once, then the plan is followed."""
+        self.wanted = instances
+        self.tell("fleet", why)
+        self._send_roster()
         self._follow_plan()
         self._on_change()
+
+    # -- what the number of instances rests on -----------------------------------------------------
+
+    def load(self) -> Sample:
+        """The pool now."""
+        workers = [child for child in self._children.values() if child.role == "worker"]
+        now_s = time.monotonic()
+        return Sample(
+            at_s=now_s,
+            ready=sum(child.serves for child in workers),
+            starting=sum(child.is_coming for child in workers),
+            busy=sum(self.tally.busy(child.name) for child in workers),
+            queued=self.tally.traffic(0, now_s).queued,
+            slots=self._settings.slots,
+            queue_wait_s=self.tally.queue_wait_s,
+        )
+
+    def room(self) -> Room:
+        """How many instances there may be."""
+        config = self._settings.config.fleet
+        each_bytes = budget.mean_bytes(self._readings())
+        most = budget.affordable(config.memory_budget_bytes, each_bytes, config.spares)
+        return Room(self.instances_max, most, each_bytes)
+
+    def _readings(self) -> list[int]:
+        return [child.beat.memory_bytes for child in self._children.values()]
+
+    def _refusal(self, instances: int) -> str:
+        config = self._settings.config.fleet
+        limit_bytes = config.memory_budget_bytes
+        return budget.refusal(instances, config.spares, limit_bytes, self._readings())
+
+    def _recycle(self, child: Supervised, why: str) -> None:
+        self.tell(child.name, f"recycled: {why}; it finishes its chats and is started anew")
+        self._keeper.event(child, Event.RESTART)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -157,6 +215,7 @@ class Supervisor:
                 self._keeper.event(child, Event.STOP)
             return
         self.leaving = True
+        self._autoscaler.stop()
         drain_s = self._settings.config.fleet.drain_timeout_s
         logger.info("stopping: running chats have up to %g s to finish", drain_s)
         self.on_leaving()
@@ -217,7 +276,8 @@ class Supervisor:
             for name, child in self._children.items()
             if child.role == "worker"
         }
-        return fleet.plan(members, self.wanted, self._settings.config.fleet.start_parallel)
+        config = self._settings.config.fleet
+        return fleet.plan(members, self.wanted + config.spares, config.start_parallel)
 
     def _leave_step(self) -> None:
         """The next step of the way out, once the step before is done."""
@@ -246,7 +306,15 @@ class Supervisor:
     def _send_roster(self) -> None:
         workers = [child for child in self._children.values() if child.role == "worker"]
         seats = [seat for child in workers if (seat := child.seat(self._settings.slots))]
-        roster = Roster(tuple(seats), sum(child.is_coming for child in workers))
+        able = {seat.name: seat.condition == "ready" for seat in seats}
+        self._enlisted = fleet.enlist(able, self._enlisted, self.wanted)
+        for child in workers:
+            was_spare = child.spare
+            child.spare = able.get(child.name, False) and child.name not in self._enlisted
+            if was_spare and child.name in self._enlisted and not self.leaving:
+                self.tell(child.name, "a spare no more: it takes requests now")
+        listed = tuple(seat for seat in seats if seat.name in self._enlisted)
+        roster = Roster(listed, sum(child.is_coming for child in workers))
         for child in self._children.values():
             if child.role == "frontend" and child.channel is not None:
                 child.channel.note(roster)
@@ -320,6 +388,8 @@ class Supervisor:
 
     def _on_beat(self, child: Supervised, beat: Beat) -> None:
         child.beat = beat
+        if not self.leaving:
+            self._recycler.look(child, self.wanted)
         self._on_change()
 
     def _on_frontend_beat(self, child: Supervised, beat: FrontendBeat) -> None:

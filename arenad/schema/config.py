@@ -17,6 +17,12 @@ Rate = Annotated[float, Meta(gt=0, le=10_000)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
 Few = Annotated[int, Meta(ge=1, le=64)]
+FewOrNone = Annotated[int, Meta(ge=0, le=64)]
+SecondsOrOff = Annotated[float, Meta(ge=0, le=366 * 24 * 3600)]
+Window = Annotated[float, Meta(gt=0, le=3600)]
+Bytes = Annotated[int, Meta(ge=0, le=2**50)]
+PercentOrNone = Annotated[float, Meta(ge=0, le=100)]
+Percent = Annotated[float, Meta(gt=0, le=100)]
 BodyBytes = Annotated[int, Meta(ge=1, le=48 * 1024 * 1024)]
 """A body has to fit into one frame (`wire.MAX_FRAME_BYTES`) with all that is put around it."""
 
@@ -50,8 +56,36 @@ class FleetConfig(Record):
 
     instances: Count = 2
     max_instances: Positive = 32
+    spares: FewOrNone = 0
+    memory_budget_bytes: Bytes = 0
     start_parallel: Few = 4
     drain_timeout_s: Seconds = 60.0
+
+
+class AutoscaleConfig(Record):
+    """How the number of instances follows the load."""
+
+    enabled: bool = False
+    min: Positive = 1
+    max: Count = 0
+    utilisation_percent: Percent = 70.0
+    hysteresis_percent: PercentOrNone = 15.0
+    window_s: Window = 30.0
+    queue_wait_s: Seconds = 2.0
+    up_cooldown_s: Seconds = 10.0
+    down_cooldown_s: Seconds = 120.0
+    hold_s: Seconds = 300.0
+    cpu_veto_percent: Percent = 90.0
+    memory_veto_bytes: Bytes = 512 * 1024 * 1024
+
+
+class RecycleConfig(Record):
+    """When an instance that is well is replaced by a fresh one; 0 is never."""
+
+    age_s: SecondsOrOff = 0.0
+    requests: Count = 0
+    memory_bytes: Bytes = 0
+    jitter_percent: PercentOrNone = 20.0
 
 
 class LifeConfig(Record):
@@ -143,6 +177,8 @@ class Config(Record):
 
     daemon: DaemonConfig = field(default_factory=DaemonConfig)
     fleet: FleetConfig = field(default_factory=FleetConfig)
+    autoscale: AutoscaleConfig = field(default_factory=AutoscaleConfig)
+    recycle: RecycleConfig = field(default_factory=RecycleConfig)
     life: LifeConfig = field(default_factory=LifeConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     api: ApiConfig = field(default_factory=ApiConfig)

@@ -71,7 +71,10 @@ class Done(Message):
 
 
 class ChildState(Record):
-    """One supervised process. Times are ages in seconds; memory is proportional (PSS), in bytes."""
+    """One supervised process. Times are ages in seconds; memory is proportional (PSS), in bytes.
+
+    A `spare` is ready, but asked by nobody until another instance is lost or more are wanted.
+    """
 
     name: str
     role: ProcessRole
@@ -93,6 +96,7 @@ class ChildState(Record):
     cpu_percent: float = 0.0
     loop_lag_ms: float = 0.0
     models: tuple[str, ...] = ()
+    spare: bool = False
 
 
 class Traffic(Record):

@@ -115,7 +115,10 @@ class Beat(Message):
 
 
 class FrontendBeat(Message):
-    """Frontend to master, once a second: what it carries. Counters grow from its start."""
+    """Frontend to master, once a second: what it carries. Counters grow from its start.
+
+    `queue_wait_s` is how long the one has waited who has waited the longest.
+    """
 
     queued: int
     running: int
@@ -125,6 +128,7 @@ class FrontendBeat(Message):
     retried: int
     cancelled: int
     busy: dict[str, int]
+    queue_wait_s: float = 0.0
 
 
 class LogLine(Message):

@@ -37,6 +37,25 @@ def test_scale_down_waits_for_the_one_that_leaves():
     ]
 
 
+def test_a_spare_is_no_instance_that_was_wished():
+    """It does not count as ready, and a spare that starts is waited for."""
+    spare = worker("w3", spare=True)
+    wish = progress.scaled(2, state(READY))
+    crew = READY, worker("w2")
+    opening = worker("w3", phase="starting", condition=None)
+    before, after = (state(*crew, each, instances_wanted=2) for each in (opening, spare))
+    assert looks(wish, before, after) == [
+        ("open", "2 of 2 ready, 1 starting"),
+        ("done", "2 of 2 ready, 1 spare"),
+    ]
+
+
+def test_a_restart_may_end_as_a_spare():
+    """Another took its place meanwhile: it is up again all the same."""
+    wish = progress.restarted("w1", state(READY))
+    assert wish(state(worker("w1", generation=2, spare=True))).end == "done"
+
+
 def test_scale_is_not_done_with_too_many():
     """More ready ones than wished is not what was wished."""
     wish = progress.scaled(1, state(READY))

@@ -49,6 +49,25 @@ def test_a_dead_seat_is_not_chosen_before_news(tmp_path: Path) -> None:
     play(story())
 
 
+def test_the_longest_wait_is_told(tmp_path: Path) -> None:
+    """While somebody waits it grows; once nobody does it is 0."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as scene:
+            worker = await scene.worker("w1")
+            await scene.enlist(worker)
+            first = scene.ask()
+            ask = await worker.asked()
+            second = scene.ask()
+            await until(lambda: scene.dispatch.beat().queue_wait_s > 0)
+            await ask.tell("thrée")
+            await (await worker.asked()).tell("thrée")
+            assert [await first, await second] == [WHOLE, WHOLE]
+            assert scene.dispatch.beat().queue_wait_s == 0
+
+    play(story())
+
+
 def test_a_first_connect_that_fails_is_tried_again(tmp_path: Path) -> None:
     """The roster may be quicker than the worker's socket."""
 

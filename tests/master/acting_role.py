@@ -21,6 +21,7 @@ def main(order, sockets):
         "hello": lambda: peer.note(Hello(SCHEMA_VERSION, *me)),
         "old-hello": lambda: peer.note(Hello(SCHEMA_VERSION + 1, *me)),
         "ready": lambda: peer.note(Ready()),
+        "well": lambda: peer.note(SessionIs("ready", "signed in")),
         "broken": lambda: peer.note(SessionIs("broken", "the page is gone")),
         "say": lambda: peer.note(LogLine(1.0, "info", order.name, "said by a child")),
         "command": lambda: peer.call(Scale(9))[1],

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenad.master.fleet import Member, Plan, name_of, number_of, plan
+from arenad.master.fleet import Member, Plan, enlist, name_of, number_of, plan
 
 PHASES = ("starting", "ready", "draining", "stopping", "backoff", "failed", "stopped")
 GOALS = {"starting": True, "ready": True, "backoff": True, "failed": True, "stopped": False}
@@ -108,3 +108,29 @@ def test_names_and_numbers():
     """Numbers survive the name; other processes have none."""
     assert number_of(name_of(12)) == 12
     assert number_of("frontend-1") == 0
+
+
+seated = st.dictionaries(st.integers(1, 9).map(name_of), st.booleans())
+
+
+@given(seated, st.sets(st.integers(1, 9).map(name_of)), st.integers(0, 9))
+def test_the_roster_is_as_full_as_it_can_be(able, before, wanted):
+    """As many as are wanted, the able first; nobody able leaves it while there is room."""
+    listed = enlist(able, before, wanted)
+    assert listed <= set(able)
+    assert len(listed) == min(wanted, len(able))
+    ready = {name for name in able if able[name]}
+    assert len(listed & ready) == min(wanted, len(ready))
+    if len(ready & before) <= wanted:
+        assert ready & before <= listed
+    assert enlist(able, listed, wanted) == listed
+
+
+def test_a_spare_takes_the_place_and_keeps_it():
+    """w3 stands in for w1; when w1 is back, it is the spare."""
+    crew = {"w1": True, "w2": True, "w3": True}
+    first = enlist(crew, (), 2)
+    assert first == {"w1", "w2"}
+    second = enlist({"w2": True, "w3": True}, first, 2)
+    assert second == {"w2", "w3"}
+    assert enlist(crew, second, 2) == second

@@ -70,6 +70,17 @@ def test_counters_survive_a_frontend():
     assert tally.busy("w1") == 1
 
 
+def test_the_longest_wait_is_of_all_frontends():
+    """And of those that are there: a wait goes with its frontend."""
+    tally = Tally()
+    assert tally.queue_wait_s == 0.0
+    tally.take("frontend-1", beat(queue_wait_s=3.5), 0.0)
+    tally.take("frontend-2", beat(queue_wait_s=1.5), 0.0)
+    assert tally.queue_wait_s == 3.5
+    tally.end("frontend-1")
+    assert tally.queue_wait_s == 1.5
+
+
 def test_the_end_of_a_stranger_changes_nothing():
     """Workers end too; only frontends have counters."""
     tally = Tally()

@@ -57,6 +57,13 @@ def test_well_means_all_of_it(children, wanted):
         ([child("frontend-1", "frontend", "starting")], 2, "starting: 0 of 2 instances ready"),
         ([FRONTEND, child("w1", condition="opening")], 1, "starting: 0 of 1 instance ready"),
         ([FRONTEND], 0, "down: 0 of 0 instances ready"),
+        ([FRONTEND, child("w1"), child("w2", spare=True)], 1, "well: 1 of 1 instance ready, +1 spare"),
+        ([FRONTEND, child("w1"), child("w2", phase="starting")], 1, "well: 1 of 1 instance ready"),
+        (
+            [FRONTEND, child("w1", phase="backoff", last_death="exit code 1"), child("w2")],
+            1,
+            "well: 1 of 1 instance ready; w1 waits to be restarted (exit code 1)",
+        ),
         (
             [child("frontend-1", "frontend", "backoff", last_death="exit code 1"), child("w1")],
             1,

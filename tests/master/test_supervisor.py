@@ -10,6 +10,10 @@ made = settings(
 )
 acts(frontend="hello ready", worker="hello ready")
 
+def fleet(**changed):
+    changed = msgspec.structs.replace(made.config.fleet, **changed)
+    made.config = msgspec.structs.replace(made.config, fleet=changed)
+
 def begin():
     global boss, wake
     boss = Supervisor(loop, made, {}, lambda: None)
@@ -81,6 +85,58 @@ say(verdict=verdict, now=now)
 """)  # fmt: skip
     assert "w2 is drained" in found["verdict"]
     assert found["now"] == "starting"
+
+
+def test_a_spare_stands_in_and_whoever_comes_back_is_the_spare():
+    """Two wanted, three up; one is killed: two in the roster all the time, and no new name."""
+    found = run_master(SUPERVISOR + """
+fleet(instances=2, spares=1)
+acts(worker="hello ready well")
+begin()
+def spares():
+    return [child.name for child in boss.state().children if child.spare]
+run_until(lambda: spares() and boss.state().word == "well")
+first, before = spares(), boss.state()
+lost = next(n for n in ("w1", "w2", "w3") if n not in first)
+os.kill(boss.child(lost).pid, signal.SIGKILL)
+run_until(lambda: boss.child(lost).life.phase != "ready")
+during = boss.state()
+run_until(lambda: spares() == [lost])
+after = boss.state()
+boss.scale(3)
+run_until(lambda: boss.state().verdict == "well: 3 of 3 instances ready, +1 spare")
+names = sorted(n for n in boss.names if n.startswith("w"))
+leave()
+say(words=[s.word for s in (before, during, after)], verdicts=[before.verdict, after.verdict],
+    listed=sum(not c.spare and c.condition == "ready" for c in during.children),
+    wanted=after.instances_wanted, names=names, told=len(told("a spare no more")))
+""")  # fmt: skip
+    assert found["verdicts"] == ["well: 2 of 2 instances ready, +1 spare"] * 2
+    assert found["words"] == ["well"] * 3
+    assert found["listed"] == found["wanted"] == 2
+    assert found["names"] == ["w1", "w2", "w3", "w4"]
+    assert found["told"] == 2
+
+
+def test_a_budget_cuts_the_start_and_refuses_more():
+    """Four of 300 MiB are affordable at first; a fifth is refused by name of the field."""
+    found = run_master(SUPERVISOR + """
+from arenad.errors import Refused
+fleet(instances=6, memory_budget_bytes=4 * 300 * 1024 * 1024)
+begin()
+wanted = boss.wanted
+try:
+    boss.scale(5)
+except Refused as error:
+    refused = error.message
+fewer = boss.scale(2), boss.wanted
+leave()
+say(wanted=wanted, refused=refused, fewer=fewer, said=told("6 would take about 1800 MiB"))
+""")  # fmt: skip
+    assert found["wanted"] == 4
+    assert "fleet.memory_budget_bytes (1200 MiB); ask for at most 4" in found["refused"]
+    assert found["fewer"] == ["", 2]
+    assert len(found["said"]) == 1
 
 
 def test_last_words_tell_the_reason():

@@ -30,7 +30,7 @@ def test_names_carry_their_units(
 ) -> None:
     """A number that is no count ends in its unit, and a unit is on nothing but numbers."""
     kind = msgspec.inspect.type_info(field.type)
-    has_unit = field.name.endswith(("_s", "_bytes"))
+    has_unit = field.name.endswith(("_s", "_bytes", "_percent"))
     assert isinstance(kind, msgspec.inspect.FloatType) <= has_unit
     assert has_unit <= isinstance(kind, msgspec.inspect.FloatType | msgspec.inspect.IntType)
 

@@ -131,6 +131,7 @@ test("a ready child stands as its session does, any other by its phase", () => {
     note: "a check is shown",
   });
   assert.equal(standing({ ...human, phase: "draining" }).word, "draining");
+  assert.equal(standing({ ...CHILD, spare: true }).word, "spare");
   assert.equal(standing({ ...CHILD, phase: "backoff", next_try_s: 12 }).note, "next try in 12 s");
   assert.equal(standing({ ...CHILD, role: "frontend", condition: null }).word, "ready");
 });

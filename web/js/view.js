@@ -107,7 +107,8 @@ function workers(state) {
  */
 function showTiles(store, state) {
   const { traffic } = state;
-  const usable = workers(state).filter((child) => standing(child).tone === "good");
+  const members = workers(state).filter((child) => !child.spare);
+  const usable = members.filter((child) => standing(child).tone === "good");
   const free = usable.reduce((sum, child) => sum + Math.max(0, child.slots - child.busy), 0);
   write(at("ready"), count(usable.length));
   write(at("ready-of"), `of ${count(state.instances_wanted)}`);

@@ -46,6 +46,7 @@ export function standing(child) {
   const session = child.phase === "ready" ? child.condition : null;
   const table = session === null ? PHASES : CONDITIONS;
   const name = session ?? child.phase;
+  if (child.spare && session === "ready") return { word: "spare", tone: "good", note: "" };
   return { ...(table[name] ?? { word: name, tone: "idle" }), note: note(child, session) };
 }
 
