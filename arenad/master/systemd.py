@@ -16,6 +16,9 @@ EXTEND_AGAIN_S = 5.0
 """On the way out we ask for so much more time, so often: a master that hangs there is not waited
 for until the longest drain would be over. What follows the loop (`run.py`) takes up to 5 s."""
 
+LOOK_AGAIN = 8
+"""A master that finds fault with its books looks again after this part of the interval."""
+
 _ONE_LINE = str.maketrans("\r\n", "  ")
 """A site's words may be in a status; a second line would be a second message."""
 
@@ -112,10 +115,13 @@ class Pulse:
 
     def _feed(self) -> None:
         faults = self._faults()
-        for fault in faults:
-            logger.error("the watchdog is not fed: %s", fault)
         if not faults:
             self._notifier.alive()
+            return
+        for fault in faults:
+            logger.error("the watchdog is not fed: %s", fault)
+        # Not fed at the next beat either, we are killed: look again before, it may have mended.
+        self._loop.after(self._notifier.watchdog_s / LOOK_AGAIN, self._feed)
 
     def leave(self) -> None:
         """The stop has begun: say so, and ask for time as long as the loop runs."""

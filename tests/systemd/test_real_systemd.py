@@ -48,14 +48,20 @@ def machine() -> Iterator[Machine]:
 
 
 @pytest.fixture
-def service(machine: Machine) -> Machine:
-    """The service is installed, runs and is well."""
+def installed(machine: Machine) -> Machine:
+    """The service is installed; whether it runs is open."""
     if machine.run("test", "-e", "/etc/systemd/system/arenad.service").returncode != 0:
         machine.must("arenactl", "install")
     machine.must("systemctl", "reset-failed")  # starts of one test are no crash loop of the next
-    machine.must("systemctl", "start", "arenad.service")
-    until(lambda: machine.state().get("word") == "well", "the daemon is well")
     return machine
+
+
+@pytest.fixture
+def service(installed: Machine) -> Machine:
+    """The service runs and is well."""
+    installed.must("systemctl", "start", "arenad.service")
+    until(lambda: installed.state().get("word") == "well", "the daemon is well")
+    return installed
 
 
 @pytest.fixture
@@ -87,37 +93,37 @@ def assert_gone(processes: list[psutil.Process]) -> None:
     assert not alive
 
 
-def test_the_commands_of_the_readme(service: Machine) -> None:
+def test_the_commands_of_the_readme(installed: Machine) -> None:
     """Section "As a service" as it stands, from nothing to nothing; a second time changes nothing."""
     section = (ROOT / "README.md").read_text().partition("## As a service")[2]
     block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
     assert block
     lines = block[1].splitlines()
-    service.must("arenactl", "uninstall")
-    said = {line: service.must("sh", "-c", line) for line in lines[:-1]}
+    installed.must("arenactl", "uninstall")
+    said = {line: installed.must("sh", "-c", line) for line in lines[:-1]}
     assert any("would write /etc/systemd/system/arenad.service" in text for text in said.values())
     assert any("Status: " in text for text in said.values())
-    assert "is there already" in service.must("arenactl", "install")
-    known = service.processes()
-    assert "removed /etc/systemd/system/arenad.service" in service.must("sh", "-c", lines[-1])
+    assert "is there already" in installed.must("arenactl", "install")
+    known = installed.processes()
+    assert "removed /etc/systemd/system/arenad.service" in installed.must("sh", "-c", lines[-1])
     assert_gone(known)
     left = "ls -d /etc/arenad /etc/sysusers.d/arenad* /etc/systemd/system/{,*/}arenad*.s*"
-    assert service.run("sh", "-c", left).stdout == ""
-    assert service.run("systemctl", "start", "arenad.service").returncode != 0
+    assert installed.run("sh", "-c", left).stdout == ""
+    assert installed.run("systemctl", "start", "arenad.service").returncode != 0
 
 
-def test_ready_means_that_requests_are_accepted(service: Machine) -> None:
+def test_ready_means_that_requests_are_accepted(installed: Machine) -> None:
     """`systemctl start` returns when the frontends serve; the status line tells how it stands."""
-    service.must("systemctl", "stop", "arenad.service")
-    service.must("systemctl", "start", "arenad.service")
-    children = service.state()["children"]
+    installed.must("systemctl", "stop", "arenad.service")
+    installed.must("systemctl", "start", "arenad.service")
+    children = installed.state()["children"]
     assert {each["phase"] for each in children if each["role"] == "frontend"} == {"ready"}
-    assert service.python(HEALTH).split() == ["200", "200"]
-    until(lambda: service.state().get("word") == "well", "the daemon is well")
-    shown = service.must("systemctl", "status", "--no-pager", "arenad.service")
+    assert installed.python(HEALTH).split() == ["200", "200"]
+    until(lambda: installed.state().get("word") == "well", "the daemon is well")
+    shown = installed.must("systemctl", "status", "--no-pager", "arenad.service")
     assert 'Status: "well: 2 of 2 instances ready' in shown
-    assert "passed over" not in service.journal()
-    assert "the watchdog is not fed" not in service.journal()
+    assert "passed over" not in installed.journal()
+    assert "the watchdog is not fed" not in installed.journal()
 
 
 def test_a_chat_through_a_confined_browser(service: Machine) -> None:
@@ -139,18 +145,19 @@ def test_a_chat_through_a_confined_browser(service: Machine) -> None:
 
 
 @pytest.mark.parametrize("port", [5102, 5104])
-def test_the_first_connection_starts_it(service: Machine, port: int) -> None:
+def test_the_first_connection_starts_it(installed: Machine, port: int) -> None:
     """While the daemon is down systemd listens; what arrives then is served, not refused."""
-    service.must("systemctl", "stop", "arenad.service")
-    assert service.shown("arenad.service", "ActiveState") == "inactive"
+    installed.must("systemctl", "start", "arenad.socket", "arenad-gui.socket")
+    installed.must("systemctl", "stop", "arenad.service")
+    assert installed.shown("arenad.service", "ActiveState") == "inactive"
     ask = f"urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=50).status"
-    told = service.python(
+    told = installed.python(
         f"import urllib.error, urllib.request\ntry: print({ask})\n"
         "except urllib.error.HTTPError as error: print(error.code)"
     )
     assert told.strip() in ("200", "404")
-    assert service.shown("arenad.service", "ActiveState") == "active"
-    assert service.listening(service.main_process().pid) == [5102, 5104, 5105]
+    assert installed.shown("arenad.service", "ActiveState") == "active"
+    assert installed.listening(installed.main_process().pid) == [5102, 5104, 5105]
 
 
 def test_a_hung_master_is_replaced(service: Machine, say: Callable[[str], None]) -> None:
@@ -166,6 +173,7 @@ def test_a_hung_master_is_replaced(service: Machine, say: Callable[[str], None])
         until(lambda: service.state().get("word") == "well", "the daemon is well again")
         took_s = time.monotonic() - stopped_s
         assert "Watchdog timeout (limit 2s)" in service.journal()
+        assert "Fatal Python error: Aborted" in service.journal()  # and where it hung
         assert service.main_process() != master
         fed = service.shown("arenad.service", "WatchdogTimestampMonotonic")
         until(
@@ -215,26 +223,26 @@ def test_a_stop_lets_chats_finish_and_leaves_nothing(service: Machine) -> None:
     assert service.run("ls", "/run/arenad").returncode != 0
 
 
-def test_a_faulty_configuration_is_not_tried_again(service: Machine) -> None:
+def test_a_faulty_configuration_is_not_tried_again(installed: Machine) -> None:
     """The fault is in the journal, and systemd does not start it over and over."""
-    service.must("systemctl", "stop", "arenad.service")
+    installed.must("systemctl", "stop", "arenad.service")
     with changed(
-        service, "ExecStart=", "ExecStart=/opt/arenad/.venv/bin/arenad --config /etc/hostname"
+        installed, "ExecStart=", "ExecStart=/opt/arenad/.venv/bin/arenad --config /etc/hostname"
     ):
-        before = service.shown("arenad.service", "NRestarts")
-        assert service.run("systemctl", "start", "arenad.service").returncode != 0
+        before = installed.shown("arenad.service", "NRestarts")
+        assert installed.run("systemctl", "start", "arenad.service").returncode != 0
         until(
-            lambda: service.shown("arenad.service", "ActiveState") == "failed", "systemd gives up"
+            lambda: installed.shown("arenad.service", "ActiveState") == "failed", "systemd gives up"
         )
-        assert service.shown("arenad.service", "ExecMainStatus") == "78"
-        assert service.shown("arenad.service", "NRestarts") == before
+        assert installed.shown("arenad.service", "ExecMainStatus") == "78"
+        assert installed.shown("arenad.service", "NRestarts") == before
 
 
-def test_the_exposure_is_ok(service: Machine, say: Callable[[str], None]) -> None:
+def test_the_exposure_is_ok(installed: Machine, say: Callable[[str], None]) -> None:
     """`systemd-analyze` finds no fault with the units, and judges the exposure OK or better."""
-    found = service.run("systemd-analyze", "verify", "/etc/systemd/system/arenad.service")
+    found = installed.run("systemd-analyze", "verify", "/etc/systemd/system/arenad.service")
     assert (found.returncode, "arenad" in found.stderr) == (0, False), found.stderr
-    said = service.must("systemd-analyze", "security", "--no-pager", "arenad.service")
+    said = installed.must("systemd-analyze", "security", "--no-pager", "arenad.service")
     overall = re.search(r"Overall exposure level.*: ([\d.]+) (\w+)", said)
     assert overall
     say(f"systemd-analyze security: {overall[1]} {overall[2]}")
