@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from arenactl import arguments, client
-from arenactl.commands import COMMANDS, FAILED, UNREACHABLE, USAGE, WELL
+from arenactl.commands import COMMANDS, FAILED, LOCAL, UNREACHABLE, USAGE, WELL
 from arenactl.output import Output
 from arenad.errors import ArenadError, LinkLost, RequestError
 
@@ -35,6 +35,8 @@ def _run(words: Sequence[str]) -> int:
         return WELL
     output = Output(os.environ, as_json=options.json)
     try:
+        if (local := LOCAL.get(options.command)) is not None:
+            return local(options, output)
         path = client.find_socket(options.runtime_dir, os.environ, os.getuid())
         with client.connect(path) as connection:
             return COMMANDS[options.command](connection, options, output)

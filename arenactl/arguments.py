@@ -46,6 +46,8 @@ class Options(argparse.Namespace):
     follow: bool = False
     source: str = ""
     level: LogLevel = "debug"
+    prefix: str = ""
+    dry_run: bool = False
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -117,6 +119,8 @@ def _parser() -> _Parser:
     _add_wait(stop, "until the daemon is gone (the default)")
     stop.set_defaults(wait=True)
     _add_logs(add("logs", "The daemon's log, with all of its processes."))
+    _add_placing(add("install", "Put arenad in place as a service of systemd."))
+    _add_placing(add("uninstall", "Stop the service and remove what install wrote."))
     return parser
 
 
@@ -138,6 +142,12 @@ def _add_logs(parser: _Parser) -> None:
     parser.add_argument("--source", metavar="NAME", help="only of this process, for example w1")
     text = f"only this level and graver: {', '.join(LEVELS)}"
     parser.add_argument("--level", choices=LEVELS, metavar="LEVEL", help=text)
+
+
+def _add_placing(parser: _Parser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    text = "below this folder instead of /, for packages; no command of systemd is run"
+    parser.add_argument("--prefix", metavar="DIR", help=text)
 
 
 def _count(word: str) -> int:

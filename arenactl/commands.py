@@ -151,6 +151,33 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
+def install(options: Options, output: Output) -> int:
+    """Put the service in place."""
+    return _placed(options, output, away=False)
+
+
+def uninstall(options: Options, output: Output) -> int:
+    """Take the service away."""
+    return _placed(options, output, away=True)
+
+
+def _placed(options: Options, output: Output, *, away: bool) -> int:
+    from arenactl import service  # noqa: PLC0415 - `arenactl status` should not pay for it
+
+    try:
+        is_done = (service.uninstall if away else service.install)(options, output)
+    except OSError as error:
+        output.failed("failed", f"{error.filename}: {error.strerror}")
+        return FAILED
+    return WELL if is_done else FAILED
+
+
+LOCAL: Mapping[str, Callable[[Options, Output], int]] = {
+    command.__name__: command for command in (install, uninstall)
+}
+"""Commands that ask no daemon."""
+
+
 def _state(client: Client) -> State:
     return client.ask(GetState(), StateNow).state
 

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -13,13 +14,13 @@ from setproctitle import setproctitle
 from arenad import log
 from arenad.config import split_address
 from arenad.errors import ConfigError
-from arenad.master import kernel
+from arenad.master import activation, invariants, kernel
 from arenad.master.control import Control
 from arenad.master.greeting import arenactl, greeting
 from arenad.master.loop import Loop
 from arenad.master.settings import Settings
 from arenad.master.supervisor import Supervisor
-from arenad.master.systemd import Notifier
+from arenad.master.systemd import Notifier, Pulse
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET
 from arenad.schema.process import LogLine, ProcessRole
@@ -27,8 +28,6 @@ from arenad.schema.process import LogLine, ProcessRole
 LISTEN_BACKLOG = 1024
 CLEAN_UP_TIMEOUT_S = 5.0
 STRAY_WAIT_S = 0.1
-STOP_MARGIN_S = 30.0
-"""What the way out may take beyond the drain, as the service manager is told."""
 
 SIGNALS_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -41,9 +40,10 @@ def run(config: Config) -> int:
     """Supervise until told to stop; gives the exit code. `ConfigError` comes before any start."""
     setproctitle("arenad: master")
     kernel.open_standard_streams()
-    settings = Settings(config)
+    handed = activation.take(os.environ)
+    settings = Settings(activation.applied(config, handed))
     settings.claim_folders()
-    listeners = _listeners(settings)
+    listeners = _listeners(settings, handed)
     kernel.become_subreaper()
     Master(settings, listeners).run()
     return 0
@@ -63,6 +63,7 @@ class Master:
         self._has_greeted = False
         self._supervisor = Supervisor(self._loop, settings, listeners, self._on_change)
         self._supervisor.on_leaving = self._on_leaving
+        self._pulse = Pulse(self._loop, self._notifier, self._faults)
         control_path = settings.runtime / CONTROL_SOCKET
         self._control = Control(self._loop, self._supervisor, control_path)
         log.setup("master", settings.config.daemon.log_level, self._keep)
@@ -77,6 +78,7 @@ class Master:
         self._supervisor.start()
         gc.collect()
         gc.freeze()
+        self._pulse.start()
         try:
             self._loop.run()
         finally:
@@ -135,11 +137,17 @@ class Master:
             sys.stdout.flush()
 
     def _on_leaving(self) -> None:
-        """From now on connections are refused: with our copy open they would wait for nobody."""
-        drain_s = self._settings.config.fleet.drain_timeout_s
-        self._notifier.stopping(drain_s + STOP_MARGIN_S)
+        """From now on connections are refused: with our copy open they would wait for nobody.
+
+        Those that a service manager handed over stay open there: they wait for the next start.
+        """
+        self._pulse.leave()
         for listener in self._listeners["frontend"]:
             listener.close()
+
+    def _faults(self) -> list[str]:
+        children = [self._supervisor.child(name) for name in self._supervisor.names]
+        return invariants.faults(filter(None, children), time.monotonic())
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -155,8 +163,8 @@ class Master:
         return True
 
 
-def _listeners(settings: Settings) -> Listeners:
-    """The TCP sockets. They live here, so a frontend that dies refuses nobody."""
+def _listeners(settings: Settings, handed: activation.Handed) -> Listeners:
+    """The TCP sockets, given or our own. They live here: a frontend that dies refuses nobody."""
     config = settings.config
     wanted: dict[ProcessRole, dict[str, str]] = {
         "frontend": {"api.listen": config.api.listen, "gui.listen": config.gui.listen}
@@ -165,7 +173,10 @@ def _listeners(settings: Settings) -> Listeners:
         wanted["demo"] = {"demo.listen": config.demo.listen}
     faults: list[str] = []
     sockets: Listeners = {
-        role: tuple(_listen(field, address, faults) for field, address in addresses.items())
+        role: tuple(
+            handed.get(field) or _listen(field, address, faults)
+            for field, address in addresses.items()
+        )
         for role, addresses in wanted.items()
     }
     if faults:
