@@ -5,7 +5,7 @@ PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos check format cover lock clean
+.PHONY: help run test chaos bench check format cover lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -16,6 +16,10 @@ run: ## the daemon in the foreground, Ctrl-C ends it; ARGS="…" passes through
 
 test: check ## check, then all tests; PYTEST_ARGS="…" passes through
 	pytest $(PYTEST_ARGS)
+
+bench: ## what a death, a beat and a command cost; BENCH_ARGS="…" passes through
+	@scripts/setup dev
+	python bench/supervisor.py $(BENCH_ARGS)
 
 chaos: ## random trouble under load, every answer checked; SECONDS_=600 SEED=1
 	@scripts/setup dev
