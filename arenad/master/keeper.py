@@ -178,11 +178,12 @@ class Keeper:
             self._tell(child.name, f"died: {reason}")
         self._loop.unwatch(child.pidfd)
         child.close_process()
-        self._nursery.sweep()
+        generation = child.life.generation
         self.on_exit(child)
+        self.event(child, Event.DIED)  # before the clean-up: a spare may stand in at once
+        self._nursery.sweep()
         if child.role == "worker":
-            self._tidy(child.name, child.life.generation, tries=TIDY_TRIES)
-        self.event(child, Event.DIED)
+            self._tidy(child.name, generation, tries=TIDY_TRIES)
 
     def _tidy(self, name: str, generation: int, tries: int) -> None:
         """A browser that is just being killed may still write: then once more a moment later."""
