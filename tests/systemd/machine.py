@@ -97,7 +97,7 @@ class Machine:
         self.tree = base / "tree"
         self.upper = base / "layer/upper"
         self.console = base / "console"
-        self.name = base.name
+        self.name = f"arenad-test-{secrets.token_hex(4)}"
         self.groups: list[Path] = []
 
     # -- what is inside ----------------------------------------------------------------------------
