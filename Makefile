@@ -19,7 +19,7 @@ test: check ## check, then all tests; PYTEST_ARGS="…" passes through
 
 bench: ## what a death, a beat and a command cost; BENCH_ARGS="…" passes through
 	@scripts/setup dev
-	python bench/supervisor.py $(BENCH_ARGS)
+	PYTHONPATH=tests/processes python -m bench.supervisor $(BENCH_ARGS)
 
 chaos: ## random trouble under load, every answer checked; SECONDS_=600 SEED=1
 	@scripts/setup dev
