@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -173,3 +174,4 @@ def running(instances: int, **settings: dict[str, Any]) -> Iterator[Daemon]:
     _, alive = psutil.wait_procs(known, timeout=5)
     assert not alive, f"left running: {alive}"
     assert not daemon.leftovers()
+    shutil.rmtree(daemon.folder, ignore_errors=True)  # after a failure its log is worth keeping
