@@ -8,6 +8,7 @@ from arenad import __version__, config, log
 from arenad.errors import ConfigError
 from arenad.master import run
 from arenad.master.settings import Settings
+from arenad.schema.config import Config
 
 EXIT_FINE = 0
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits(3)
@@ -19,11 +20,14 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     log.setup("master", "info", lambda _: None)
     path: Path | None = arguments.config or next(filter(_is_there, DEFAULT_PATHS), None)
+
+    def load() -> Config:
+        return config.load(path) if path else config.parse(b"")
+
     try:
-        loaded = config.load(path) if path else config.parse(b"")
         if not arguments.check:
-            return run.run(loaded)
-        Settings(loaded)  # what the file names (profile, user, key file) must be there too
+            return run.run(load)
+        Settings(load())  # what the file names (profile, user, key file) must be there too
     except ConfigError as error:
         for fault in error.faults:
             print(f"arenad: {fault}", file=sys.stderr)

@@ -13,6 +13,7 @@ from typing import Any
 
 from arenad.errors import Refused
 from arenad.master.loop import Channel, Loop, Timer
+from arenad.master.reload import Reloader
 from arenad.master.supervised import Supervised
 from arenad.master.supervisor import Supervisor
 from arenad.schema import control
@@ -34,7 +35,15 @@ ACCEPT_AGAIN_S = 1.0
 MAX_LOG_LINES = 2000
 MAX_SHOWN_CHARS = 60
 
-CHANGES = (control.Scale, control.Restart, control.DrainOne, control.Reset, control.Shutdown)
+CHANGES = (
+    control.Scale,
+    control.Restart,
+    control.DrainOne,
+    control.Reset,
+    control.Reload,
+    control.Upgrade,
+    control.Shutdown,
+)
 """Commands that change something: each is logged with the uid it came from."""
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
@@ -45,10 +54,11 @@ logger = logging.getLogger("arenad.master")
 class Control:
     """Serves commands, keeps the streams of those who watch."""
 
-    def __init__(self, loop: Loop, supervisor: Supervisor, path: Path) -> None:
+    def __init__(self, loop: Loop, supervisor: Supervisor, reloader: Reloader, path: Path) -> None:
         """Listen at `path`, for this user and root alone."""
         self._loop = loop
         self._supervisor = supervisor
+        self._reloader = reloader
         self._path = path
         self._clients: set[Channel] = set()
         self._watching: set[tuple[Channel, int]] = set()
@@ -63,6 +73,7 @@ class Control:
             control.DrainOne: self._drain,
             control.Reset: self._reset,
             control.GetStory: self._story,
+            control.Reload: self._reload,
             control.Shutdown: self._shutdown,
         }
         """What can be commanded, and who performs it; a stream stays open and has no answer yet."""
@@ -208,6 +219,9 @@ class Control:
         children = self._supervisor.state().children
         now = next((child for child in children if child.name == wish.name), None)
         return control.StoryOf(wish.name, story, now)
+
+    def _reload(self, _channel: Channel, _call: int, wish: control.Reload) -> Body:
+        return self._reloader.reload(is_rehearsal=wish.dry_run)
 
     def _shutdown(self, _channel: Channel, _call: int, _: control.Shutdown) -> Body:
         self._loop.after(0.0, self._supervisor.shutdown)

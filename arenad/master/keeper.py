@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from arenad.master.life import Event, Order, step
 from arenad.master.loop import Channel, Loop
@@ -39,10 +39,10 @@ class Keeper:
         self,
         loop: Loop,
         settings: Settings,
-        listeners: Mapping[ProcessRole, Sequence[socket.socket]],
+        listeners: Callable[[ProcessRole], Sequence[socket.socket]],
         tell: Callable[[str, str], None],
     ) -> None:
-        """`listeners` go to each child of the role; `tell` takes the lines of the story."""
+        """`listeners` go to each child of a role; `tell` takes the lines of the story."""
         self.children: dict[str, Supervised] = {}
         self.on_frame: Callable[[Supervised, Frame], None] = lambda _child, _frame: None
         self.on_exit: Callable[[Supervised], None] = lambda _child: None
@@ -62,6 +62,11 @@ class Keeper:
     def forget(self, name: str) -> None:
         """Drop a child that is stopped, all but its last generation."""
         self._generations[name] = self.children.pop(name).life.generation
+
+    def renew(self, role: ProcessRole) -> None:
+        """What processes of this role were started with has changed: they are to be replaced."""
+        for child in self.children.values():
+            child.outdated |= child.role == role
 
     # -- one step of one life ----------------------------------------------------------------------
 
@@ -116,6 +121,7 @@ class Keeper:
 
     def _fork(self, child: Supervised) -> None:
         generation = child.life.generation
+        child.outdated = False
         uid, gid = self._settings.user
         child.order = order = ForkOrder(
             role=child.role, name=child.name, generation=generation, uid=uid, gid=gid
@@ -134,7 +140,7 @@ class Keeper:
             lambda frame: self.on_frame(child, frame),
             lambda reason: self._on_link_end(child, reason),
         )
-        self._nursery.fork(Birth(order, theirs, self._listeners.get(child.role, ())))
+        self._nursery.fork(Birth(order, theirs, self._listeners(child.role)))
         self._tell(child.name, f"starting (generation {generation})")
 
     def _on_born(self, forked: Forked) -> None:

@@ -7,65 +7,71 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from setproctitle import setproctitle
 
 from arenad import log
-from arenad.config import split_address
-from arenad.errors import ConfigError
+from arenad.errors import Refused
 from arenad.master import activation, invariants, kernel
 from arenad.master.control import Control
 from arenad.master.greeting import arenactl, greeting
+from arenad.master.listeners import Listeners
 from arenad.master.loop import Loop
+from arenad.master.reload import Reloader
 from arenad.master.settings import Settings
 from arenad.master.supervisor import Supervisor
 from arenad.master.systemd import Notifier, Pulse
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET
-from arenad.schema.process import LogLine, ProcessRole
+from arenad.schema.process import LogLine
 
-LISTEN_BACKLOG = 1024
 CLEAN_UP_TIMEOUT_S = 5.0
 STRAY_WAIT_S = 0.1
 
-SIGNALS_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-Listeners = dict[ProcessRole, tuple[socket.socket, ...]]
+SIGNALS_TO_STOP = (signal.SIGTERM, signal.SIGINT)
 
 logger = logging.getLogger("arenad.master")
 
 
-def run(config: Config) -> int:
-    """Supervise until told to stop; gives the exit code. `ConfigError` comes before any start."""
+def run(load: Callable[[], Config]) -> int:
+    """Supervise until told to stop; gives the exit code. `ConfigError` comes before any start.
+
+    `load` reads the configuration, now and at each reload.
+    """
     setproctitle("arenad: master")
     kernel.open_standard_streams()
-    handed = activation.take(os.environ)
-    settings = Settings(activation.applied(config, handed))
+    listeners = Listeners(activation.take(os.environ))
+    settings = Settings(activation.applied(load(), listeners.given))
     settings.claim_folders()
-    listeners = _listeners(settings, handed)
+    listeners.follow(settings)
     kernel.become_subreaper()
-    Master(settings, listeners).run()
+    Master(load, settings, listeners).run()
     return 0
 
 
 class Master:
     """Wires the loop, the supervisor, the control socket and the service manager together."""
 
-    def __init__(self, settings: Settings, listeners: Listeners) -> None:
+    def __init__(
+        self, load: Callable[[], Config], settings: Settings, listeners: Listeners
+    ) -> None:
         """Everything is made, nothing runs yet, except the zygote."""
         self._settings = settings
         self._listeners = listeners
         self._loop = Loop()
         self._wake, self._waker = socket.socketpair()
         self._notifier = Notifier()  # before any child can inherit the address
+        self._has_terminal = os.isatty(sys.stdin.fileno())
         self._is_ready = False
         self._has_greeted = False
-        self._supervisor = Supervisor(self._loop, settings, listeners, self._on_change)
+        self._supervisor = Supervisor(self._loop, settings, listeners.of, self._on_change)
         self._supervisor.on_leaving = self._on_leaving
         self._pulse = Pulse(self._loop, self._notifier, self._faults)
         control_path = settings.runtime / CONTROL_SOCKET
-        self._control = Control(self._loop, self._supervisor, control_path)
+        self._reloader = Reloader(load, settings, listeners, self._supervisor)
+        self._control = Control(self._loop, self._supervisor, self._reloader, control_path)
         log.setup("master", settings.config.daemon.log_level, self._keep)
 
     def _keep(self, line: LogLine) -> None:
@@ -97,7 +103,7 @@ class Master:
         for end in (self._wake, self._waker):
             end.setblocking(False)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        for number in (*SIGNALS_TO_STOP, signal.SIGCHLD):
+        for number in (*SIGNALS_TO_STOP, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)
         self._loop.watch(self._wake.fileno(), lambda _: self._on_signals(self._wake.recv(4096)))
 
@@ -105,9 +111,19 @@ class Master:
         for number in set(numbers):
             if number == signal.SIGCHLD:
                 self._supervisor.on_sigchld()
+                continue
+            logger.info("received %s", signal.Signals(number).name)
+            if number == signal.SIGHUP and not self._has_terminal:
+                self._reload()
             else:
-                logger.info("received %s", signal.Signals(number).name)
                 self._supervisor.shutdown()
+
+    def _reload(self) -> None:
+        """As daemons do on SIGHUP; at a terminal it means that the terminal is gone."""
+        try:
+            self._reloader.reload(is_rehearsal=False)
+        except Refused as error:
+            logger.error("the configuration is not taken: %s", error.message)  # noqa: TRY400 - said whole
 
     # -- what others are told ----------------------------------------------------------------------
 
@@ -142,7 +158,7 @@ class Master:
         Those that a service manager handed over stay open there: they wait for the next start.
         """
         self._pulse.leave()
-        for listener in self._listeners["frontend"]:
+        for listener in self._listeners.of("frontend"):
             listener.close()
 
     def _faults(self) -> list[str]:
@@ -161,39 +177,3 @@ class Master:
                 return False
             signal.sigtimedwait({signal.SIGCHLD}, STRAY_WAIT_S)
         return True
-
-
-def _listeners(settings: Settings, handed: activation.Handed) -> Listeners:
-    """The TCP sockets, given or our own. They live here: a frontend that dies refuses nobody."""
-    config = settings.config
-    wanted: dict[ProcessRole, dict[str, str]] = {
-        "frontend": {"api.listen": config.api.listen, "gui.listen": config.gui.listen}
-    }
-    if settings.runs_demo:
-        wanted["demo"] = {"demo.listen": config.demo.listen}
-    faults: list[str] = []
-    sockets: Listeners = {
-        role: tuple(
-            handed.get(field) or _listen(field, address, faults)
-            for field, address in addresses.items()
-        )
-        for role, addresses in wanted.items()
-    }
-    if faults:
-        raise ConfigError(faults)
-    return sockets
-
-
-def _listen(field: str, address: str, faults: list[str]) -> socket.socket:
-    host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(LISTEN_BACKLOG)
-    except OSError as error:
-        remedy = "free it or name another"
-        faults.append(f"{field}: cannot listen at {address}: {error.strerror}; {remedy}")
-    listener.setblocking(False)
-    return listener

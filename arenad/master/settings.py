@@ -10,6 +10,7 @@ from pathlib import Path
 from arenad import __version__
 from arenad.config import load_profile
 from arenad.errors import ConfigError
+from arenad.master import change
 from arenad.master.life import Rules
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET, runtime_dir
@@ -39,7 +40,7 @@ logger = logging.getLogger("arenad.master")
 
 
 class Settings:
-    """Derived once at start; children are sent their part at their hello."""
+    """Derived at start and at each reload; children are sent their part at their hello."""
 
     version = __version__
     slots = SLOTS
@@ -50,8 +51,14 @@ class Settings:
         runtime = runtime_dir(config.daemon.runtime_dir, os.environ, os.getuid())
         self.runtime = runtime.absolute()
         self.user = _user(config.daemon.user)
-        self._profile = load_profile(config.site.profile)
-        self._upstream_key = _secret(config.demo.upstream_key_file)
+        self.profile = load_profile(config.site.profile)
+        self.upstream_key = _secret(config.demo.upstream_key_file)
+
+    def take(self, newer: "Settings") -> None:
+        """Go on with what a reload has read: all but the folder and the user, which stay."""
+        self.config = change.applicable(self.config, newer.config)
+        self.profile = newer.profile
+        self.upstream_key = newer.upstream_key
 
     @property
     def runs_demo(self) -> bool:
@@ -159,7 +166,7 @@ class Settings:
                 socket_path=str(self.worker_socket(name, generation)),
                 scratch_dir=str(self.scratch(name, generation)),
                 browser=config.browser,
-                profile=self._profile,
+                profile=self.profile,
                 site_url=self.site_url,
                 health=config.health,
                 slots=SLOTS,
@@ -170,7 +177,7 @@ class Settings:
                 api=config.api, queue=config.queue, chat=config.chat, gui_address=config.gui.listen
             )
             return Welcome(level, frontend=frontend, beat_s=beat_s)
-        demo = DemoSettings(demo=config.demo, upstream_key=self._upstream_key)
+        demo = DemoSettings(demo=config.demo, upstream_key=self.upstream_key)
         return Welcome(level, demo=demo, beat_s=beat_s)
 
 

@@ -22,6 +22,7 @@ class Supervised:
         self.life = Life(generation=generation)
         self.held = False
         self.spare = False
+        self.outdated = False
         self.timer: Timer | None = None
         self.last_death = ""
         self.models: tuple[Model, ...] = ()
@@ -70,8 +71,9 @@ class Supervised:
 
     @property
     def serves(self) -> bool:
-        """Whether this worker can take requests."""
-        return self.life.phase == "ready" and self.condition == "ready"
+        """Whether this worker can take requests, or this other process does its work."""
+        is_well = self.role != "worker" or self.condition == "ready"
+        return self.life.phase == "ready" and is_well
 
     def seat(self, slots: int) -> Seat | None:
         """This instance's place in the roster; none unless it can be asked at all."""
@@ -115,6 +117,7 @@ class Supervised:
             loop_lag_ms=self.lag_ms,
             models=tuple(model.id for model in self.models),
             spare=self.spare,
+            outdated=self.outdated,
         )
 
 
