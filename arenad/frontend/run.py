@@ -68,7 +68,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         doors = [await _open(*each) for each in zip(runners, me.listeners, strict=True)]
         me.master.note(Ready())
         me.tasks.start(_beat(me, dispatch), "beat")
-        me.tasks.start(_drain(me, api, doors, runners), "drain when told to")
+        me.tasks.start(_drain(me, api, doors), "drain when told to")
         await me.stopping.wait()
     finally:
         api.is_closing = True
@@ -97,15 +97,11 @@ async def _beat(me: child.Child, dispatch: Dispatch) -> None:
         await asyncio.sleep(BEAT_INTERVAL_S)
 
 
-async def _drain(
-    me: child.Child, api: Api, doors: list[Door], runners: list[web.AppRunner]
-) -> None:
+async def _drain(me: child.Child, api: Api, doors: list[Door]) -> None:
     """Accept nobody new, let everybody in finish, and tell whoever stays connected to leave."""
     await me.draining.wait()
     api.is_closing = True
     for door in doors:
         door.close()
-    await asyncio.sleep(0)  # who was just accepted is connected now
-    if any(runner.server and runner.server.connections for runner in runners):
-        await api.activity.quiet(LINGER_S)
+    await api.activity.quiet(LINGER_S)
     me.master.note(Drained())

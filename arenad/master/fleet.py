@@ -94,11 +94,16 @@ def renew(instances: Mapping[str, Part]) -> tuple[str, ...]:
     changed are the last that are replaced, and the others go on serving.
     """
     old = {n: p for n, p in instances.items() if p.wanted and p.is_old and p.phase == "ready"}
-    away = sum(p.wanted and not p.is_old and not p.serves for p in instances.values())
+    away = sum(p.wanted and not p.serves and _is_on_its_way(p) for p in instances.values())
     useless = tuple(name for name, part in old.items() if not part.serves)
     room = max(1, len(instances) // ROLLING_SHARE) - away - len(useless)
     serving = [name for name, part in old.items() if part.serves]
     return useless + tuple(serving[: max(0, room)])
+
+
+def _is_on_its_way(part: Part) -> bool:
+    """Whether it is being replaced, or is the replacement."""
+    return not part.is_old or part.phase in ("draining", "stopping")
 
 
 def relay(frontends: Mapping[str, Part], wanted: int) -> Plan:
@@ -107,17 +112,18 @@ def relay(frontends: Mapping[str, Part], wanted: int) -> Plan:
     A successor has a name of its own, and its predecessor leaves once it is ready: those who
     connect are served at any moment, and streams have the time of a drain to end.
     """
-    fresh = [name for name, part in frontends.items() if part.wanted and not part.is_old]
-    old = {name: part for name, part in frontends.items() if part.wanted and part.is_old}
+    staying = {name: part for name, part in frontends.items() if part.wanted}
+    fresh = [name for name, part in staying.items() if not part.is_old]
+    fresh.sort(key=lambda name: not staying[name].serves)
+    old = [name for name, part in staying.items() if part.is_old]
+    old.sort(key=lambda name: staying[name].serves)
     gone = tuple(n for n, p in frontends.items() if not p.wanted and p.phase == "stopped")
-    is_crowded = len(frontends) - len(fresh) - len(old) - len(gone) >= LEAVING_LIMIT
-    missing = 0 if is_crowded and old else max(0, wanted - len(fresh))
-    ready = sum(part.wanted and part.serves for part in frontends.values())
-    useless = [name for name, part in old.items() if not part.serves]
-    serving = [name for name, part in old.items() if part.serves]
+    is_crowded = len(frontends) - len(staying) - len(gone) >= LEAVING_LIMIT
+    serving = sum(staying[name].serves for name in (*fresh[:wanted], *old))
+    useless = sum(not staying[name].serves for name in old)
     return Plan(
-        start=tuple(_free_names(frontends, missing)),
-        drain=tuple(useless + serving[: max(0, ready - wanted)] + fresh[wanted:]),
+        start=() if is_crowded and old else _free_names(frontends, wanted - len(fresh)),
+        drain=(*old[: useless + max(0, serving - wanted)], *fresh[wanted:]),
         forget=gone,
     )
 
@@ -134,7 +140,7 @@ def lone(name: str, part: Part | None, *, is_wanted: bool) -> Plan:
     )
 
 
-def _free_names(taken: Collection[str], count: int) -> list[str]:
+def _free_names(taken: Collection[str], count: int) -> tuple[str, ...]:
     numbers = range(1, len(taken) + count + 1)
     names = (f"frontend-{number}" for number in numbers)
-    return [name for name in names if name not in taken][:count]
+    return tuple(name for name in names if name not in taken)[: max(0, count)]

@@ -4,11 +4,13 @@ They live here, so that a frontend that dies or is replaced refuses nobody.
 """
 
 import socket
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from arenad.config import split_address
 from arenad.errors import ConfigError
 from arenad.master import activation
+from arenad.master.handover import KeptListener
 from arenad.master.settings import Settings
 from arenad.schema.process import ProcessRole
 
@@ -37,6 +39,22 @@ class Listeners:
         self.given = given
         self.open: dict[str, Listener] = {
             field: Listener("", listener) for field, listener in given.items()
+        }
+
+    @classmethod
+    def resumed(cls, kept: Mapping[str, KeptListener]) -> "Listeners":
+        """Those of an earlier program in this process."""
+        sockets = {field: socket.socket(fileno=each.fd) for field, each in kept.items()}
+        made = cls({field: sockets[field] for field, each in kept.items() if each.is_given})
+        made.open = {f: Listener(each.address, sockets[f]) for f, each in kept.items()}
+        return made
+
+    @property
+    def kept(self) -> dict[str, KeptListener]:
+        """For the program that takes our place."""
+        return {
+            field: KeptListener(each.socket.fileno(), each.address, field in self.given)
+            for field, each in self.open.items()
         }
 
     def follow(self, settings: Settings) -> None:

@@ -14,15 +14,17 @@ from setproctitle import setproctitle
 
 from arenad import log
 from arenad.errors import Refused
-from arenad.master import activation, invariants, kernel
-from arenad.master.control import Control
+from arenad.master import activation, control, handover, invariants, kernel
 from arenad.master.greeting import arenactl, greeting
+from arenad.master.handover import Handover
 from arenad.master.listeners import Listeners
 from arenad.master.loop import Loop
 from arenad.master.reload import Reloader
 from arenad.master.settings import Settings
 from arenad.master.supervisor import Supervisor
 from arenad.master.systemd import Notifier, Pulse
+from arenad.master.upgrade import Upgrader
+from arenad.schema import SCHEMA_VERSION
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET
 from arenad.schema.process import LogLine
@@ -38,16 +40,31 @@ logger = logging.getLogger("arenad.master")
 def run(load: Callable[[], Config]) -> int:
     """Supervise until told to stop; gives the exit code. `ConfigError` comes before any start.
 
-    `load` reads the configuration, now and at each reload.
+    `load` reads the configuration, now and at each reload. An upgrade goes on with the old one.
     """
     setproctitle("arenad: master")
     kernel.open_standard_streams()
-    listeners = Listeners(activation.take(os.environ))
-    settings = Settings(activation.applied(load(), listeners.given))
-    settings.claim_folders()
-    listeners.follow(settings)
-    kernel.become_subreaper()
-    Master(load, settings, listeners).run()
+    if (left := handover.take(os.environ)) is not None:
+        settings = Settings(left.config)
+        settings.claim = left.folder_fd
+        master = Master(load, settings, Listeners.resumed(left.listeners), left)
+    else:
+        listeners = Listeners(activation.take(os.environ))
+        settings = Settings(activation.applied(load(), listeners.given))
+        settings.claim_folders()
+        listeners.follow(settings)
+        kernel.become_subreaper()
+        master = Master(load, settings, listeners)
+    master.run()
+    return 0
+
+
+def rehearse() -> int:
+    """Whether this program could go on from a handover; gives the exit code, or raises why not."""
+    number = os.environ.get(handover.VARIABLE, "")
+    if not number.isdecimal():
+        raise Refused("there is no handover; this is for `arenactl upgrade`")
+    Settings(handover.read(int(number)).config)
     return 0
 
 
@@ -55,24 +72,45 @@ class Master:
     """Wires the loop, the supervisor, the control socket and the service manager together."""
 
     def __init__(
-        self, load: Callable[[], Config], settings: Settings, listeners: Listeners
+        self,
+        load: Callable[[], Config],
+        settings: Settings,
+        listeners: Listeners,
+        left: Handover | None = None,
     ) -> None:
-        """Everything is made, nothing runs yet, except the zygote."""
+        """Everything is made, nothing runs yet, except the zygote; `left` is what we go on with."""
         self._settings = settings
         self._listeners = listeners
+        self._left = left
         self._loop = Loop()
         self._wake, self._waker = socket.socketpair()
         self._notifier = Notifier()  # before any child can inherit the address
         self._has_terminal = os.isatty(sys.stdin.fileno())
         self._is_ready = False
-        self._has_greeted = False
+        self._has_greeted = left is not None
         self._supervisor = Supervisor(self._loop, settings, listeners.of, self._on_change)
         self._supervisor.on_leaving = self._on_leaving
         self._pulse = Pulse(self._loop, self._notifier, self._faults)
-        control_path = settings.runtime / CONTROL_SOCKET
         self._reloader = Reloader(load, settings, listeners, self._supervisor)
-        self._control = Control(self._loop, self._supervisor, self._reloader, control_path)
+        upgrader = Upgrader(self._loop, self._supervisor, self._handover)
+        upgrader.environment = self._notifier.environment
+        self._path = settings.runtime / CONTROL_SOCKET
+        listener = (
+            control.listen(self._path) if left is None else socket.socket(fileno=left.control_fd)
+        )
+        office = control.Office(self._reloader, upgrader)
+        self._control = control.Control(self._loop, self._supervisor, office, listener)
         log.setup("master", settings.config.daemon.log_level, self._keep)
+
+    def _handover(self) -> Handover:
+        return Handover(
+            schema_version=SCHEMA_VERSION,
+            config=self._settings.config,
+            crew=self._supervisor.kept(self._control.streams),
+            listeners=self._listeners.kept,
+            control_fd=self._control.fd,
+            folder_fd=self._settings.claim,
+        )
 
     def _keep(self, line: LogLine) -> None:
         self._supervisor.ledger.log.append(line)
@@ -81,7 +119,11 @@ class Master:
     def run(self) -> None:
         """Until everything has stopped."""
         self._watch_signals()
-        self._supervisor.start()
+        if self._left is None:
+            self._supervisor.start()
+        else:
+            self._supervisor.resume(self._left.crew)
+            self._control.resume(self._left.crew)
         gc.collect()
         gc.freeze()
         self._pulse.start()
@@ -90,6 +132,7 @@ class Master:
         finally:
             is_clean = self._clean_up()
             self._control.close()
+            self._path.unlink(missing_ok=True)
             self._notifier.close()
         if is_clean:
             logger.info("stopped; nothing is left running")
@@ -106,6 +149,7 @@ class Master:
         for number in (*SIGNALS_TO_STOP, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)
         self._loop.watch(self._wake.fileno(), lambda _: self._on_signals(self._wake.recv(4096)))
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what an upgrade held back comes now
 
     def _on_signals(self, numbers: bytes) -> None:
         for number in set(numbers):

@@ -48,6 +48,7 @@ class Settings:
     def __init__(self, config: Config) -> None:
         """Raises `ConfigError` when a name in the configuration leads nowhere."""
         self.config = config
+        self.claim = -1
         runtime = runtime_dir(config.daemon.runtime_dir, os.environ, os.getuid())
         self.runtime = runtime.absolute()
         self.user = _user(config.daemon.user)
@@ -102,9 +103,9 @@ class Settings:
             self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.runtime.is_symlink():
                 raise _unusable(f"{self.runtime} is a symbolic link; name the folder itself")
-            self._claim = os.open(self.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            self._check_claim(self._claim)
-            os.fchmod(self._claim, 0o711 if self.user[0] != os.getuid() else 0o700)
+            self.claim = os.open(self.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            self._check_claim(self.claim)
+            os.fchmod(self.claim, 0o711 if self.user[0] != os.getuid() else 0o700)
             self.workers.mkdir(mode=0o700, exist_ok=True)
             os.chown(self.workers, *self.user)
         except OSError as error:

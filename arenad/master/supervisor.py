@@ -15,6 +15,7 @@ from arenad.errors import Refused
 from arenad.log import wall_time_s
 from arenad.master import budget, fleet, report
 from arenad.master.autoscale import Autoscaler
+from arenad.master.handover import KeptCrew, KeptLedger, KeptTally
 from arenad.master.keeper import Keeper
 from arenad.master.ledger import Ledger, Tally
 from arenad.master.life import Event
@@ -43,6 +44,9 @@ from arenad.schema.process import (
 )
 
 STORY_IN_STATE = 20
+
+Streams = tuple[Sequence[int], Sequence[int]]
+"""The open calls on one link: those that watch the state, and those that follow the log."""
 
 RENEWED: Mapping[Effect, tuple[ProcessRole, ...]] = {
     "new frontends": ("frontend",),
@@ -85,7 +89,7 @@ class Supervisor:
         self._recycler = Recycler(settings, self._children, self._recycle)
         keeper.on_frame = self._on_frame
         keeper.on_exit = lambda child: self.tally.end(child.name)
-        keeper.on_change = self._on_life
+        keeper.on_change = lambda _child: self._on_life()
         self._news: Mapping[tuple[str, type], Callable[[Supervised, Any], None]] = {
             ("any", Hello): self._on_hello,
             ("any", Ready): self._on_ready,
@@ -132,6 +136,51 @@ class Supervisor:
         self._send_roster()
         self._planner.follow()
         self._on_change()
+
+    # -- another program takes our place -----------------------------------------------------------
+
+    def kept(self, streams: Callable[[Channel | None], Streams]) -> KeptCrew:
+        """What it goes on with; `streams` are the calls that a frontend has open."""
+        children = self._children.values()
+        return KeptCrew(
+            born_s=self._born_s,
+            wanted=self.wanted,
+            aim=self._autoscaler.aim,
+            enlisted=self._enlisted,
+            generations=self._keeper.generations,
+            children=tuple(each.kept(*streams(each.channel)) for each in children),
+            tally=KeptTally(self.tally.past, self.tally.now),
+            ledger=KeptLedger(
+                tuple(self.ledger.story), self.ledger.stories, tuple(self.ledger.log)
+            ),
+        )
+
+    def resume(self, crew: KeptCrew) -> None:
+        """Go on in the place of an earlier program, then replace all that it started."""
+        self._born_s, self.wanted, self._enlisted = crew.born_s, crew.wanted, crew.enlisted
+        self.tally.resume(crew.tally.past, crew.tally.now)
+        self.ledger.resume(crew.ledger.story, crew.ledger.stories, crew.ledger.log)
+        self._keeper.resume(crew.children, crew.generations)
+        for child in self._children.values():
+            if child.channel is not None:
+                self._watch.begin(child)
+            self._keeper.renew(child.role)
+        self._autoscaler.resume(crew.aim)
+        self.tell("fleet", f"arenad {self._settings.version} has taken over in place")
+        self.on_sigchld()
+        self._on_life()
+
+    @property
+    def are_births_over(self) -> bool:
+        """Whether no child is just being born, so that each one is ours or nobody's."""
+        return self._keeper.are_births_over
+
+    @property
+    def guests(self) -> set[int]:
+        """Pids of processes of ours that are no children."""
+        return self._keeper.guests
+
+    # -- what operators ask for --------------------------------------------------------------------
 
     @property
     def instances_max(self) -> int:
@@ -285,7 +334,7 @@ class Supervisor:
 
     # -- who must know -----------------------------------------------------------------------------
 
-    def _on_life(self, _child: Supervised) -> None:
+    def _on_life(self) -> None:
         """A child took a step: tell whoever must know, and go on with what waited for it."""
         self._send_roster()
         if self.leaving:
@@ -365,7 +414,7 @@ class Supervisor:
         child.condition_reason = news.reason
         if before != news.condition:
             self.tell(child.name, f"{news.condition}: {news.reason}")
-            self._on_life(child)
+            self._on_life()
 
     def _on_alive(self, child: Supervised, alive: Alive) -> None:
         child.lag_ms = alive.loop_lag_ms
