@@ -91,7 +91,7 @@ def changes(told: Reloaded, *, is_rehearsal: bool) -> list[str]:
     fields = "1 field" if len(told.changes) == 1 else f"{len(told.changes)} fields"
     lines = [f"{fields} would change:" if is_rehearsal else f"{fields} changed:"]
     for each in told.changes:
-        text = f"{each.field}: {each.before} -> {each.after}  ({_EFFECTS[each.effect]})"
+        text = f"{each.field}: {each.before} -> {each.after} ({_EFFECTS[each.effect]})"
         first, *rest = wrap(text, COLUMNS - 2 * len(_INDENT))
         lines += [_INDENT + first, *(2 * _INDENT + line for line in rest)]
     return lines
