@@ -32,8 +32,14 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         with activity.one():
             return await handler(request)
 
+    async def close_when_draining(_: web.Request, response: web.StreamResponse) -> None:
+        if me.draining.is_set():
+            response.force_close()
+            response.headers["Connection"] = "close"
+
     runner = make_runner(welcome.demo)
     runner.app.middlewares.insert(0, count)
+    runner.app.on_response_prepare.append(close_when_draining)
     await runner.setup()
     try:
         sites = [web.SockSite(runner, each, backlog=1024) for each in me.listeners]

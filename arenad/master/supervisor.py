@@ -56,6 +56,9 @@ RENEWED: Mapping[Effect, tuple[ProcessRole, ...]] = {
 }
 """The roles whose processes are replaced, by what a change asks for."""
 
+REPLACED_BY_UPGRADE: tuple[ProcessRole, ...] = ("frontend", "worker")
+"""The arena goes on: it is a site, and whoever chats there would be cut off."""
+
 logger = logging.getLogger("arenad.master")
 
 
@@ -164,7 +167,8 @@ class Supervisor:
         for child in self._children.values():
             if child.channel is not None:
                 self._watch.begin(child)
-            self._keeper.renew(child.role)
+        for role in REPLACED_BY_UPGRADE:
+            self._keeper.renew(role)
         self._autoscaler.resume(crew.aim)
         self.tell("fleet", f"arenad {self._settings.version} has taken over in place")
         self.on_sigchld()
