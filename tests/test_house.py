@@ -72,6 +72,7 @@ DECLARED_BRAINS = (
     "arenad/master/silence.py",
     "arenad/master/scale.py",
     "arenad/master/budget.py",
+    "arenad/master/limits.py",
     "arenad/master/recycle.py",
     "arenad/frontend/balance.py",
     "arenad/frontend/queue.py",

@@ -155,5 +155,11 @@ def descriptors(handover: Handover) -> list[int]:
     return [*links, *listeners, handover.control_fd, handover.folder_fd]
 
 
+def processes(handover: Handover) -> set[str]:
+    """The processes that go on, each by its name and generation, as their groups are called."""
+    going_on = (child for child in handover.crew.children if child.pid)
+    return {f"{child.name}.{child.life.generation}" for child in going_on}
+
+
 class _Version(msgspec.Struct):
     schema_version: int

@@ -11,6 +11,7 @@ from arenad import __version__
 from arenad.config import load_profile
 from arenad.errors import ConfigError
 from arenad.master import change
+from arenad.master.cgroup import Groups
 from arenad.master.life import Rules
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET, runtime_dir
@@ -49,6 +50,7 @@ class Settings:
         """Raises `ConfigError` when a name in the configuration leads nowhere."""
         self.config = config
         self.claim = -1
+        self.groups = Groups(config.limits)
         runtime = runtime_dir(config.daemon.runtime_dir, os.environ, os.getuid())
         self.runtime = runtime.absolute()
         self.user = _user(config.daemon.user)
@@ -58,6 +60,7 @@ class Settings:
     def take(self, newer: "Settings") -> None:
         """Go on with what a reload has read: all but the folder and the user, which stay."""
         self.config = change.applicable(self.config, newer.config)
+        self.groups.follow(self.config.limits)
         self.profile = newer.profile
         self.upstream_key = newer.upstream_key
 
@@ -171,6 +174,7 @@ class Settings:
                 site_url=self.site_url,
                 health=config.health,
                 slots=SLOTS,
+                group_required=config.limits.required,
             )
             return Welcome(level, worker=worker, beat_s=beat_s)
         if role == "frontend":

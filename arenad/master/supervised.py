@@ -136,6 +136,7 @@ class Supervised:
             models=tuple(model.id for model in self.models),
             spare=self.spare,
             outdated=self.outdated,
+            descriptors=self.beat.descriptors,
         )
 
 

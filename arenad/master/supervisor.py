@@ -109,6 +109,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin: the demo arena if it is the target, the frontends, the instances."""
+        if groups := self._settings.groups.sentence:
+            self.tell("fleet", groups)
         self._want(self.wanted)
         self._planner.follow()
         self._autoscaler.start()

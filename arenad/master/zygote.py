@@ -205,6 +205,9 @@ def _become(
         select.select([adopted], [], [])
         _scrub(fds)
         os.setsid()
+        if order.group:
+            group_fd = os.open(order.group, os.O_WRONLY)
+            order = msgspec.structs.replace(order, group_fd=group_fd)
         if order.uid != os.getuid():
             os.setgroups([])
             os.setgid(order.gid)

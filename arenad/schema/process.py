@@ -40,6 +40,7 @@ class WorkerSettings(Record):
     site_url: str
     health: HealthConfig
     slots: int
+    group_required: bool = False
 
 
 class FrontendSettings(Record):
@@ -106,7 +107,11 @@ class SessionIs(Message):
 
 
 class Beat(Message):
-    """Worker to master, at an interval: measurements of the instance."""
+    """Worker to master, at an interval: measurements of the instance.
+
+    `readings` counts the measurements of memory, processor, processes and descriptors so far; a
+    beat whose count has not grown repeats the last one.
+    """
 
     busy: int
     answered: int
@@ -115,6 +120,8 @@ class Beat(Message):
     processes: int
     cpu_percent: float
     loop_lag_ms: float
+    descriptors: int = 0
+    readings: int = 0
 
 
 class FrontendBeat(Message):
@@ -174,13 +181,20 @@ class Stop(Message):
 
 
 class ForkOrder(Record):
-    """Master to zygote: fork this child. Its link, then its listening sockets, come along."""
+    """Master to zygote: fork this child. Its link, then its listening sockets, come along.
+
+    `group` is the file through which the child enters its control group, if it has one. A move
+    takes the kernel some 10 ms, so the child makes it after its hello. It has dropped its rights by
+    then, but the kernel asks for those with which `group_fd` was opened.
+    """
 
     role: ProcessRole
     name: str
     generation: int
     uid: int
     gid: int
+    group: str = ""
+    group_fd: int = -1
 
 
 class Forked(Record):

@@ -32,6 +32,8 @@ def main(order, sockets):
         "orphan": leave_an_orphan,
         "deaf": lambda: time.sleep(3600),
         "busy": burn,
+        "enter": lambda: os.write(order.group_fd, b"0"),
+        "hoard": lambda: bytearray(b"x") * 2**28,
     }
     for act in os.environ[f"ACTS_{order.role}"].split():
         if act == "die":

@@ -143,6 +143,8 @@ def _is_beat_after_chat(note: Body) -> bool:
         return False
     assert note.processes > 1
     assert note.memory_bytes > 0
+    assert note.descriptors > 10
+    assert note.readings > 0
     return True
 
 
