@@ -64,6 +64,7 @@ BRAINS = [
 ]
 DECLARED_BRAINS = (
     "arenad/wire.py",
+    "arenad/outbox.py",
     "arenad/master/life.py",
     "arenad/master/fleet.py",
     "arenad/master/change.py",

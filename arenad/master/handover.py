@@ -16,6 +16,7 @@ from arenad.master.scale import Aim
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.config import Config
 from arenad.schema.control import Happening
+from arenad.schema.history import Remember
 from arenad.schema.process import (
     Beat,
     Condition,
@@ -97,6 +98,7 @@ class KeptCrew(msgspec.Struct, frozen=True):
     children: tuple[KeptChild, ...]
     tally: KeptTally
     ledger: KeptLedger
+    outbox: Remember | None = None
 
 
 class Handover(msgspec.Struct, frozen=True):
@@ -108,6 +110,7 @@ class Handover(msgspec.Struct, frozen=True):
     listeners: dict[str, KeptListener]
     control_fd: int
     folder_fd: int
+    state_fd: int = -1
 
 
 def write(handover: Handover) -> int:
@@ -152,7 +155,8 @@ def descriptors(handover: Handover) -> list[int]:
     """All that has to stay open."""
     links = [child.link.fd for child in handover.crew.children if child.link is not None]
     listeners = [listener.fd for listener in handover.listeners.values()]
-    return [*links, *listeners, handover.control_fd, handover.folder_fd]
+    folders = [fd for fd in (handover.folder_fd, handover.state_fd) if fd >= 0]
+    return [*links, *listeners, handover.control_fd, *folders]
 
 
 def processes(handover: Handover) -> set[str]:
