@@ -1,6 +1,4 @@
-"""What all tests share: no deadline for one example, no history of tests in anybody's home folder,
-and a way to lend out the process's logging.
-"""
+"""What all tests share: no deadline for one example, no history in anybody's home, lent logging."""
 
 import logging
 import os

@@ -33,12 +33,11 @@ class Api:
     """The routes below /v1, and the health answers."""
 
     def __init__(
-        self, dispatch: Dispatch, settings: FrontendSettings, recording: Recording, name: str
+        self, dispatch: Dispatch, settings: FrontendSettings, recording: Recording
     ) -> None:
-        """Nothing runs yet; `name` is this frontend's."""
+        """Nothing runs yet."""
         self.activity = Activity()
         self._recording = recording
-        self._name = name
         self.is_closing = False
         self._dispatch = dispatch
         self.settings = settings
@@ -98,7 +97,7 @@ class Api:
             raise
         finally:
             self._end(outcome)
-            self._recording.put(account.ended(outcome, self._name))
+            self._recording.put(account, outcome)
         return reply.response
 
     def _begin(self) -> None:

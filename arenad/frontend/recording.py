@@ -11,9 +11,10 @@ from contextlib import suppress
 
 from arenad import link
 from arenad.errors import LinkLost
+from arenad.frontend.account import Account
 from arenad.outbox import Outbox
 from arenad.schema.frame import Body
-from arenad.schema.history import Remembered, RequestEnded
+from arenad.schema.history import Outcome, Remembered
 
 CONNECT_TIMEOUT_S = 2.0
 RECONNECT_S = 2.0
@@ -25,9 +26,10 @@ log = logging.getLogger("arenad.recording")
 class Recording:
     """A frontend's outbox and its link to the recorder, made when there is something to say."""
 
-    def __init__(self, path: str) -> None:
-        """An empty path: nobody records, and nothing is kept."""
+    def __init__(self, path: str, frontend: str) -> None:
+        """An empty path: nobody records, and nothing is kept. `frontend` is our own name."""
         self._path = path
+        self._frontend = frontend
         self._outbox = Outbox(os.urandom(8).hex())
         self._news = asyncio.Event()
         self._tasks = link.Tasks()
@@ -38,10 +40,10 @@ class Recording:
         if self._path:
             self._tasks.start(self._keep(), "tell the recorder")
 
-    def put(self, ended: RequestEnded) -> None:
-        """One request more has ended."""
+    def put(self, account: Account, outcome: Outcome) -> None:
+        """One request more has ended, like this."""
         if self._path:
-            self._outbox.put(ended)
+            self._outbox.put(account.ended(outcome, self._frontend))
             if not self._outbox.is_under_way:
                 self._news.set()
 

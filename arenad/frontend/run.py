@@ -43,8 +43,8 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         raise ArenadError("the master sent a frontend no frontend's settings")
     settings = welcome.frontend
     dispatch = Dispatch(settings.queue, settings.chat)
-    recording = Recording(settings.recorder_socket)
-    api, gui = Api(dispatch, settings, recording, me.name), Gui(me.master)
+    recording = Recording(settings.recorder_socket, me.name)
+    api, gui = Api(dispatch, settings, recording), Gui(me.master)
 
     def on_note(body: Body) -> None:
         if isinstance(body, Roster):

@@ -86,13 +86,14 @@ class Store:
         if now_s < self._prune_at_s and self._since_prune < PRUNE_ENTRIES:
             return
         self._prune_at_s, self._since_prune = now_s + PRUNE_S, 0
-        _forget(connection, wall_time_s() - self.rules.days * DAY_S)
+        _forget(connection, wall_time_s() - self.rules.keep_days * DAY_S)
         for _ in range(PRUNE_ROUNDS):
             if _used_bytes(connection) <= self.rules.max_bytes:
                 break
             oldest_s, newest_s = _span(connection)
             _forget(connection, oldest_s + max(1.0, (newest_s - oldest_s) / SHRINK))
-        connection.execute("PRAGMA incremental_vacuum").fetchall()
+        # It gives a row without columns for each page, of which `execute` takes the first alone.
+        connection.executescript("PRAGMA incremental_vacuum;")
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -101,7 +102,7 @@ class Store:
         kind = kind_of(wish.kind, wish.about)
         names = [field.name for field in msgspec.structs.fields(kind)]
         conditions = ["at_unix_s >= ?"]
-        values: list[float | str] = [wish.since_unix_s]
+        values: list[float | str] = [wall_time_s() - wish.since_s if wish.since_s else 0.0]
         if wish.before:
             conditions.append("id < ?")
             values.append(wish.before)
@@ -150,10 +151,6 @@ class Store:
             self.path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         self._connection = connection
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchall()
         ((version,),) = connection.execute("PRAGMA user_version").fetchall()
         if version > len(self._steps):
             newest = len(self._steps)
@@ -161,6 +158,10 @@ class Store:
                 f"{self.path} is of version {version}, we know {newest}: a newer arenad made it; "
                 "move it away, or use that arenad"
             )
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of no effect but in a new file
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchall()
         for number, step in enumerate(self._steps[version:], start=version + 1):
             with _transaction(connection):
                 for statement in step:
@@ -251,9 +252,12 @@ def _append(connection: sqlite3.Connection, batch: Remember) -> int:
 
 def _insert(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
     for entry in entries:
-        values = msgspec.structs.astuple(entry)
-        marks = ", ?" * len(values)
-        connection.execute(f"INSERT INTO {TABLES[type(entry)]} VALUES (NULL{marks})", values)  # noqa: S608 - our own names
+        names = ", ".join(entry.__struct_fields__)
+        marks = ", ".join("?" * len(entry.__struct_fields__))
+        connection.execute(
+            f"INSERT INTO {TABLES[type(entry)]} ({names}) VALUES ({marks})",  # noqa: S608 - our own names
+            msgspec.structs.astuple(entry),
+        )
 
 
 def _page(kind: type[Entry], found: list[tuple[object, ...]], rows: int) -> HistoryPage:

@@ -22,7 +22,7 @@ SecondsOrOff = Annotated[float, Meta(ge=0, le=366 * 24 * 3600)]
 Window = Annotated[float, Meta(gt=0, le=3600)]
 Bytes = Annotated[int, Meta(ge=0, le=2**50)]
 FileBytes = Annotated[int, Meta(ge=1024 * 1024, le=2**50)]
-Days = Annotated[float, Meta(gt=0, le=3660)]
+Days = Annotated[int, Meta(ge=1, le=3660)]
 PercentOrNone = Annotated[float, Meta(ge=0, le=100)]
 Percent = Annotated[float, Meta(gt=0, le=100)]
 CpuPercent = Annotated[int, Meta(ge=0, le=6400)]
@@ -131,7 +131,7 @@ class HistoryConfig(Record):
     """What the recorder keeps of the past, and for how long."""
 
     enabled: bool = True
-    days: Days = 30.0
+    keep_days: Days = 30
     max_bytes: FileBytes = 256 * 1024 * 1024
     sample_s: Seconds = 60.0
 

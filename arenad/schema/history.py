@@ -98,14 +98,14 @@ class Remembered(Message):
 
 
 class GetHistory(Message):
-    """Entries from `since_unix_s` on, the newest `limit` of them. Ends with `HistoryPage`.
+    """The newest `limit` entries. Ends with `HistoryPage`.
 
-    `about` is an instance or another process, empty for all; samples of none are of the traffic.
-    `before` is a page's own `before`, 0 for the newest page.
+    None is older than `since_s`; 0 means any age. `about` is an instance or another process, empty
+    for all; samples of none are of the traffic. `before` is that of a page, 0 for the newest page.
     """
 
     kind: HistoryKind
-    since_unix_s: float = 0.0
+    since_s: float = 0.0
     about: str = ""
     limit: int = 50
     before: int = 0

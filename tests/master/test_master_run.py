@@ -30,7 +30,7 @@ def test_the_way_out_leaves_nothing(tmp_path: Path):
     """SIGTERM: exit 0, every process gone, the control socket too."""
     with small_daemon() as daemon:
         known = daemon.processes()
-        assert len(known) == 4  # master, zygote, demo, frontend
+        assert len(known) == 5  # master, zygote, recorder, demo, frontend
         assert daemon.stop() == 0
         assert not daemon.control.exists()
         assert "stopped; nothing is left running" in daemon.log()
