@@ -128,10 +128,11 @@ class Scribe:
         return True
 
     def _say_trouble(self, trouble: str) -> None:
-        """Once, until it is another trouble or writing goes on."""
+        """Aloud once until writing goes on; who asks is told the latest."""
+        if not self._trouble:
+            logger.error("history is not being recorded: %s", trouble)
         if trouble != self._trouble:
             self._trouble = trouble
-            logger.error("history is not being recorded: %s", trouble)
             self._tell(SessionIs("broken", trouble))
 
     def _say_fine(self, dropped: int) -> None:

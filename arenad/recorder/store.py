@@ -43,6 +43,11 @@ PAGE_CHARS = 128 * 1024
 """A page is a frame that the master passes on: it stays far below what a link takes."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PASSING = (
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY),
+    sqlite3.SQLITE_INTERRUPT,
+)
+"""Errors after which the open file is as good as before; opening it again could fail otherwise."""
 
 
 class StoreFailed(ArenadError):
@@ -61,6 +66,7 @@ class Store:
         self._steps = steps
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self._is_open = False
         self._prune_at_s = 0.0
         self._since_prune = 0
 
@@ -122,7 +128,7 @@ class Store:
 
     @contextmanager
     def _opened(self) -> Generator[sqlite3.Connection]:
-        """The connection. Whatever fails on it closes it and becomes a `StoreFailed`."""
+        """The connection. Whatever fails on it becomes a `StoreFailed`, and mostly closes it."""
         try:
             if self._connection is not None and self._is_gone():
                 self.close()  # somebody removed or replaced the file under us
@@ -131,7 +137,8 @@ class Store:
             assert self._connection is not None  # noqa: S101 - `_open` sets it or raises
             yield self._connection
         except sqlite3.Error as error:
-            self.close()
+            if not self._is_open or _code(error) not in _PASSING:
+                self.close()
             raise StoreFailed(self._explained(error)) from error
         except OSError as error:
             self.close()
@@ -168,18 +175,18 @@ class Store:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
         self._inode = self.path.stat().st_ino
+        self._is_open = True
 
     def close(self) -> None:
         """Close the file; never raises."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._is_open = self._connection, None, False
         if connection is not None:
             with suppress(sqlite3.Error):  # what was committed is in the file or its WAL already
                 connection.close()
 
     def _explained(self, error: sqlite3.Error) -> str:
         """What went wrong, for an operator; a damaged file is out of the way afterwards."""
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in _DAMAGED:
+        if (code := _code(error)) in _DAMAGED:
             return self._move_aside(error)
         remedy = _REMEDIES.get(code, f"{error} ({getattr(error, 'sqlite_errorname', 'no code')})")
         return f"{self.path}: {remedy}"
@@ -205,11 +212,17 @@ class Store:
 
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "no space is left on that disk; free some",
+    sqlite3.SQLITE_IOERR: "the disk refuses; it has errors, or there is a quota",
     sqlite3.SQLITE_READONLY: "cannot be written; check the disk and the file's owner and mode",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that the folder is there, and its owner",
     sqlite3.SQLITE_BUSY: "another program holds it locked; end that",
     sqlite3.SQLITE_INTERRUPT: "has so much to look through that it took too long; ask for less",
 }
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's own code, without its refinements."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
 # -- entries and rows ------------------------------------------------------------------------------

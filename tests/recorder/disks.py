@@ -9,20 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from arenad.log import wall_time_s
 from arenad.schema.history import Remember, RequestEnded, StoryLine
 
 FULL = "x" * 4000
+BASE_S = wall_time_s() - 100_000.0
+"""When the tests' entries happened: more than a day ago."""
 
 
 def line(number: int, text: str = "ready") -> StoryLine:
-    return StoryLine(1e9 + number, "w1", text)
+    return StoryLine(BASE_S + number, "w1", text)
 
 
 def lines(source: str, first: int, count: int, text: str = "ready") -> Remember:
     return Remember(source, first, tuple(line(n, text) for n in range(first, first + count)))
 
 
-def request(number: int, instance: str = "w1", at_unix_s: float = 1e9) -> RequestEnded:
+def request(number: int, instance: str = "w1", at_unix_s: float = BASE_S) -> RequestEnded:
     return RequestEnded(
         at_unix_s=at_unix_s + number,
         request_id=f"id-{number}",
