@@ -129,8 +129,9 @@ class Battered(Daemon):
         return found
 
     def sizes(self) -> dict[str, tuple[int, float]]:
-        """Open descriptors and PSS in MiB of the master and of each frontend."""
-        pids = {child["name"]: child["pid"] for child in self.children("frontend")}
+        """Open descriptors and PSS in MiB of the master, the recorder and each frontend."""
+        kept = [*self.children("frontend"), *self.children("recorder")]
+        pids = {child["name"]: child["pid"] for child in kept}
         pids["master"] = self.process.pid
         found: dict[str, tuple[int, float]] = {}
         for name, pid in pids.items():

@@ -27,7 +27,7 @@ PAUSE_S = 2.0
 SITE_GRACE_S = 2.0
 UNWRITTEN_S = 15.0
 MORE_FDS = 4
-MORE_MIB = {"master": 6.0, "frontend": 30.0}
+MORE_MIB = {"master": 6.0, "frontend": 30.0, "recorder": 15.0}
 """How much a process may have grown: its logs and buffers are bounded, and were empty before."""
 
 

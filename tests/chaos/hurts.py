@@ -238,6 +238,12 @@ async def bad_frame_to_worker(daemon: Battered, draw: random.Random, hurt: Hurt)
     await asyncio.to_thread(_send_garbage, path, draw)
 
 
+async def bad_frame_to_recorder(daemon: Battered, draw: random.Random, hurt: Hurt) -> None:
+    """Garbage on the socket of the recorder."""
+    hurt.hit = "recorder"
+    await asyncio.to_thread(_send_garbage, daemon.runtime / "recorder.sock", draw)
+
+
 def _send_garbage(path: Path, draw: random.Random) -> None:
     with socket.socket(socket.AF_UNIX) as end, contextlib.suppress(ConnectionError):
         end.settimeout(5)
@@ -280,6 +286,7 @@ KINDS: dict[str, Do] = {
     "vanishing clients": vanishing_client,
     "bad frame to master": bad_frame_to_master,
     "bad frame to worker": bad_frame_to_worker,
+    "bad frame to recorder": bad_frame_to_recorder,
     "scale": scale,
     "restart": restart,
     "clock jump": clock_jump,
