@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arenad.outbox import BATCH, Outbox
-from arenad.schema.history import Remember, StoryLine
+from arenad.schema.history import Remember, Remembered, StoryLine
 
 
 def line(number: int, text: str = "") -> StoryLine:
@@ -26,11 +26,11 @@ def test_one_batch_at_a_time() -> None:
     assert (first.source, first.first, len(first.entries)) == ("me", 1, BATCH)
     assert outbox.batch() is None
     assert (outbox.is_under_way, outbox.unsent) == (True, 2)
-    outbox.remembered(BATCH)
+    outbox.remembered(Remembered("me", BATCH))
     second = outbox.batch()
     assert second is not None
     assert (second.first, second.entries) == (BATCH + 1, (line(BATCH + 1), line(BATCH + 2)))
-    outbox.remembered(BATCH + 2)
+    outbox.remembered(Remembered("me", BATCH + 2))
     assert len(outbox) == 0
     assert outbox.batch() is None
 
@@ -53,7 +53,7 @@ def test_the_oldest_make_room() -> None:
     outbox = filled(7, limit=4)
     batch = outbox.batch()
     assert batch == Remember("me", 4, tuple(map(line, range(4, 8))), 3)
-    outbox.remembered(7)
+    outbox.remembered(Remembered("me", 7))
     assert outbox.dropped == 0
     outbox.put(line(8))
     assert outbox.batch() == Remember("me", 8, (line(8),), 0)
@@ -73,7 +73,7 @@ def test_an_answer_to_what_was_dropped_meanwhile() -> None:
     outbox.batch()
     for number in (3, 4, 5):
         outbox.put(line(number))
-    outbox.remembered(2)
+    outbox.remembered(Remembered("me", 2))
     assert outbox.batch() == Remember("me", 4, (line(4), line(5)), 3)
 
 
@@ -119,6 +119,24 @@ def test_every_entry_is_kept_once_or_counted(steps: list[str]) -> None:
             disk.take(batch)
             outbox.rewind()
         else:
-            outbox.remembered(disk.take(batch))
+            outbox.remembered(Remembered("me", disk.take(batch)))
     assert disk.kept == sorted(set(disk.kept))
     assert len(disk.kept) + disk.dropped >= put
+
+
+def test_answers_to_others_are_not_ours() -> None:
+    """On the link of a program that took our place, an answer to the old one may still arrive."""
+    outbox = filled(2)
+    outbox.batch()
+    outbox.remembered(Remembered("you", 2))
+    assert len(outbox) == 2
+
+
+def test_another_program_goes_on_with_it() -> None:
+    """With its name and its numbers, so that what was under way is kept once; its own lines follow."""
+    outbox = filled(3, limit=2)
+    outbox.batch()
+    successor = Outbox("another")
+    successor.put(line(4))
+    successor.resume(outbox.kept)
+    assert successor.batch() == Remember("me", 2, (line(2), line(3), line(4)), 1)

@@ -42,7 +42,7 @@ class Recorder:
     def answer(self) -> None:
         """All that was heard is on disk."""
         last = self.heard[-1]
-        self.links[-1].note(Remembered(last.first + len(last.entries) - 1))
+        self.links[-1].note(Remembered(last.source, last.first + len(last.entries) - 1))
 
     async def begin(self) -> None:
         loop = asyncio.get_running_loop()

@@ -121,10 +121,10 @@ def test_notes_of_master_and_frontends_are_kept(recorder: Recorder) -> None:
     """Each is answered on its own link; the master's question is answered with both."""
     recorder.welcome()
     recorder.note(lines("master", 1, 2))
-    assert recorder.hear() == Remembered(2)
+    assert recorder.hear() == Remembered("master", 2)
     frontend = recorder.frontend()
     frontend.note(lines("frontend", 1, 1))
-    assert frontend.hear() == Remembered(1)
+    assert frontend.hear() == Remembered("frontend", 1)
     assert recorder.ask(GetHistory("story")) == HistoryPage((line(1), line(2), line(1)))
     frontend.end.close()
 
@@ -153,7 +153,7 @@ def test_drained_when_all_is_written(recorder: Recorder) -> None:
     recorder.welcome()
     recorder.note(lines("master", 1, 5))
     recorder.note(Drain())
-    assert [recorder.hear(), recorder.hear()] == [Remembered(5), Drained()]
+    assert [recorder.hear(), recorder.hear()] == [Remembered("master", 5), Drained()]
     assert recorder.kept() == 5
     late = recorder.frontend()
     late.note(lines("frontend", 1, 1))
@@ -178,7 +178,7 @@ def test_killed_it_loses_nothing_that_was_answered(recorder: Recorder) -> None:
     """The answer means that another process finds it in the file."""
     recorder.welcome()
     recorder.note(lines("master", 1, 300))
-    assert recorder.hear() == Remembered(300)
+    assert recorder.hear() == Remembered("master", 300)
     os.kill(recorder.process.pid, signal.SIGKILL)
     recorder.process.wait(ENOUGH_S)
     assert recorder.kept() == 300

@@ -89,7 +89,7 @@ def test_an_answer_when_it_is_on_disk(tmp_path: Path) -> None:
         async with scene(tmp_path) as each:
             sender = await each.connect()
             sender.note(lines("a", 1, 3))
-            assert await each.hear() == Remembered(3)
+            assert await each.hear() == Remembered("a", 3)
             other = Store(tmp_path, HistoryConfig())
             assert len(other.read(GetHistory("story")).entries) == 3
             other.close()
@@ -111,7 +111,7 @@ def test_trouble_is_told_once_and_passes(tmp_path: Path, caplog: pytest.LogCaptu
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(each.heard.get(), 0.5)  # several tries of the scribe
                 assert caplog.text.count("history is not being recorded") == 1
-            assert await each.hear() == Remembered(51)
+            assert await each.hear() == Remembered("a", 51)
             assert await each.until_told("ready") == "history is being recorded again"
             assert len(await each.texts()) >= 1
 
@@ -188,7 +188,7 @@ def test_other_words_are_nothing_to_it(tmp_path: Path) -> None:
             sender = await each.connect()
             sender.note(Stop())
             sender.note(lines("a", 1, 1))
-            assert await each.hear() == Remembered(1)
+            assert await each.hear() == Remembered("a", 1)
             with pytest.raises(RequestError, match="not served here"):
                 await each.scribe.serve(link.Served(sender, 1, Stop()))
 
