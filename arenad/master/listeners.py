@@ -135,10 +135,14 @@ def _listen(field: str, address: str, faults: list[str]) -> socket.socket:
 def _listen_at(path: Path, user: tuple[int, int]) -> socket.socket:
     """For this user and root alone, from the first moment. Raises OSError."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    os.fchmod(made.fileno(), 0o600)
-    path.unlink(missing_ok=True)
-    made.bind(str(path))
-    os.chown(path, *user)
-    made.listen(RECORDER_BACKLOG)
-    made.setblocking(False)
+    try:
+        os.fchmod(made.fileno(), 0o600)
+        path.unlink(missing_ok=True)
+        made.bind(str(path))
+        os.chown(path, *user)
+        made.listen(RECORDER_BACKLOG)
+        made.setblocking(False)
+    except OSError:
+        made.close()
+        raise
     return made
