@@ -78,6 +78,7 @@ DECLARED_BRAINS = (
     "arenad/frontend/queue.py",
     "arenad/frontend/openai.py",
     "arenad/worker/diagnosis.py",
+    "arenad/worker/news.py",
     "arenad/worker/session.py",
     "arenad/worker/sites/catalog.py",
     "arenad/worker/sites/fold.py",

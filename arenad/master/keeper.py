@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from arenad import deadman
 from arenad.master.handover import KeptChild
 from arenad.master.life import Event, Order, step
 from arenad.master.loop import Channel, Loop
@@ -161,13 +162,14 @@ class Keeper:
             child.order = order = msgspec.structs.replace(order, group=group)
         child.socket_path = str(self._settings.worker_socket(child.name, generation))
         try:
+            child.switch = deadman.create()
             ours, theirs = socket.socketpair()
         except OSError as error:
             reason = f"no link could be made ({error.strerror})"
             self._loop.after(0.0, lambda: self._on_unborn(order, reason))
             return
         child.channel = self._channel(child, ours)
-        self._nursery.fork(Birth(order, theirs, self._listeners(child.role)))
+        self._nursery.fork(Birth(order, theirs, child.switch, self._listeners(child.role)))
         self._tell(child.name, f"starting (generation {generation})")
 
     def _channel(
@@ -235,6 +237,7 @@ class Keeper:
             child.last_death = reason
             self._tell(child.name, f"died: {reason}")
         self._loop.unwatch(child.pidfd)
+        self._loop.unwatch(child.switch)
         child.close_process()
         self.on_exit(child)
         name, generation, wanted = child.name, child.life.generation, child.life.wanted

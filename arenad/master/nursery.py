@@ -31,6 +31,7 @@ class Birth(NamedTuple):
 
     order: ForkOrder
     link: socket.socket
+    switch: int
     listeners: Sequence[socket.socket]
 
 
@@ -89,7 +90,7 @@ class Nursery:
         while self._zygote is not None and self._waiting:
             birth = self._waiting.popleft()
             try:
-                self._zygote.fork(birth.order, [birth.link, *birth.listeners])
+                self._zygote.fork(birth.order, birth.switch, [birth.link, *birth.listeners])
             except OSError as error:
                 self._fail(birth.order, f"the zygote takes no order ({error.strerror})")
             finally:

@@ -433,6 +433,7 @@ class Supervisor:
 
     def _on_beat(self, child: Supervised, beat: Beat) -> None:
         child.beat = beat
+        child.lag_ms = beat.loop_lag_ms
         if not self.leaving:
             self._recycler.look(child, self.wanted)
         self._on_change()

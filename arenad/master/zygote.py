@@ -3,7 +3,7 @@
 The master, still small, forks the zygote; only the zygote imports the roles. With the collector off
 during the imports and frozen before each fork, children share those pages. A role is forked twice:
 the intermediate exits, so that the kernel gives the role to the master (a subreaper), which can
-then wait for it. The order is told with the role's sockets over one SOCK_SEQPACKET pair.
+then wait for it. The order is told with the role's switch and sockets over one SOCK_SEQPACKET pair.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from arenad.master import kernel
 from arenad.schema.process import Forked, ForkOrder
 
 MAX_ORDER_BYTES = 16 * 1024
-MAX_SOCKETS = 8
+MAX_FDS = 8
 LATE_IMPORTS = (
     "concurrent.futures.thread",
     "encodings.ascii",
@@ -72,9 +72,9 @@ class Zygote:
         finally:
             theirs.close()
 
-    def fork(self, order: ForkOrder, sockets: Sequence[socket.socket]) -> None:
-        """Ask for a child with these sockets. Raises OSError when the zygote takes no order."""
-        fds = [end.fileno() for end in sockets]
+    def fork(self, order: ForkOrder, switch: int, sockets: Sequence[socket.socket]) -> None:
+        """Ask for a child with these. Raises OSError when the zygote takes no order."""
+        fds = [switch, *(end.fileno() for end in sockets)]
         socket.send_fds(self.end, [_encode(order)], fds)
         self.pending.append(order)
 
@@ -145,7 +145,7 @@ def _serve(end: socket.socket, master_pid: int) -> None:
     gc.collect()
     gc.freeze()
     while True:
-        packed, fds, flags, _ = socket.recv_fds(end, MAX_ORDER_BYTES, MAX_SOCKETS)
+        packed, fds, flags, _ = socket.recv_fds(end, MAX_ORDER_BYTES, MAX_FDS)
         if not packed:
             return
         order = _order_of(packed)
@@ -216,7 +216,7 @@ def _become(
         setproctitle(f"arenad: {said}")
         if kernel.die_with(master_pid):
             module = sys.modules[ROLES[order.role]]
-            exit_code = module.main(order, [socket.socket(fileno=fd) for fd in fds])
+            exit_code = module.main(order, fds[0], [socket.socket(fileno=fd) for fd in fds[1:]])
     except BaseException:  # the boundary of the process: the master sees only its exit code
         logger.exception("%s could not begin its life", order.name)
     finally:

@@ -74,9 +74,10 @@ class Hello(Message):
 
 
 class Welcome(Message):
-    """Master to child: the settings, exactly one of three by role, and how often it is to beat.
+    """Master to child: the settings, exactly one of three by role, and how it is to beat.
 
-    Sent again when a reload has changed them: then the child takes what it can while it runs.
+    Every `beat_s` it winds its switch, to run down after `wound_s`. Sent again when a reload has
+    changed them: then the child takes what it can while it runs.
     """
 
     log_level: LogLevel
@@ -84,6 +85,7 @@ class Welcome(Message):
     frontend: FrontendSettings | None = None
     demo: DemoSettings | None = None
     beat_s: float = 1.0
+    wound_s: float = 2.0
 
 
 class Ready(Message):
@@ -93,7 +95,7 @@ class Ready(Message):
 
 
 class Alive(Message):
-    """Child to master, every `Welcome.beat_s`: its loop turns, and how late it did."""
+    """Child to master: its loop turned late, or after that in time again."""
 
     loop_lag_ms: float
 
@@ -107,7 +109,7 @@ class SessionIs(Message):
 
 
 class Beat(Message):
-    """Worker to master, at an interval: measurements of the instance.
+    """Worker to master, when something of it is worth a word: measurements of the instance.
 
     `readings` counts the measurements of memory, processor, processes and descriptors so far; a
     beat whose count has not grown repeats the last one.
@@ -125,7 +127,7 @@ class Beat(Message):
 
 
 class FrontendBeat(Message):
-    """Frontend to master, once a second: what it carries. Counters grow from its start.
+    """Frontend to master, at most once a second, when it changed: what it carries, since its start.
 
     `queue_wait_s` is how long the one has waited who has waited the longest.
     """

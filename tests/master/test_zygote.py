@@ -11,6 +11,7 @@ import pytest
 PRELUDE = """
 import json, os, resource, select, signal, socket, sys
 sys.path.insert(0, {folder!r})
+from arenad import deadman
 from arenad.master import kernel, zygote
 from arenad.schema.process import ForkOrder
 from tiny_role import tell
@@ -28,7 +29,9 @@ def order(name="a", uid=os.getuid(), gid=os.getgid()):
 def fork(nest, *args, **kwargs):
     ours, theirs = socket.socketpair()
     ours.settimeout(20)
-    nest.fork(order(*args, **kwargs), [theirs])
+    switch = deadman.create()
+    nest.fork(order(*args, **kwargs), switch, [theirs])
+    os.close(switch)
     theirs.close()
     ready(nest.end)
     nest.read()
@@ -76,6 +79,7 @@ say(role=role, forked=forked.pid, me=os.getpid(), status=ending.si_status, zygot
     assert role["session"] == role["pid"]
     assert role["death_signal"] == 9
     assert role["fds"] == [0, 1, 2, *role["sockets"]]
+    assert role["switch"] == "anon_inode:[timerfd]"
     assert (role["masked"], role["handled"], role["wakeup_fd"]) == ([], [], -1)
     assert role["sigpipe_ignored"], "a write to a peer that vanished would kill the role"
     assert (role["threads"], role["tasks"], role["name"]) == (1, 1, "a")
@@ -146,7 +150,7 @@ ready(nest.pidfd)
 ending = os.waitid(os.P_PIDFD, nest.pidfd, os.WEXITED)
 lives = os.path.exists(f"/proc/{forked.pid}/stat") and os.getpgid(forked.pid) == forked.pid
 try:
-    nest.fork(order(), [])
+    nest.fork(order(), 0, [])
     refused = ""
 except OSError as error:
     refused = type(error).__name__
