@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from arenad import deadman
+from arenad.master.blank import Birth
 from arenad.master.handover import KeptChild
 from arenad.master.life import Event, Order, step
 from arenad.master.loop import Channel, Loop
-from arenad.master.nursery import Birth, Nursery
+from arenad.master.nursery import Nursery
 from arenad.master.settings import Settings
 from arenad.master.supervised import Supervised, death_reason
 from arenad.schema.control import Phase

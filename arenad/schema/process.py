@@ -183,7 +183,9 @@ class Stop(Message):
 
 
 class ForkOrder(Record):
-    """Master to zygote: fork this child. Its link, then its listening sockets, come along.
+    """Master to zygote: fork this child. Its switch, its link, its listening sockets come along.
+
+    Or to a blank: become this child. A blank itself has no name yet, and one socket to be told it.
 
     `group` is the file through which the child enters its control group, if it has one. A move
     takes the kernel some 10 ms, so the child makes it after its hello. It has dropped its rights by

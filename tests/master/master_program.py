@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, {folder!r})
 import msgspec
 from arenad import deadman, log
-from arenad.master import kernel, keeper, life, nursery, zygote
+from arenad.master import blank, kernel, keeper, life, nursery, zygote
 from arenad.master.loop import Loop
 from arenad.master.life import Event
 from arenad.master.settings import Settings

@@ -30,7 +30,7 @@ def fork(nest, *args, **kwargs):
     ours, theirs = socket.socketpair()
     ours.settimeout(20)
     switch = deadman.create()
-    nest.fork(order(*args, **kwargs), switch, [theirs])
+    nest.fork(order(*args, **kwargs), [switch, theirs.fileno()])
     os.close(switch)
     theirs.close()
     ready(nest.end)
@@ -150,7 +150,7 @@ ready(nest.pidfd)
 ending = os.waitid(os.P_PIDFD, nest.pidfd, os.WEXITED)
 lives = os.path.exists(f"/proc/{forked.pid}/stat") and os.getpgid(forked.pid) == forked.pid
 try:
-    nest.fork(order(), 0, [])
+    nest.fork(order(), [])
     refused = ""
 except OSError as error:
     refused = type(error).__name__
@@ -218,3 +218,35 @@ say(status=os.waitid(os.P_PID, forked.pid, os.WEXITED).si_status)
 """)  # fmt: skip
     assert found["status"] == 1
     assert "a could not begin its life" in found["stderr"]
+
+
+def test_work_apart_leaves_nothing_but_its_result():
+    """More than a pipe holds comes back; its process, its imports and its descriptors are gone."""
+    found = run("""
+before = len(os.listdir("/proc/self/fd"))
+def work():
+    import fractions
+    return b"x" * 300_000 + str(os.getpid()).encode()
+got = zygote.apart(work, 20)
+say(size=len(got.rstrip(b"0123456789")), other=int(got.strip(b"x")) != os.getpid(),
+    imported="fractions" in sys.modules, children=kernel.child_pids(),
+    fds=len(os.listdir("/proc/self/fd")) - before)
+""")  # fmt: skip
+    assert found["size"] == 300_000
+    assert found["other"]
+    assert (found["imported"], found["children"], found["fds"]) == (False, [], 0)
+
+
+def test_work_apart_that_fails_or_hangs_is_ended():
+    """A bug is said and gives nothing; what takes too long is killed, and that is an error."""
+    found = run("""
+nothing = zygote.apart(lambda: 1 / 0, 20)
+try:
+    zygote.apart(lambda: select.select([], [], []), 0.2)
+    hung = ""
+except TimeoutError:
+    hung = "ended"
+say(nothing=nothing.decode(), hung=hung, children=kernel.child_pids())
+""")  # fmt: skip
+    assert (found["nothing"], found["hung"], found["children"]) == ("", "ended", [])
+    assert "ZeroDivisionError" in found["stderr"]
