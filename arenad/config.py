@@ -16,6 +16,7 @@ from msgspec import inspect
 from arenad.errors import ConfigError
 from arenad.schema.base import Record
 from arenad.schema.config import Config
+from arenad.schema.paths import split_address
 from arenad.schema.profile import Profile
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -205,12 +206,6 @@ def _bounds(number: inspect.IntType | inspect.FloatType) -> str:
 
 
 # -- values against each other --------------------------------------------------------------------
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` as host and port."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _contradictions(config: Config) -> Iterator[tuple[set[str], str]]:

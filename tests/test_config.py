@@ -53,12 +53,6 @@ def test_loopback_addresses_are_taken(address: str) -> None:
     assert config.parse(f'api: {{listen: "{address}"}}'.encode()).api.listen == address
 
 
-def test_an_address_is_split_into_host_and_port() -> None:
-    """Brackets belong to the writing, not to the host."""
-    assert config.split_address("127.0.0.1:80") == ("127.0.0.1", 80)
-    assert config.split_address("[::1]:443") == ("::1", 443)
-
-
 # -- what is said of one fault ----------------------------------------------------------------------
 
 

@@ -8,11 +8,11 @@ import stat
 from pathlib import Path
 
 from arenad import __version__
-from arenad.config import load_profile
 from arenad.errors import ConfigError
 from arenad.master import change
 from arenad.master.cgroup import Groups
 from arenad.master.life import Rules
+from arenad.master.reading import load_profile
 from arenad.master.silence import Limits
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET, runtime_dir
