@@ -22,18 +22,25 @@ logger = logging.getLogger("arenad.master")
 
 
 class Birth(NamedTuple):
-    """A child on order: its end of the link is closed here once it was handed over."""
+    """A child on order: what only it will need is closed here once it was handed over."""
 
     order: ForkOrder
     link: socket.socket
     switch: int = -1
     listeners: Sequence[socket.socket] = ()
+    group: int = -1
 
     @property
     def fds(self) -> list[int]:
-        """What comes along with the order; a blank has no switch."""
+        """What comes along with the order; a blank has no switch, and only workers have a group."""
         sockets = [end.fileno() for end in (self.link, *self.listeners)]
-        return sockets if self.switch < 0 else [self.switch, *sockets]
+        return [fd for fd in (self.switch, *sockets, self.group) if fd >= 0]
+
+    def close(self) -> None:
+        """It was handed over, or never will be."""
+        self.link.close()
+        if self.group >= 0:
+            os.close(self.group)
 
 
 class Blanks:

@@ -153,25 +153,31 @@ class Keeper:
         child.order = order = ForkOrder(
             role=child.role, name=child.name, generation=generation, uid=uid, gid=gid
         )
-        if child.role == "worker":
-            try:
-                group = self._settings.groups.make(child.name, generation)
-            except OSError as error:
-                reason = f"no control group could be made ({error.strerror})"
-                self._loop.after(0.0, lambda: self._on_unborn(order, reason))
-                return
-            child.order = order = msgspec.structs.replace(order, group=group)
         child.socket_path = str(self._settings.worker_socket(child.name, generation))
+        group, group_fd = "", -1
         try:
+            group, group_fd = self._group(child)
             child.switch = deadman.create()
             ours, theirs = socket.socketpair()
         except OSError as error:
+            if group_fd >= 0:
+                os.close(group_fd)
             reason = f"no link could be made ({error.strerror})"
             self._loop.after(0.0, lambda: self._on_unborn(order, reason))
             return
+        child.order = order = msgspec.structs.replace(order, group=group)
         child.channel = self._channel(child, ours)
-        self._nursery.fork(Birth(order, theirs, child.switch, self._listeners(child.role)))
+        self._nursery.fork(
+            Birth(order, theirs, child.switch, self._listeners(child.role), group_fd)
+        )
         self._tell(child.name, f"starting (generation {generation})")
+
+    def _group(self, child: Supervised) -> tuple[str, int]:
+        """The file through which a worker enters its control group, opened with our rights."""
+        if child.role != "worker":
+            return "", -1
+        path = self._settings.groups.make(child.name, child.life.generation)
+        return path, os.open(path, os.O_WRONLY | os.O_CLOEXEC) if path else -1
 
     def _channel(
         self,

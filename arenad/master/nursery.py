@@ -66,7 +66,7 @@ class Nursery:
         if not (pid := self._blanks.become(birth)):
             self._wait(birth)
             return
-        birth.link.close()
+        birth.close()
         self._newborn.add(pid)
         forked = Forked(name=order.name, generation=order.generation, pid=pid)
         self._loop.after(0.0, lambda: self._tell_born(forked))
@@ -91,7 +91,7 @@ class Nursery:
         for birth in self._waiting:
             if birth.order == order:
                 self._waiting.remove(birth)
-                birth.link.close()
+                birth.close()
                 self._fail(order, "there was no zygote to fork it")
                 return True
         return False
@@ -110,7 +110,7 @@ class Nursery:
             except OSError as error:
                 self._fail(birth.order, f"the zygote takes no order ({error.strerror})")
             finally:
-                birth.link.close()
+                birth.close()
         self._await_answer()
 
     def _await_answer(self) -> None:

@@ -265,9 +265,6 @@ def _become(
         select.select([adopted], [], [])
         _scrub(fds)
         os.setsid()
-        if order.group:
-            group_fd = os.open(order.group, os.O_WRONLY)
-            order = msgspec.structs.replace(order, group_fd=group_fd)
         if order.uid != os.getuid():
             os.setgroups([])
             os.setgid(order.gid)
@@ -294,6 +291,8 @@ def _begin(order: ForkOrder, fds: list[int]) -> int:
             raise OSError("its sockets did not get through")
         order = _order_of(packed)
         _title(order)
+    if order.group:
+        order = msgspec.structs.replace(order, group_fd=fds.pop())
     module = sys.modules[ROLES[order.role]]
     return module.main(order, fds[0], [socket.socket(fileno=fd) for fd in fds[1:]])
 
