@@ -25,7 +25,7 @@ def title(pid):
     return open(f"/proc/{pid}/cmdline").read().strip("\\0 ")
 
 def rest():
-    run_until(lambda: nest._blanks.pid)
+    run_until(lambda: nest._blanks.pid and title(nest._blanks.pid) == "arenad: blank")
     return nest._blanks.pid
 
 def parent(pid):
