@@ -79,6 +79,7 @@ DECLARED_BRAINS = (
     "arenad/frontend/queue.py",
     "arenad/frontend/openai.py",
     "arenad/worker/diagnosis.py",
+    "arenad/worker/news.py",
     "arenad/worker/session.py",
     "arenad/worker/sites/catalog.py",
     "arenad/worker/sites/fold.py",
@@ -356,6 +357,7 @@ BOUNDARIES = {
     "arenad/frontend/guard.py:_boundary": "an HTTP request: the bug is logged, and answered",
     "arenad/master/zygote.py:_fork_zygote": "a process: the master sees only that it died",
     "arenad/master/zygote.py:_become": "a process: the master sees only its exit code",
+    "arenad/master/zygote.py:_work_apart": "a process: the master sees only that it failed",
     "arenad/worker/devtools.py:_call": "a listener: its bug must not end the browser's link",
     "arenad/worker/run.py:_guarded": "a part of the worker: its bug is the end of all, and is said",
 }

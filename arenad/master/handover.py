@@ -62,6 +62,7 @@ class KeptChild(msgspec.Struct, frozen=True):
     pid: int
     order: ForkOrder | None
     link: KeptLink | None
+    switch: int = -1
 
 
 class KeptListener(msgspec.Struct, frozen=True):
@@ -153,10 +154,12 @@ def take(environ: MutableMapping[str, str]) -> Handover | None:
 
 def descriptors(handover: Handover) -> list[int]:
     """All that has to stay open."""
-    links = [child.link.fd for child in handover.crew.children if child.link is not None]
+    children = handover.crew.children
+    links = [child.link.fd for child in children if child.link is not None]
+    switches = [child.switch for child in children if child.switch >= 0]
     listeners = [listener.fd for listener in handover.listeners.values()]
     folders = [fd for fd in (handover.folder_fd, handover.state_fd) if fd >= 0]
-    return [*links, *listeners, handover.control_fd, *folders]
+    return [*links, *switches, *listeners, handover.control_fd, *folders]
 
 
 def processes(handover: Handover) -> set[str]:

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from arenad import deadman
+from arenad.master.blank import Birth
 from arenad.master.handover import KeptChild
 from arenad.master.life import Event, Order, step
 from arenad.master.loop import Channel, Loop
-from arenad.master.nursery import Birth, Nursery
+from arenad.master.nursery import Nursery
 from arenad.master.settings import Settings
 from arenad.master.supervised import Supervised, death_reason
 from arenad.schema.control import Phase
@@ -151,24 +153,31 @@ class Keeper:
         child.order = order = ForkOrder(
             role=child.role, name=child.name, generation=generation, uid=uid, gid=gid
         )
-        if child.role == "worker":
-            try:
-                group = self._settings.groups.make(child.name, generation)
-            except OSError as error:
-                reason = f"no control group could be made ({error.strerror})"
-                self._loop.after(0.0, lambda: self._on_unborn(order, reason))
-                return
-            child.order = order = msgspec.structs.replace(order, group=group)
         child.socket_path = str(self._settings.worker_socket(child.name, generation))
+        group, group_fd = "", -1
         try:
+            group, group_fd = self._group(child)
+            child.switch = deadman.create()
             ours, theirs = socket.socketpair()
         except OSError as error:
+            if group_fd >= 0:
+                os.close(group_fd)
             reason = f"no link could be made ({error.strerror})"
             self._loop.after(0.0, lambda: self._on_unborn(order, reason))
             return
+        child.order = order = msgspec.structs.replace(order, group=group)
         child.channel = self._channel(child, ours)
-        self._nursery.fork(Birth(order, theirs, self._listeners(child.role)))
+        self._nursery.fork(
+            Birth(order, theirs, child.switch, self._listeners(child.role), group_fd)
+        )
         self._tell(child.name, f"starting (generation {generation})")
+
+    def _group(self, child: Supervised) -> tuple[str, int]:
+        """The file through which a worker enters its control group, opened with our rights."""
+        if child.role != "worker":
+            return "", -1
+        path = self._settings.groups.make(child.name, child.life.generation)
+        return path, os.open(path, os.O_WRONLY | os.O_CLOEXEC) if path else -1
 
     def _channel(
         self,
@@ -235,6 +244,7 @@ class Keeper:
             child.last_death = reason
             self._tell(child.name, f"died: {reason}")
         self._loop.unwatch(child.pidfd)
+        self._loop.unwatch(child.switch)
         child.close_process()
         self.on_exit(child)
         name, generation, wanted = child.name, child.life.generation, child.life.wanted

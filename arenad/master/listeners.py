@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from arenad.config import split_address
 from arenad.errors import ConfigError
 from arenad.master import activation
 from arenad.master.handover import KeptListener
 from arenad.master.settings import Settings
+from arenad.schema.paths import split_address
 from arenad.schema.process import ProcessRole
 
 LISTEN_BACKLOG = 1024

@@ -135,6 +135,7 @@ class Master:
             self._control.resume(self._left.crew)
         gc.collect()
         gc.freeze()
+        kernel.trim()
         self._pulse.start()
         try:
             self._loop.run()

@@ -8,11 +8,12 @@ import stat
 from pathlib import Path
 
 from arenad import __version__
-from arenad.config import load_profile
 from arenad.errors import ConfigError
 from arenad.master import archive, change
 from arenad.master.cgroup import Groups
 from arenad.master.life import Rules
+from arenad.master.reading import load_profile
+from arenad.master.silence import Limits
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET, RECORDER_SOCKET, runtime_dir, state_dir
 from arenad.schema.process import (
@@ -192,7 +193,9 @@ class Settings:
         """A child's settings."""
         config = self.config
         level = config.daemon.log_level
-        beat_s = config.health.silent_s / BEATS_IN_SILENCE
+        health = config.health
+        beat_s = health.silent_s / BEATS_IN_SILENCE
+        wound_s = Limits(health.silent_s, health.hung_s).wound_s
         if role == "worker":
             worker = WorkerSettings(
                 socket_path=str(self.worker_socket(name, generation)),
@@ -204,7 +207,7 @@ class Settings:
                 slots=SLOTS,
                 group_required=config.limits.required,
             )
-            return Welcome(level, worker=worker, beat_s=beat_s)
+            return Welcome(level, worker=worker, beat_s=beat_s, wound_s=wound_s)
         if role == "frontend":
             frontend = FrontendSettings(
                 api=config.api,
@@ -213,12 +216,12 @@ class Settings:
                 gui_address=config.gui.listen,
                 recorder_socket=str(self.recorder_socket) if self.records else "",
             )
-            return Welcome(level, frontend=frontend, beat_s=beat_s)
+            return Welcome(level, frontend=frontend, beat_s=beat_s, wound_s=wound_s)
         if role == "recorder":
             recorder = RecorderSettings(folder=str(self.state), history=config.history)
-            return Welcome(level, recorder=recorder, beat_s=beat_s)
+            return Welcome(level, recorder=recorder, beat_s=beat_s, wound_s=wound_s)
         demo = DemoSettings(demo=config.demo, upstream_key=self.upstream_key)
-        return Welcome(level, demo=demo, beat_s=beat_s)
+        return Welcome(level, demo=demo, beat_s=beat_s, wound_s=wound_s)
 
 
 def _unusable(fault: str) -> ConfigError:

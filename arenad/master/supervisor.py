@@ -454,6 +454,7 @@ class Supervisor:
 
     def _on_beat(self, child: Supervised, beat: Beat) -> None:
         child.beat = beat
+        child.lag_ms = beat.loop_lag_ms
         self.recording.look(self.state, self.tally.queue_wait_s)
         if not self.leaving:
             self._recycler.look(child, self.wanted)

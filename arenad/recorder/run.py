@@ -17,9 +17,9 @@ PRIVATE = 0o077
 """Nobody else reads the history."""
 
 
-def main(order: ForkOrder, sockets: Sequence[socket.socket]) -> int:
+def main(order: ForkOrder, switch: int, sockets: Sequence[socket.socket]) -> int:
     """Live as the recorder; gives the exit code."""
-    return child.live(order, sockets, run)
+    return child.live(order, switch, sockets, run)
 
 
 async def run(me: child.Child, welcome: Welcome) -> None:

@@ -1,4 +1,4 @@
-"""Where the daemon keeps its sockets, alike for the daemon and for arenactl; its state. No I/O."""
+"""Where the daemon is to be found, alike for it and for arenactl; its state; addresses. No I/O."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,3 +39,9 @@ def state_dir(configured: str, environ: Mapping[str, str], uid: int) -> Path | N
         return Path(base) / "arenad"
     home = environ.get("HOME", "")
     return Path(home) / ".local" / "state" / "arenad" if home else None
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as host and port."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -29,6 +29,7 @@ from arenad.worker.browser import Browser, launch
 from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.health import Health
 from arenad.worker.meter import Meter
+from arenad.worker.news import is_news
 from arenad.worker.page import Page
 from arenad.worker.serve import ChatServer
 from arenad.worker.session import Event, Order, Session, step
@@ -43,9 +44,9 @@ EXIT_GRACE_S = 1.0
 logger = logging.getLogger("arenad.worker")
 
 
-def main(order: ForkOrder, sockets: Sequence[socket.socket]) -> int:
+def main(order: ForkOrder, switch: int, sockets: Sequence[socket.socket]) -> int:
     """Live as a worker; gives the exit code."""
-    return child.live(order, sockets, run)
+    return child.live(order, switch, sockets, run)
 
 
 async def run(me: child.Child, welcome: Welcome) -> None:
@@ -203,8 +204,8 @@ class Worker:
     # -- at intervals ------------------------------------------------------------------------------
 
     async def _beat(self, chats: ChatServer) -> None:
-        """Tell the master what changed; that we live it hears from `Alive`."""
-        last = None
+        """Tell the master what changed by so much that it matters."""
+        told, told_s = None, 0.0
         while True:
             beat = Beat(
                 busy=chats.busy,
@@ -217,9 +218,10 @@ class Worker:
                 descriptors=self._reading.descriptors,
                 readings=self._readings,
             )
-            if beat != last:
+            now_s = time.monotonic()
+            if is_news(told, beat, now_s - told_s):
                 self._me.master.note(beat)
-            last = beat
+                told, told_s = beat, now_s
             await asyncio.sleep(BEAT_INTERVAL_S)
 
     async def _look(self, site: PageSite, chats: ChatServer) -> None:

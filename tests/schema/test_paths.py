@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from arenad.schema.paths import RUNTIME_DIR_VARIABLE, STATE_DIR_VARIABLE, runtime_dir, state_dir
+from arenad.schema.paths import (
+    RUNTIME_DIR_VARIABLE,
+    STATE_DIR_VARIABLE,
+    runtime_dir,
+    split_address,
+    state_dir,
+)
 
 SESSION = {"XDG_RUNTIME_DIR": "/run/user/1000"}
 NAMED = {RUNTIME_DIR_VARIABLE: "/srv/arenad", **SESSION}
@@ -59,3 +65,9 @@ def test_state_is_where_such_things_are(
 def test_without_a_home_there_is_no_state() -> None:
     """Nothing is guessed."""
     assert state_dir("", {}, 1000) is None
+
+
+def test_an_address_is_split_into_host_and_port() -> None:
+    """Brackets belong to the writing, not to the host."""
+    assert split_address("127.0.0.1:80") == ("127.0.0.1", 80)
+    assert split_address("[::1]:443") == ("::1", 443)
