@@ -32,10 +32,11 @@ ENOUGH_S = 20.0
 RULES = HistoryConfig()
 PROGRAM = """
 import socket, sys
+from arenad import deadman
 from arenad.recorder import run
 from arenad.schema.process import ForkOrder
 order = ForkOrder(role="recorder", name="recorder", generation=1, uid=0, gid=0)
-sys.exit(run.main(order, [socket.socket(fileno=int(fd)) for fd in sys.argv[1:]]))
+sys.exit(run.main(order, deadman.create(), [socket.socket(fileno=int(fd)) for fd in sys.argv[1:]]))
 """
 
 
