@@ -7,6 +7,7 @@ Replies and events are handed on strictly in the order of the wire, synchronousl
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,9 @@ class DevTools(asyncio.Protocol):
     def __init__(self) -> None:
         """Use `open`."""
         self.lost = asyncio.Event()
+        self.heard = Counter[str]()
+        """How many messages have come, by session: whoever speaks lives, asked or not."""
+
         self._received = bytearray()
         self._scanned = 0
         self._last_id = 0
@@ -145,6 +149,7 @@ class DevTools(asyncio.Protocol):
 
     def end_session(self, session: str, why: str) -> None:
         """A target is gone: end those who wait for its replies, which will never come."""
+        self.heard.pop(session, None)
         self._end_waiters([n for n, (whose, _) in self._waiting.items() if whose == session], why)
 
     def _end_waiters(self, numbers: list[int], why: str) -> None:
@@ -171,6 +176,7 @@ class DevTools(asyncio.Protocol):
     def _route(self, message: bytes) -> None:
         try:
             incoming = _decode(message)
+            self.heard[incoming.sessionId] += 1
             if incoming.id:
                 _, on_reply = self._waiting.pop(incoming.id, ("", None))
                 if on_reply is not None:

@@ -26,15 +26,26 @@ PIECES = 3
 MAX_PIECES = 20
 """No machine is so busy that a page may be silent for longer than so many pieces."""
 
+ANSWERING = 5
+"""A page that has begun to answer is given so many times as long: it may be drawing what it has got
+in one piece, and what a kill would cut can no longer be asked elsewhere."""
+
 
 class Health:
     """Watches one browser with one page."""
 
-    def __init__(self, browser: Browser, page: Page, settings: HealthConfig) -> None:
-        """`browser` has been greeted, `page` has been opened."""
+    def __init__(
+        self,
+        browser: Browser,
+        page: Page,
+        settings: HealthConfig,
+        is_answering: Callable[[], bool],
+    ) -> None:
+        """`browser` has been greeted, `page` has been opened; it answers once content has come."""
         self._browser = browser
         self._page = page
         self.settings = settings
+        self._is_answering = is_answering
         self._suspicion = Suspicion()
         self._evidence = asyncio.Event()
         self._root = psutil.Process(browser.pid)
@@ -60,9 +71,12 @@ class Health:
         self._evidence.clear()
         if (reason := self._look()) or self._suspicion.is_open:
             return reason
-        asks = (("the browser", self._ask_browser), ("the page", self._ask_page))
-        for who, ask in asks:
-            if reason := await self._patience(who, ask):
+        asks = (
+            ("the browser", self._ask_browser, self._browser.devtools.heard.total),
+            ("the page", self._ask_page, lambda: self._page.heard),
+        )
+        for who, ask, heard in asks:
+            if reason := await self._patience(who, ask, heard):
                 return reason
         return ""
 
@@ -74,16 +88,24 @@ class Health:
     async def _ask_page(self, timeout_s: float) -> None:
         await self._page.evaluate("1", timeout_s)
 
-    async def _patience(self, who: str, ask: Callable[[float], Awaitable[None]]) -> str:
-        """Ask until there is an answer, or the deadline is used up; then what is wrong."""
+    async def _patience(
+        self, who: str, ask: Callable[[float], Awaitable[None]], heard: Callable[[], int]
+    ) -> str:
+        """Ask until there is an answer, or the deadline is used up; then what is wrong.
+
+        A page that is drawing a long answer is slow to answer us, but its traffic is `heard`.
+        """
         limit_s = self.settings.timeout_s
         piece_s = limit_s / PIECES
-        silent_s = 0.0
-        for _ in range(MAX_PIECES):
-            waited_s = self._waited_s()
+        silent_s, times = 0.0, 1
+        for number in range(MAX_PIECES * ANSWERING):
+            times = ANSWERING if self._is_answering() else 1
+            waited_s, before = self._waited_s(), heard()
             try:
                 await ask(piece_s)
             except NoReply:
+                if heard() != before:
+                    return ""
                 silent_s += max(0.0, piece_s - (self._waited_s() - waited_s))
             except DevToolsError:
                 return ""  # an answer, or an end that others watch for
@@ -91,9 +113,9 @@ class Health:
                 return ""
             if reason := self._look():
                 return reason
-            if silent_s > limit_s - piece_s / 2:
+            if silent_s > limit_s * times - piece_s / 2 or number >= MAX_PIECES * times:
                 break
-        return f"{who} gave no sign of life for {limit_s:g} s"
+        return f"{who} gave no sign of life for {limit_s * times:g} s"
 
     def _waited_s(self) -> float:
         """How long those who must answer, and we, have waited for a processor so far."""

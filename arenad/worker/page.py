@@ -108,6 +108,11 @@ class Page:
         if self._capture is not None:
             self._capture.on_event(event, params)
 
+    @property
+    def heard(self) -> int:
+        """How often the page has spoken, asked or not."""
+        return self._devtools.heard[self._session]
+
     async def _command(self, method: str, params: Params | None = None, **wait: float) -> Params:
         if self.crashed.is_set():
             raise BrowserGone("the page crashed")

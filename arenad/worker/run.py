@@ -143,7 +143,7 @@ class Worker:
         self._me.master.note(Ready(site.models))
         took_s = time.monotonic() - started_s
         await self._on_session(Event.OPENED, f"{browser.version}, open after {took_s:.1f} s")
-        self._health = health = Health(browser, page, settings.health)
+        self._health = health = Health(browser, page, settings.health, lambda: chats.is_answering)
         self._keep(partial(self._watch_health, browser, health), "watch the health")
         self._keep(partial(self._look, site, chats), "look")
         self._keep(partial(self._beat, chats), "beat")

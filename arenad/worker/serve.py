@@ -46,6 +46,7 @@ class ChatServer:
         self.busy = 0
         self.answered = 0
         self.failed = 0
+        self.is_answering = False
         self.idle = asyncio.Event()
         self.idle.set()
         self._is_closing = False
@@ -104,7 +105,11 @@ class ChatServer:
             total_timeout_s=chat.total_timeout_s - waited_s,
         )
 
-    async def _perform(self, chat: Chat, emit: Emit) -> Finish:
+    async def _perform(self, chat: Chat, send: Emit) -> Finish:
+        async def emit(event: Event) -> None:
+            self.is_answering = True
+            await send(event)
+
         after: Callable[[], Coroutine[Any, Any, None]] = self._stop
         log.debug("request %s is performed", chat.request_id)
         try:
@@ -122,6 +127,7 @@ class ChatServer:
             after = partial(self._tell, session.Event.CHAT_DONE, "")
             return finish
         finally:
+            self.is_answering = False
             # The next chat waits for this, not the client of the last one.
             task = self._tasks.start(after(), "recover the page")
             task.add_done_callback(lambda _: self._page_turn.release())

@@ -34,7 +34,9 @@ class Answers:
         self.pid = pid
         self.asked = 0
         self.end: type[Exception] | None = None
-        self.devtools = self
+        self.speaks = False
+        self.messages = 0
+        self.devtools = Talk(self)
 
     async def _answer(self, timeout_s: float) -> dict[str, Any]:
         self.asked += 1
@@ -44,11 +46,27 @@ class Answers:
             raise self.end("no answer")
         return {}
 
-    async def command(self, _method: str, timeout_s: float) -> dict[str, Any]:
-        return await self._answer(timeout_s)
+    @property
+    def heard(self) -> int:
+        self.messages += self.speaks
+        return self.messages
 
     async def evaluate(self, _script: str, timeout_s: float) -> object:
         return await self._answer(timeout_s)
+
+
+class Talk:
+    """The same peer as a link to a browser."""
+
+    def __init__(self, peer: Answers) -> None:
+        self._peer = peer
+        self.heard = self
+
+    def total(self) -> int:
+        return self._peer.heard
+
+    async def command(self, _method: str, timeout_s: float) -> object:
+        return await self._peer.evaluate(_method, timeout_s)
 
 
 @pytest.fixture
@@ -70,9 +88,11 @@ def tree() -> Iterator[tuple[int, int]]:
         main.stdout.close()
 
 
-def watched(pid: int, settings: HealthConfig = QUICK) -> tuple[Answers, Answers, Health]:
+def watched(
+    pid: int, settings: HealthConfig = QUICK, *, is_answering: bool = False
+) -> tuple[Answers, Answers, Health]:
     browser, page = Answers(pid), Answers(pid)
-    return browser, page, Health(browser, page, settings)  # pyright: ignore[reportArgumentType] - as a peer
+    return browser, page, Health(browser, page, settings, lambda: is_answering)  # pyright: ignore[reportArgumentType] - as a peer
 
 
 def told(health: Health, act: Any = None, timeout_s: float = 20.0) -> str:
@@ -105,6 +125,27 @@ def test_silence_is_told(tree: tuple[int, int], who: int, said: str) -> None:
     reason = told(health, lambda: setattr(peers[who], "end", NoReply))
     assert reason == f"{said} gave no sign of life for 0.3 s"
     assert peers[who].asked >= 3
+
+
+def test_a_page_that_answers_has_more_time(tree: tuple[int, int]) -> None:
+    """What has begun cannot be asked elsewhere; but a page that stays silent is told of all the same."""
+    _, page, health = watched(tree[0], is_answering=True)
+    reason = told(health, lambda: setattr(page, "end", NoReply))
+    assert reason == "the page gave no sign of life for 1.5 s"
+    assert page.asked > 10
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_who_speaks_unasked_lives(tree: tuple[int, int], who: int) -> None:
+    """A page that draws a long answer is slow to answer us, but tells of its traffic."""
+    *peers, health = watched(tree[0])
+
+    def draw() -> None:
+        peers[who].end = NoReply
+        peers[who].speaks = True
+
+    with pytest.raises(TimeoutError):
+        told(health, draw, timeout_s=2.0)
 
 
 def test_an_end_is_others_business(tree: tuple[int, int]) -> None:
