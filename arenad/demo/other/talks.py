@@ -3,12 +3,14 @@
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 import msgspec
 from aiohttp import WSMsgType, web
 
 from arenad.demo.generation import TOTAL_TIMEOUT_S, WRITE_TIMEOUT_S, Ending
+from arenad.demo.models import Piece
 from arenad.demo.other import pages, wire
 from arenad.demo.other.wire import Framing, Wish
 from arenad.demo.protocol import BODY_LIMIT_BYTES, Refusal
@@ -30,7 +32,8 @@ class Talks:
     def __init__(self, voices: Voices) -> None:
         """Read the pages into memory."""
         self._voices = voices
-        self._pages = {each.name: pages.page(each, voices.entries) for each in pages.TRANSPORTS}
+        talkers = tuple(each for each in voices.entries if each.modality == "chat")
+        self._pages = {each.name: pages.page(each, talkers) for each in pages.TRANSPORTS}
         self._policies = {each.name: each.policy for each in pages.TRANSPORTS}
         self._assets = pages.assets()
         self._pending: OrderedDict[str, Wish] = OrderedDict()
@@ -166,11 +169,18 @@ class Talks:
             counts.running -= 1
             counts.end(ending)
 
+    async def _words(self, wish: Wish) -> AsyncGenerator[Piece, None]:
+        """What these pages can show: text and reasoning."""
+        async with aclosing(self._voices.answer(wish.model, wish.conversation())) as pieces:
+            async for piece in pieces:
+                if piece.kind in ("text", "reasoning"):
+                    yield piece
+
     async def _say(self, wish: Wish, framing: Framing, write: Write) -> Ending:
         try:
             try:
                 async with asyncio.timeout(TOTAL_TIMEOUT_S):
-                    async for piece in self._voices.answer(wish.model, wish.conversation()):
+                    async for piece in self._words(wish):
                         await _within(write(framing.piece(piece)))
                 await _within(write(framing.end("stop")))
             except TimeoutError:
