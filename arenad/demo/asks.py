@@ -252,7 +252,8 @@ class Asks:
             # A client that left cancels this very task: it ends here, as `left`.
             del self._running[chat.id]
             for answer, side in zip(answers, sides, strict=True):
-                self._chats.finish(chat, answer, bytes(side.text), bytes(side.reasoning))
+                said = bytes(side.text), bytes(side.reasoning)
+                self._chats.finish(chat, answer, *said, tuple(side.pictures))
             counts.running -= 1
             counts.end(ending)
         if pen.is_cut:

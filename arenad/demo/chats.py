@@ -145,7 +145,8 @@ class Chats:
         chat.messages[:] = [*kept, *answers]
         answer.model = model
         for each in answers:
-            each.text, each.reasoning, each.status = b"", b"", "pending"
+            each.text, each.reasoning, each.attachments = b"", b"", ()
+            each.status = "pending"
         self._grow(chat, chat.cost_bytes() - before)
         return answer
 
@@ -163,11 +164,18 @@ class Chats:
         chat.is_open = False
         self._grow(chat, chat.cost_bytes() - before)
 
-    def finish(self, chat: Chat, answer: Message, text: bytes, reasoning: bytes) -> None:
+    def finish(
+        self,
+        chat: Chat,
+        answer: Message,
+        text: bytes,
+        reasoning: bytes,
+        pictures: tuple[Attachment, ...] = (),
+    ) -> None:
         """Fill a pending answer; an empty one has failed."""
         before = answer.cost_bytes()
-        answer.text, answer.reasoning = text, reasoning
-        answer.status = "success" if text else "failed"
+        answer.text, answer.reasoning, answer.attachments = text, reasoning, pictures
+        answer.status = "success" if text or pictures else "failed"
         if self._chats.get(chat.id) is chat:
             self._grow(chat, answer.cost_bytes() - before)
 

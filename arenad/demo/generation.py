@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from arenad.demo import protocol
 from arenad.demo.models import Piece
-from arenad.demo.protocol import Side
+from arenad.demo.protocol import Attachment, Side
 from arenad.demo.upstream import UpstreamFault
 
 HEARTBEAT_S = 5.0
@@ -46,12 +46,16 @@ class Sink(Protocol):
 
 
 class Generation:
-    """Writes one side's answer. `text` and `reasoning` are what was written so far, as UTF-8."""
+    """Writes one side's answer.
+
+    `text` and `reasoning` are what was written so far, as UTF-8, `pictures` what was drawn.
+    """
 
     def __init__(self, sink: Sink, side: Side = "a", beat_s: float | None = None) -> None:
         """`beat_s` is the silence after which a heartbeat is written; None: the usual one."""
         self.text = bytearray()
         self.reasoning = bytearray()
+        self.pictures: list[Attachment] = []
         self._sink = sink
         self._side: Side = side
         self._beat_s = HEARTBEAT_S if beat_s is None else beat_s
@@ -106,6 +110,7 @@ class Generation:
             case "text" | "reasoning":
                 return await self._grow(piece.kind, piece.text)
             case "line":
+                self.pictures += _pictures(piece)
                 await self._write(protocol.line(piece.text, piece.value, self._side))
             case "raw":
                 await self._write(piece.text.encode() + b"\n")
@@ -148,3 +153,14 @@ class Generation:
                 await self._sink.write(line)
         except TimeoutError:
             raise ConnectionAbortedError("the client reads nothing") from None
+
+
+def _pictures(piece: Piece) -> list[Attachment]:
+    """The pictures that a line brings, as histories have them."""
+    if piece.text != "2":
+        return []
+    return [
+        Attachment("picture.png", item["mimeType"], item["image"])
+        for item in piece.value
+        if item["type"] == "image"
+    ]

@@ -209,6 +209,11 @@ def test_pictures_come_by_signed_addresses(more: str, count: int) -> None:
                     assert response.content_type == "image/png"
                     words = f"a house\n{place}" if place else "a house"
                     assert await response.read() == picture(words)
+            async with client.get(f"/api/evaluation/{wish['id']}") as response:
+                answer = (await response.json())["messages"][-1]
+            assert answer["status"] == "success"
+            kept = [each["url"] for each in answer["experimental_attachments"]]
+            assert kept == [item["image"] for item in items]
 
     asyncio.run(story())
 

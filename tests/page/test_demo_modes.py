@@ -134,6 +134,8 @@ def test_pictures_and_sources_are_shown(page: Page) -> None:
     _ask(page, "a house")
     image = page.get_by_role("img", name="Generated image")
     expect(image).to_have_js_property("naturalWidth", 256)
+    page.reload()
+    expect(image).to_have_js_property("naturalWidth", 256)
     page.goto("/search/direct")
     _ask(page, "a house")
     expect(page.locator(".sources a")).to_have_count(2)

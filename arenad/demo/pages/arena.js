@@ -3,7 +3,7 @@
 import { Attachments } from "./files.js";
 import { askForTerms, loginLink, passCheck, wantsCheck, wantsLogin } from "./person.js";
 import { Picker } from "./picker.js";
-import { chatHere, kindHere, showWays } from "./place.js";
+import { chatHere, kindHere, showWays, variant } from "./place.js";
 import { Sides } from "./sides.js";
 import { choiceBar, showAlert, showPrompt } from "./turns.js";
 import { ask, askAgain, askSkip, askStop, embeddedModels, message, refusal, uuid7, vote } from "./wire.js";
@@ -75,7 +75,7 @@ function submit() {
     if (accepted || chat.id !== wish.chat) return;
     // Nothing is lost: the words go back into the box, and a chat that was refused does not exist.
     if (create) chat.id = null;
-    chat.history = chat.history.slice(0, -1 - sides.length);
+    if (variant.chain) chat.history = chat.history.slice(0, -1 - sides.length);
     page.prompt.value ||= prompt;
     weighPrompt();
   });
@@ -96,8 +96,9 @@ function modalityOf(id) {
   return given.image ? "image" : given.search ? "search" : "chat";
 }
 
-/** The messages of the chat with a new turn, whose answers are to be filled. */
+/** The messages of the chat with a new turn, whose answers are to be filled; kept only where bodies bring them. */
 function extendHistory(userMessage, prompt, attachments, sides) {
+  if (!variant.chain) return [];
   const past = chat.history;
   const newest = past.filter((each) => each.role === "assistant").slice(-sides.length);
   const parents = newest.map((each) => each.id);
@@ -272,15 +273,16 @@ async function showAddress() {
 function showPast({ mode, modality, messages }) {
   kind = { ...kind, mode: mode === "direct-battle" ? "direct" : mode, modality };
   showKind();
-  chat.history = messages;
+  if (variant.chain) chat.history = messages;
   for (let at = 0; at < messages.length; ) {
     const end = messages.findIndex((each, place) => place > at && each.role !== "assistant");
     const group = messages.slice(at, end < 0 ? messages.length : end);
-    showPastTurn(group, mode);
     at += group.length;
+    showPastTurn(group, at === messages.length ? mode : "");
   }
 }
 
+/** Show a message and its answers. `mode` is the chat's where they are the newest, so that one may choose. */
 function showPastTurn(group, mode) {
   const [asked] = group.filter((each) => each.role === "user");
   if (asked) showPrompt(page.turns, asked.content, asked.experimental_attachments);
@@ -292,14 +294,13 @@ function showPastTurn(group, mode) {
   chat.sides = new Sides(page.turns, sides);
   for (const [place, answer] of chat.sides.answers.entries()) {
     if (past[place].reasoning) answer.think(past[place].reasoning);
+    for (const { url } of past[place].experimental_attachments) answer.draw(url);
     answer.append(past[place].content);
     answer.finish("done", past.length === 1 ? () => regenerate(sides) : null);
     if (past[place].modelId) pickers[place]?.choose(past[place].modelId);
   }
-  const isNewest = group.at(-1) === chat.history.at(-1);
-  if (isNewest && (mode === "direct-battle" || mode === "battle")) {
-    offerChoice(chat, mode === "direct-battle" ? sides.slice(0, 1) : sides);
-  }
+  if (mode === "direct-battle") offerChoice(chat, sides.slice(0, 1));
+  if (mode === "battle") offerChoice(chat, sides);
 }
 
 // -- the page's state -----------------------------------------------------------------------------
@@ -363,4 +364,8 @@ page.talk.addEventListener("scroll", noteScroll, { passive: true });
 addEventListener("popstate", showAddress);
 
 askForTerms(page.terms, page.prompt);
+// What was written before this script ran is kept.
+const early = page.prompt.value;
 showAddress();
+page.prompt.value = early;
+weighPrompt();
