@@ -22,9 +22,14 @@ class Asset(NamedTuple):
 
 def assets() -> dict[str, Asset]:
     """Every file beside the page, by its name."""
+    return files_in(_FOLDER)
+
+
+def files_in(folder: Path) -> dict[str, Asset]:
+    """Every file of a folder that a page may refer to, by its name."""
     return {
         path.name: Asset(_TYPES[path.suffix], path.read_bytes())
-        for path in sorted(_FOLDER.iterdir())
+        for path in sorted(folder.iterdir())
         if path.suffix in _TYPES
     }
 

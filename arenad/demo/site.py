@@ -1,21 +1,19 @@
 """The demo arena as an aiohttp application: routes, refusals, and who is answering right now."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 
-from arenad.demo import catalog, models, pages, protocol
-from arenad.demo.chats import Chat, Chats, Message, find_answer, history
-from arenad.demo.generation import Generation, paced
+from arenad.demo import pages, protocol
+from arenad.demo.chats import Chats, Message, find_answer, history
+from arenad.demo.generation import Ending, Generation
+from arenad.demo.other.talks import Talks
 from arenad.demo.protocol import Refusal
-from arenad.demo.upstream import Upstream
+from arenad.demo.voices import Voices
 from arenad.schema.process import DemoSettings
-
-RUNNING_LIMIT = 64
-"""Answers that are written at the same time."""
 
 SHUTDOWN_TIMEOUT_S = 1.0
 """Once the site is told to stop, running answers have this long before they are cut."""
@@ -35,37 +33,17 @@ _HEADERS = {
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Counts(msgspec.Struct):
-    """Answers since the site began, and those running now; tests see here that a cancel arrived."""
-
-    running: int = 0
-    started: int = 0
-    finished: int = 0
-    stopped: int = 0
-    left: int = 0
-
-
 class Site:
     """The site's memory and its replies, one method for each route."""
 
-    def __init__(self, settings: DemoSettings) -> None:
+    def __init__(self, voices: Voices) -> None:
         """Read the page into memory; nothing is read from disk later."""
-        self._settings = settings
-        self._models = {entry.id: entry.public_name for entry in catalog.offered(settings.demo)}
-        self._page = pages.page(catalog.offered(settings.demo))
+        self._voices = voices
+        self._models = {entry.id: entry.public_name for entry in voices.entries}
+        self._page = pages.page(voices.entries)
         self._assets = pages.assets()
         self._chats = Chats()
-        self._counts = Counts()
         self._running: dict[tuple[str, str], Generation] = {}
-        self._upstream: Upstream | None = None
-
-    async def hold_upstream(self, _app: web.Application) -> AsyncIterator[None]:
-        """Keep the upstream's one client session while the application runs, if there is one."""
-        if self._settings.demo.upstream_url:
-            self._upstream = Upstream(self._settings)
-        yield
-        if self._upstream is not None:
-            await self._upstream.close()
 
     async def page(self, _request: web.Request) -> web.Response:
         """The one page: a new chat, or the chat of the address."""
@@ -80,8 +58,7 @@ class Site:
 
     async def counts(self, _request: web.Request) -> web.Response:
         """`Counts` as JSON."""
-        self._counts.running = len(self._running)
-        return _json(200, self._counts)
+        return _json(200, self._voices.counts)
 
     async def history(self, request: web.Request) -> web.Response:
         """A chat as JSON."""
@@ -91,14 +68,14 @@ class Site:
         """The first message of a new chat; answers with the stream."""
         ask = protocol.read_create(await request.read())
         self._check_model(ask.model)
-        self._check_room()
+        self._voices.check_room()
         return await self._answer(request, ask.session, self._chats.open(ask))
 
     async def follow_up(self, request: web.Request) -> web.StreamResponse:
         """A later message of a chat; answers with the stream."""
         ask = protocol.read_follow_up(await request.read(), request.match_info["session"])
         self._check_model(ask.model)
-        self._check_room()
+        self._voices.check_room()
         return await self._answer(request, ask.session, self._chats.extend(ask))
 
     async def retry(self, request: web.Request) -> web.StreamResponse:
@@ -106,7 +83,7 @@ class Site:
         again = protocol.read_retry(await request.read())
         if again.model is not None:
             self._check_model(again.model)
-        self._check_room()
+        self._voices.check_room()
         session, message = request.match_info["session"], request.match_info["message"]
         return await self._answer(request, session, self._chats.retry(session, message, again))
 
@@ -123,10 +100,6 @@ class Site:
         if model not in self._models:
             raise Refusal(400, "unknown model", f"modelAId: {model} is not in this site's list")
 
-    def _check_room(self) -> None:
-        if len(self._running) >= RUNNING_LIMIT:
-            raise Refusal(429, "too many answers", f"{RUNNING_LIMIT} are being written; wait")
-
     async def _answer(
         self, request: web.Request, session: str, answer: Message
     ) -> web.StreamResponse:
@@ -134,39 +107,33 @@ class Site:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **_HEADERS})
         generation = Generation(response)
         self._running[session, answer.id] = generation
-        self._counts.started += 1
-        ending = "left"
+        counts = self._voices.counts
+        counts.running += 1
+        counts.started += 1
+        ending: Ending = "left"
         try:
             await response.prepare(request)
             prompt_bytes = len(chat.messages[-2].text)
-            ending = await generation.run(answer.id, prompt_bytes, self._pieces(chat, answer))
+            name = self._models[answer.model or ""]
+            pieces = self._voices.answer(name, chat.conversation())
+            ending = await generation.run(answer.id, prompt_bytes, pieces)
         finally:
             # A client that left cancels this very task: it ends here, as `left`.
             del self._running[session, answer.id]
             self._chats.finish(chat, answer, bytes(generation.text), bytes(generation.reasoning))
-            self._count(ending)
+            counts.running -= 1
+            counts.end(ending)
         return response
-
-    def _count(self, ending: str) -> None:
-        self._counts.finished += ending in ("finished", "cut")
-        self._counts.stopped += ending == "stopped"
-        self._counts.left += ending == "left"
-
-    def _pieces(self, chat: Chat, answer: Message) -> AsyncGenerator[models.Piece, None]:
-        name = self._models[answer.model or ""]
-        if name == catalog.UPSTREAM and self._upstream is not None:
-            return self._upstream.answer(chat.conversation())
-        chunks_per_s = self._settings.demo.chunks_per_s
-        return paced(models.pieces(name, chat.conversation(), chunks_per_s))
 
 
 def make_app(settings: DemoSettings) -> web.Application:
     """The whole site. Serve it with `handler_cancellation=True` (see `make_runner`)."""
-    site = Site(settings)
+    voices = Voices(settings)
+    site = Site(voices)
     app = web.Application(
         middlewares=[_refuse_strangers, _tell_refusals], client_max_size=protocol.BODY_LIMIT_BYTES
     )
-    app.cleanup_ctx.append(site.hold_upstream)
+    app.cleanup_ctx.append(voices.hold_upstream)
     app.add_routes(
         [
             web.get("/", site.page),
@@ -182,6 +149,7 @@ def make_app(settings: DemoSettings) -> web.Application:
                 f"{STREAM_PATH}/retry-evaluation-session-message/{{session}}/messages/{{message}}",
                 site.retry,
             ),
+            *Talks(voices).routes(),
         ]
     )
     return app
@@ -221,7 +189,8 @@ async def _tell_refusals(request: web.Request, handler: Reply) -> web.StreamResp
     except web.HTTPException as error:
         return _json(error.status, {"error": error.reason.lower()})
     if not response.prepared:
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
     return response
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from serving import arena
 
-from arenad.demo import catalog, models, protocol, site
+from arenad.demo import catalog, models, protocol, site, voices
 
 IDS = {entry.public_name: entry.id for entry in catalog.CATALOG}
 STREAM = site.STREAM_PATH
@@ -248,7 +248,7 @@ def test_a_body_without_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_answers_at_one_time_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the limit of running answers the site says wait."""
-    monkeypatch.setattr(site, "RUNNING_LIMIT", 1)
+    monkeypatch.setattr(voices, "RUNNING_LIMIT", 1)
 
     async def story() -> None:
         async with arena() as client, _create(client, _body("demo-slow-start", "x")) as running:
@@ -316,6 +316,6 @@ def test_every_page_is_strict() -> None:
 
 def test_counts_have_the_agreed_names() -> None:
     """Tests of the daemon read these."""
-    assert msgspec.to_builtins(site.Counts()) == dict.fromkeys(
+    assert msgspec.to_builtins(voices.Counts()) == dict.fromkeys(
         ("running", "started", "finished", "stopped", "left"), 0
     )

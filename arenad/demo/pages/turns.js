@@ -5,7 +5,7 @@ import { prose } from "./prose.js";
 const BLOCK_CHARS = 64 * 1024;
 
 /** Text that only grows, in blocks: a chunk touches the last block, never the ones before. */
-class GrowingText {
+export class GrowingText {
   constructor(element) {
     this.element = element;
     this.length = 0;

@@ -1,0 +1,1 @@
+"""Small chat pages beside the arena, each with its own way to bring an answer to the page."""
