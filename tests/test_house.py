@@ -79,7 +79,20 @@ DECLARED_BRAINS = (
     "arenad/worker/session.py",
     "arenad/worker/sites/catalog.py",
     "arenad/worker/sites/fold.py",
-    "arenad/worker/sites/grammar.py",
+    "arenad/worker/sites/grammars/answer.py",
+    "arenad/worker/sites/grammars/arena_lines.py",
+    "arenad/worker/sites/grammars/choose.py",
+    "arenad/worker/sites/grammars/dom.py",
+    "arenad/worker/sites/grammars/framing.py",
+    "arenad/worker/sites/grammars/gradio.py",
+    "arenad/worker/sites/grammars/growing.py",
+    "arenad/worker/sites/grammars/json_answers.py",
+    "arenad/worker/sites/grammars/json_text.py",
+    "arenad/worker/sites/grammars/markdown.py",
+    "arenad/worker/sites/grammars/plain.py",
+    "arenad/worker/sites/grammars/protobuf.py",
+    "arenad/worker/sites/grammars/walk.py",
+    "arenad/worker/sites/refusal.py",
 )
 IO_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
 IO_MODULES = {"io", "pathlib", "secrets", "shutil", "sys", "tempfile", "urllib", "datetime", "uuid"}

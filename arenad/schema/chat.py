@@ -1,7 +1,7 @@
 """A chat request and its events: the values that travel from the site's parser to the client.
 
-A request is answered by any number of events and then exactly one `Finish` or `Failure`. Where two
-answers come side by side, each event names its side, and the `Finish` of the second is an event too.
+A request is answered by any number of events and then exactly one `Finish` or `Failure`. Where
+two answers come side by side, each event names its side; `Finish` of the second is an event too.
 """
 
 from typing import Literal

@@ -5,8 +5,9 @@
     choices.0.delta.content               keys and places; -1 is the last one, * is every one
     data.text when type=token             only in values with that field; `and`, `|` and != too
     content.*[type=text].text             only in those items
-    v when @event=delta                   @event is the name that a stream gives to the value
-    payload.@json.text                    @json reads on inside a text that is JSON itself
+    v when $event=delta                   $event is the name that a stream gives to the value
+    $value when $event=token              $value is the value itself
+    payload.$json.text                    $json reads on inside a text that is JSON itself
     data."a.b".text                       a key with a dot in it
 """
 
@@ -19,8 +20,7 @@ MAX_PATH_CHARS = 500
 _STEP = re.compile(r'\.?(?:"([^"]+)"|(\[[^\[\]]+\])|([^\s."\[\]=!]+))')
 _CONDITION = re.compile(r"(?P<path>[^=]+?)(?P<sign>!?=)(?P<values>.*)", re.DOTALL)
 
-EVENT = "@event"
-JSON = "@json"
+EVENT, JSON, VALUE = "$event", "$json", "$value"
 
 
 class Every(NamedTuple):
@@ -29,6 +29,10 @@ class Every(NamedTuple):
 
 class Inside(NamedTuple):
     """Read on inside a text that is JSON."""
+
+
+class Itself(NamedTuple):
+    """The value, as it is."""
 
 
 class EventName(NamedTuple):
@@ -43,7 +47,7 @@ class Condition(NamedTuple):
     is_equal: bool
 
 
-Step = str | int | Every | Inside | EventName | Condition
+Step = str | int | Every | Inside | Itself | EventName | Condition
 Path = tuple[Step, ...]
 Paths = str | tuple[str, ...]
 """As it is written in a profile: one path, or several that are all looked at, in order."""
@@ -84,7 +88,7 @@ def _steps(text: str, whole: str) -> Path:
 
 
 def _step(plain: str) -> Step:
-    named: dict[str, Step] = {"*": Every(), JSON: Inside(), EVENT: EventName()}
+    named: dict[str, Step] = {"*": Every(), JSON: Inside(), EVENT: EventName(), VALUE: Itself()}
     if plain in named:
         return named[plain]
     return int(plain) if re.fullmatch(r"-?[0-9]{1,9}", plain, re.ASCII) else plain

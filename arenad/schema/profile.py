@@ -3,6 +3,8 @@
 import re
 from typing import Literal
 
+import msgspec
+
 from arenad.schema import path
 from arenad.schema.base import Record
 from arenad.schema.path import Paths
@@ -106,7 +108,7 @@ class StreamRules(Record):
     answer_b: AnswerRules | None = None
     done: str = ""
     error: Paths = ()
-    signs: dict[str, SignKind] = {}
+    signs: dict[str, SignKind] = msgspec.field(default_factory=dict)
     session: Paths = ()
     message: Paths = ()
     same: Paths = ()
@@ -114,10 +116,14 @@ class StreamRules(Record):
 
     def __post_init__(self) -> None:
         """Raises `ValueError`, naming the field."""
-        if self.transport == "dom":
-            if self.dom is None:
-                raise ValueError("dom: is missing; transport dom reads the element that it names")
-            return
+        if self.transport != "dom":
+            self._check_request()
+        elif self.dom is None:
+            raise ValueError("dom: is missing; transport dom reads the element that it names")
+        if "" in self.signs:
+            raise ValueError("signs: has an empty text, with which every answer begins")
+
+    def _check_request(self) -> None:
         if not self.url_pattern:
             raise ValueError(f"url_pattern: is missing; transport {self.transport} needs it")
         try:
@@ -127,8 +133,6 @@ class StreamRules(Record):
             raise ValueError(f"url_pattern: {shown}; no regular expression: {error}") from error
         if self.answer is None and self.grammar not in WITHOUT_PATHS:
             raise ValueError(f"answer: is missing; grammar {self.grammar} needs answer.text")
-        if "" in self.signs:
-            raise ValueError("signs: has an empty text, with which every answer begins")
         _check_paths(self, "", ("error", "session", "message", "same"))
         for name in ("answer", "answer_b"):
             if (answer := getattr(self, name)) is not None:

@@ -41,6 +41,15 @@ globalThis.arenadAnswer ??= {
     return this.all(selector).some((each) => each.checkVisibility({ checkVisibilityCSS: true }));
   },
 
+  async gone(selector, timeout_ms) {
+    const end = performance.now() + timeout_ms;
+    while (this.shown(selector)) {
+      if (performance.now() >= end) return false;
+      await new Promise((resolve) => setTimeout(resolve, this.PACE_MS));
+    }
+    return true;
+  },
+
   // How many answers and ends there are before the prompt is sent.
   counts({ element, end }) {
     return [this.all(element).length, end ? this.all(end).length : 0];

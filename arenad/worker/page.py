@@ -10,6 +10,7 @@ from typing import cast
 from arenad.errors import ProfileOutdated
 from arenad.worker.capture import Capture
 from arenad.worker.devtools import BrowserGone, DevTools, DevToolsError, NoReply, Params, Reply
+from arenad.worker.traffic import Traffic
 
 WORLD = "arenad"
 NAVIGATE_TIMEOUT_S = 30.0
@@ -22,17 +23,8 @@ SCRIPT_LIMIT_S = 60.0
 WORLDS_TRIED = 3
 """A site may go elsewhere by itself while it is asked something; then the new document is asked."""
 
-BODY_BUFFER_BYTES = 32 * 1024 * 1024
-"""What the browser keeps of bodies, for those that were over before they could be streamed."""
-
-_SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
-_TRAFFIC = (
-    "requestWillBeSent",
-    "responseReceived",
-    "dataReceived",
-    "loadingFinished",
-    "loadingFailed",
-)
+_HERE = Path(__file__).parent
+_SCRIPT = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("page.js", "answer.js"))
 
 log = logging.getLogger("arenad.page")
 
@@ -40,15 +32,15 @@ log = logging.getLogger("arenad.page")
 class Page:
     """One tab in an isolated context of its own: no cookie, cache or storage is shared or kept."""
 
-    def __init__(self, devtools: DevTools, session: str, target: str) -> None:
+    def __init__(self, devtools: DevTools, session: str, target: str, traffic: Traffic) -> None:
         """Use `create`."""
+        self.traffic = traffic
         self.crashed = asyncio.Event()
         self._devtools = devtools
         self._session = session
         self._frame = target  # a page's main frame has its target's id
         self._world: int | None = None
         self._loaded = asyncio.Event()
-        self._capture: Capture | None = None
 
     @classmethod
     async def create(cls, devtools: DevTools) -> "Page":
@@ -60,36 +52,35 @@ class Page:
         attached = await devtools.command(
             "Target.attachToTarget", {"targetId": target["targetId"], "flatten": True}
         )
-        page = cls(devtools, attached["sessionId"], target["targetId"])
+        session = str(attached["sessionId"])
+        traffic = Traffic(devtools, session, own["browserContextId"])
+        page = cls(devtools, session, target["targetId"], traffic)
         page._listen()
         await page._command("Page.enable")
         await page._command("Inspector.enable")
-        bounds = {
-            "maxTotalBufferSize": BODY_BUFFER_BYTES,
-            "maxResourceBufferSize": BODY_BUFFER_BYTES,
-        }
-        await page._command("Network.enable", bounds)
+        await traffic.begin()
         return page
 
     def _listen(self) -> None:
         on = partial(self._devtools.on, self._session)
         on("Inspector.targetCrashed", self._on_crash)
         on("Inspector.detached", self._on_crash)
-        self._devtools.on("", "Target.detachedFromTarget", self._on_crash)
-        self._devtools.on_lost(lambda: self._lose_capture("the browser is gone"))
+        self._devtools.on("", "Target.detachedFromTarget", self._on_detached)
+        self._devtools.on_lost(lambda: self.traffic.lose("the browser is gone"))
         on("Page.loadEventFired", self._on_load)
         on("Page.javascriptDialogOpening", self._on_dialog)
-        for event in _TRAFFIC:
-            on(f"Network.{event}", partial(self._on_traffic, event))
+
+    def _on_detached(self, params: Params) -> None:
+        """The page's own end, or that of a shared worker, of which the browser itself tells."""
+        if params["sessionId"] == self._session:
+            self._on_crash(params)
+        else:
+            self.traffic.on_detached(params)
 
     def _on_crash(self, _: Params) -> None:
         self.crashed.set()
         self._devtools.end_session(self._session, "the page crashed")
-        self._lose_capture("the page crashed")
-
-    def _lose_capture(self, why: str) -> None:
-        if self._capture is not None:
-            self._capture.lose(why)
+        self.traffic.lose("the page crashed")
 
     def _on_load(self, _: Params) -> None:
         self._loaded.set()
@@ -103,10 +94,6 @@ class Page:
             self._devtools.send(self._session, "Page.handleJavaScriptDialog", answer, _ignore_reply)
         except DevToolsError as error:
             log.warning("the dialog cannot be answered: %s", error)
-
-    def _on_traffic(self, event: str, params: Params) -> None:
-        if self._capture is not None:
-            self._capture.on_event(event, params)
 
     async def _command(self, method: str, params: Params | None = None, **wait: float) -> Params:
         if self.crashed.is_set():
@@ -188,6 +175,11 @@ class Page:
         """Whether the element is there, visible and enabled, right now."""
         return bool(await self.evaluate(f"!!arenad.usable({json.dumps(selector)})"))
 
+    async def is_gone(self, selector: str, timeout_s: float) -> bool:
+        """Whether within this time no such element is visible any more."""
+        call = f"arenadAnswer.gone({json.dumps(selector)}, {int(timeout_s * 1000)})"
+        return bool(await self.evaluate(call, timeout_s + 5.0))
+
     async def wait_for(self, name: str, selector: str, timeout_s: float) -> None:
         """Wait until a landmark is usable. Raises `ProfileOutdated` naming it."""
         if not await self._ask("has", selector, timeout_s):
@@ -228,10 +220,11 @@ class Page:
 
     # -- listen ------------------------------------------------------------------------------------
 
-    def capture(self, url_pattern: str, method: str) -> Capture:
+    def capture(self, url_pattern: str, method: str, *, follow: bool = False) -> Capture:
         """Read the page's own next request whose address matches, as its answer arrives."""
-        self._capture = Capture(self._devtools, self._session, url_pattern, method)
-        return self._capture
+        capture = Capture(self._devtools, url_pattern, method, follow=follow)
+        self.traffic.attend(capture)
+        return capture
 
     async def screenshot(self) -> str:
         """A PNG of what is visible, in base64."""

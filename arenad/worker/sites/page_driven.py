@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from urllib.parse import urljoin
 
@@ -12,30 +12,30 @@ from arenad.errors import (
     ModelNotFound,
     ProfileOutdated,
     RequestError,
-    Resting,
     TimedOut,
     UpstreamFailed,
     WorkerLost,
 )
-from arenad.schema.chat import Chat, Event, Finish, TextDelta
+from arenad.schema.chat import Chat, Event, Finish, ReasoningDelta, TextDelta
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
-from arenad.worker.capture import Capture
 from arenad.worker.devtools import BrowserGone, DevToolsError
+from arenad.worker.listen import listen
 from arenad.worker.page import Page
 from arenad.worker.sites.catalog import models_in
 from arenad.worker.sites.fold import fold
-from arenad.worker.sites.grammar import ArenaLines
+from arenad.worker.sites.grammars.answer import Grammar
+from arenad.worker.sites.grammars.choose import grammar_of
+from arenad.worker.sites.refusal import HTTP_ERROR, PAGE_CHARS, is_page, of_page, of_status
+from arenad.worker.source import Piece, Source
 
 LANDMARK_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 GONE_S = 1.0
 """A page that is drawing itself anew gets so long to show its prompt again."""
 
-ERROR_BODY_BYTES = 300
-HTTP_ERROR = 400
-PAYLOAD_TOO_LARGE = 413
-TOO_MANY_REQUESTS = 429
+FINISH_GRACE_S = 2.0
+"""After its finish sign a body that does not end is whole all the same."""
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -51,12 +51,14 @@ class PageSite:
     def __init__(self, page: Page, profile: Profile, url: str) -> None:
         """`url` is the site's address, to which the profile's start path belongs."""
         self.models: tuple[Model, ...] = ()
+        self.session_id = ""
+        self.message_id = ""
         self._page = page
         self._profile = profile
         self._url = urljoin(url, profile.start_path)
         self._is_fresh = False
         self._is_half_written = False
-        self._capture: Capture | None = None
+        self._capture: Source | None = None
 
     async def open(self) -> None:
         """Open the start page and read its models. Raises `ProfileOutdated` or `DevToolsError`."""
@@ -104,13 +106,16 @@ class PageSite:
         """The first deadline is for all until the first event, the next ones are between events."""
         now_s = asyncio.get_running_loop().time
         too_late = f"nothing came within {chat.first_event_timeout_s:.3g} s"
-        parser = ArenaLines()
+        rules = self._profile.stream
+        parser = grammar_of(rules)
         try:
             async with asyncio.timeout(chat.first_event_timeout_s) as deadline:
-                capture = await self._send(chat.model, prompt)
-                if await capture.head() >= HTTP_ERROR:
-                    raise await _refusal(capture)
-                async with aclosing(_events(capture, parser)) as batches:
+                source = await self._send(chat.model, prompt)
+                if await source.head() >= HTTP_ERROR:
+                    said = await _beginning(source)
+                    raise of_status(source.status, source.headers, said, rules.signs)
+                batches = _events(source, parser, rules.signs)
+                async with aclosing(batches):
                     async for events in batches:
                         deadline.reschedule(None)  # a client that reads slowly is not the site's
                         for event in events:
@@ -120,13 +125,16 @@ class PageSite:
         except TimeoutError as error:
             raise TimedOut(too_late) from error
         events, outcome = parser.end()
+        self.session_id, self.message_id = parser.session_id, parser.message_id
+        if isinstance(outcome, ProfileOutdated) and is_page(parser.strange):
+            outcome = of_page(parser.strange, rules.signs)
         for event in _merged(events):
             await emit(event)
         if isinstance(outcome, RequestError):
             raise outcome
         return outcome
 
-    async def _send(self, model: str, prompt: str) -> Capture:
+    async def _send(self, model: str, prompt: str) -> Source:
         page, marks, rules = self._page, self._profile.landmarks, self._profile.stream
         is_fresh, self._is_fresh = self._is_fresh, False
         self._is_half_written = True
@@ -134,17 +142,16 @@ class PageSite:
             await page.press("new_chat", marks.new_chat, LANDMARK_TIMEOUT_S)
         await self._choose(model)
         await page.write("prompt", marks.prompt, prompt, LANDMARK_TIMEOUT_S)
-        self._capture = capture = page.capture(rules.url_pattern, rules.method)
+        self._capture = source = await listen(page, rules, marks.stop)
         await page.press("send", marks.send, LANDMARK_TIMEOUT_S)
         try:
             async with asyncio.timeout(LANDMARK_TIMEOUT_S):
-                await capture.sent()
+                await source.sent()
         except TimeoutError as error:
-            raise ProfileOutdated(
-                f"send was pressed, but the page made no request like {rules.url_pattern}"
-            ) from error
+            made = f"no request like {rules.url_pattern}" if rules.url_pattern else "no answer"
+            raise ProfileOutdated(f"send was pressed, but the page made {made}") from error
         self._is_half_written = False
-        return capture
+        return source
 
     async def _choose(self, model: str) -> None:
         page, marks = self._page, self._profile.landmarks
@@ -168,42 +175,63 @@ class PageSite:
             return False
         return True
 
-    async def _press_stop(self, capture: Capture) -> None:
-        if capture.is_over:
+    async def _press_stop(self, source: Source) -> None:
+        if source.is_over:
             return
+        stop = self._profile.landmarks.stop
         try:
-            await self._page.press("stop", self._profile.landmarks.stop, STOP_TIMEOUT_S)
+            await self._page.press("stop", stop, STOP_TIMEOUT_S)
         except ProfileOutdated:
-            if not capture.is_over:  # then the button was gone because the answer was done
+            # The button may be gone because the answer was done, which a socket does not tell.
+            if source.has_end and not source.is_over:
                 raise
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await capture.over()
+            return
+        if source.has_end:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await source.over()
+        elif not await self._page.is_gone(stop, STOP_TIMEOUT_S):
+            raise TimeoutError
 
 
-async def _events(capture: Capture, parser: ArenaLines) -> AsyncGenerator[list[Event], None]:
+async def _events(
+    source: Source, parser: Grammar, signs: Mapping[str, str]
+) -> AsyncGenerator[list[Event], None]:
     """What each read brought, where it brought any event: other lines are no sign of progress."""
-    while piece := await capture.read():
-        if events := _merged(parser.feed(piece)):
+    is_first = True
+    while pieces := await _next(source, is_whole=parser.is_over):
+        if is_first and is_page(said := _text(pieces[0])):
+            raise of_page(said + await _beginning(source), signs)
+        is_first = False
+        for text in source.sent_texts():
+            parser.sent(text)
+        if events := _merged(event for piece in pieces for event in parser.feed(piece)):
             yield events
+        if parser.is_over and not source.has_end:
+            return
 
 
-async def _refusal(capture: Capture) -> RequestError:
-    """The error for an answer whose status is one; its text is taken as far as it comes."""
-    body = b""
+async def _next(source: Source, *, is_whole: bool) -> list[Piece]:
+    """What comes next; after the finish sign only what comes soon, and no trouble any more."""
+    if not is_whole:
+        return await source.read()
+    with suppress(TimeoutError, UpstreamFailed):
+        async with asyncio.timeout(FINISH_GRACE_S):
+            return await source.read()
+    return []
+
+
+async def _beginning(source: Source) -> str:
+    """The text of what came in place of an answer, as far as it comes soon."""
+    said = ""
     with suppress(TimeoutError, UpstreamFailed):
         async with asyncio.timeout(STOP_TIMEOUT_S):
-            while len(body) < ERROR_BODY_BYTES and (piece := await capture.read()):
-                body += piece
-    said = body[:ERROR_BODY_BYTES].decode("utf-8", "replace")
-    if capture.status == TOO_MANY_REQUESTS:
-        after = capture.headers.get("retry-after", "")
-        return Resting(
-            f"the site asks for patience: {said}",
-            retry_after_s=float(after) if after.isdecimal() else None,
-        )
-    if capture.status == PAYLOAD_TOO_LARGE:
-        return InvalidRequest(f"the site takes no prompt this long: {said}", param="messages")
-    return UpstreamFailed(f"the site answered {capture.status}: {said}")
+            while len(said) < PAGE_CHARS and (pieces := await source.read()):
+                said += "".join(map(_text, pieces))
+    return said
+
+
+def _text(piece: Piece) -> str:
+    return piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
 
 
 def _with_model(selector: str, model: str) -> str:
@@ -216,8 +244,12 @@ def _merged(events: Iterable[Event]) -> list[Event]:
     """Text that arrived together travels together."""
     merged: list[Event] = []
     for event in events:
-        if isinstance(event, TextDelta) and merged and isinstance(merged[-1], TextDelta):
-            merged[-1] = TextDelta(merged[-1].text + event.text)
-        else:
-            merged.append(event)
+        last = merged[-1] if merged else None
+        match last, event:
+            case TextDelta(before, side), TextDelta(text, other) if side == other:
+                merged[-1] = TextDelta(before + text, side)
+            case ReasoningDelta(before, side), ReasoningDelta(text, other) if side == other:
+                merged[-1] = ReasoningDelta(before + text, side)
+            case _:
+                merged.append(event)
     return merged

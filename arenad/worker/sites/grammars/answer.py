@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from arenad import errors
 from arenad.errors import RequestError, UpstreamFailed
@@ -37,23 +36,37 @@ _REASONS: dict[str, FinishReason] = {
 _FAILED = re.compile(r"error|failed|failure|other-error", re.IGNORECASE)
 
 
-class Grammar(Protocol):
-    """One answer. `feed` and `end` never raise, whatever comes."""
+class Grammar:
+    """One answer. `feed`, `sent` and `end` never raise, whatever comes.
 
-    is_over: bool
-    """Its own finish sign has been seen, on every side."""
-    strange: str
-    """The beginning of what could not be read; it may be a page that was sent in place of it."""
-    session_id: str
-    message_id: str
+    `strange` is the beginning of what could not be read: it may be a page that came in place of it.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has come."""
+        self.strange = ""
+        self.session_id = ""
+        self.message_id = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Its own finish sign has been seen, on every side."""
+        return False
+
+    def sent(self, text: str) -> None:
+        """The page itself said this, on the socket that brings the answer."""
 
     def feed(self, piece: Piece) -> list[Event]:
         """The events that this piece completes."""
-        ...
+        raise NotImplementedError
 
     def end(self) -> tuple[list[Event], Finish | RequestError]:
         """Nothing more will come: the last events, and how the answer ended."""
-        ...
+        raise NotImplementedError
+
+    def _not_read(self, text: str) -> None:
+        if len(self.strange) < MAX_STRANGE_CHARS:
+            self.strange += whole(text[: MAX_STRANGE_CHARS - len(self.strange)]) + "\n"
 
 
 class Signs:

@@ -12,7 +12,7 @@ from typing import cast
 from arenad.errors import ProfileOutdated, RequestError, UpstreamFailed
 from arenad.schema.chat import Event, Finish, Heartbeat
 from arenad.worker.sites.grammars import json_text
-from arenad.worker.sites.grammars.answer import CUT, MAX_STRANGE_CHARS, Side, verdict
+from arenad.worker.sites.grammars.answer import CUT, Grammar, Side, verdict
 from arenad.worker.sites.grammars.framing import MAX_MESSAGE_CHARS, Lines, Piece
 from arenad.worker.sites.grammars.json_text import UNREADABLE
 
@@ -24,16 +24,14 @@ _REFERENCE = re.compile(r"[0-9]+:")
 """A line of the page's framework, without a position; old clients saw them between the others."""
 
 
-class ArenaLines:
+class ArenaLines(Grammar):
     """One answer. Feed it bytes; ask for its end when the body has ended. `feed` never raises."""
 
     def __init__(self, sides: str = "a", signs: Mapping[str, str] | None = None) -> None:
         """`sides` are the positions that are read, in order: `a`, `b`, `ab`; none: bare codes."""
+        super().__init__()
         self.ignored = 0
         self.unreadable = 0
-        self.strange = ""
-        self.session_id = ""
-        self.message_id = ""
         self._lines = Lines()
         self._coded_line = _CODED if sides else _BARE
         self._sides = {name: Side(number, signs) for number, name in enumerate(sides or [""])}
@@ -92,10 +90,9 @@ class ArenaLines:
             self._not_read(line)
         return []
 
-    def _not_read(self, line: str) -> None:
+    def _not_read(self, text: str) -> None:
         self.unreadable += 1
-        if len(self.strange) < MAX_STRANGE_CHARS:
-            self.strange += line[: MAX_STRANGE_CHARS - len(self.strange)] + "\n"
+        super()._not_read(text)
 
     def _plain_object(self, line: str) -> None:
         """`{error, message?}` instead of a stream."""

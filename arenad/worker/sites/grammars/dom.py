@@ -1,7 +1,7 @@
 """An answer that is read in the page: pieces of HTML that change, as Markdown that grows.
 
-What is fed is JSON of the page's own watch (`worker/answer.js`): `{"from": 3, "blocks": [...]}`, the
-answer's blocks from the first one that changed. A block begins with `h` (HTML) or `t` (plain text).
+What is fed is JSON of our own watch in it (`worker/answer.js`): `{"from": 3, "blocks": [...]}`, the
+answer's blocks from the first one that changed. A block begins with `h` (HTML) or `t` (text).
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import msgspec
 
 from arenad.errors import RequestError, UpstreamFailed
 from arenad.schema.chat import Event, Finish
-from arenad.worker.sites.grammars.answer import Side
+from arenad.worker.sites.grammars.answer import Grammar, Side
 from arenad.worker.sites.grammars.framing import Piece
 from arenad.worker.sites.grammars.growing import CLOSERS, Growing
 from arenad.worker.sites.grammars.markdown import to_markdown
@@ -25,15 +25,12 @@ class Changed(msgspec.Struct, rename={"first": "from"}):
     blocks: list[str]
 
 
-class DomAnswer:
+class DomAnswer(Grammar):
     """One answer, whose end the page's signs tell."""
 
     def __init__(self, signs: Mapping[str, str] | None = None) -> None:
         """`signs`: see `answer.Signs`."""
-        self.is_over = False
-        self.strange = ""
-        self.session_id = ""
-        self.message_id = ""
+        super().__init__()
         self._blocks: list[str] = []
         self._growing = Growing(held=CLOSERS)
         self._side = Side(signs=signs)

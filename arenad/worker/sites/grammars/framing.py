@@ -26,7 +26,10 @@ class Message(NamedTuple):
 class Framing(Protocol):
     """Pieces in, whole messages out."""
 
-    too_long: int
+    @property
+    def too_long(self) -> int:
+        """How many messages were dropped."""
+        ...
 
     def feed(self, piece: Piece) -> list[Message]:
         """The messages that this piece completes."""
@@ -103,7 +106,7 @@ class Lines:
 
 
 class JsonLines:
-    """A message to a line; empty lines are none. A comma before or after, or a `data:`, is let go."""
+    """A message to a line; empty lines are none. A `data:` and commas around it are let go."""
 
     def __init__(self) -> None:
         """Nothing is held."""
@@ -173,7 +176,7 @@ class ServerSentEvents:
         if chars > MAX_MESSAGE_CHARS:
             self._too_long += 1
             return []
-        return [Message("\n".join(parts), event)] if parts else []
+        return [Message("\n".join(parts), event or "message")] if parts else []
 
 
 class Frames:
@@ -206,7 +209,9 @@ class SocketIo(Frames):
     def feed(self, piece: Piece) -> list[Message]:
         """The events of this frame, which may hold several packets."""
         text = piece if isinstance(piece, str) else ""
-        packets = [message for part in text.split("\x1e") for message in super(SocketIo, self).feed(part)]
+        packets = [
+            message for part in text.split("\x1e") for message in super(SocketIo, self).feed(part)
+        ]
         return [message for packet in packets for message in self._event(str(packet.payload))]
 
     def _event(self, packet: str) -> list[Message]:
@@ -252,11 +257,12 @@ class Whole:
             self._parts.clear()
 
 
+_HEAD_BYTES = 5
+_LAST = {0x80: "trailers", 0x02: "end"}
+
+
 class Envelopes:
     """Connect and gRPC-web streams: a byte of flags, four of length, then the message."""
-
-    _HEAD_BYTES = 5
-    _TRAILERS = {0x80: "trailers", 0x02: "end"}
 
     def __init__(self) -> None:
         """Nothing is held."""
@@ -272,18 +278,18 @@ class Envelopes:
             skipped = min(self._skip_bytes, len(self._held))
             del self._held[:skipped]
             self._skip_bytes -= skipped
-            if len(self._held) < self._HEAD_BYTES:
+            if len(self._held) < _HEAD_BYTES:
                 return messages
-            size = int.from_bytes(self._held[1 : self._HEAD_BYTES], "big")
+            size = int.from_bytes(self._held[1:_HEAD_BYTES], "big")
             if size > MAX_MESSAGE_CHARS:
                 self.too_long += 1
-                self._skip_bytes = self._HEAD_BYTES + size
-            elif len(self._held) < self._HEAD_BYTES + size:
+                self._skip_bytes = _HEAD_BYTES + size
+            elif len(self._held) < _HEAD_BYTES + size:
                 return messages
             else:
-                payload = bytes(self._held[self._HEAD_BYTES : self._HEAD_BYTES + size])
-                messages.append(Message(payload, self._TRAILERS.get(self._held[0], "")))
-                del self._held[: self._HEAD_BYTES + size]
+                payload = bytes(self._held[_HEAD_BYTES : _HEAD_BYTES + size])
+                messages.append(Message(payload, _LAST.get(self._held[0], "")))
+                del self._held[: _HEAD_BYTES + size]
 
     def end(self) -> list[Message]:
         """What is left is a message that was cut: it is no message, and is told as such."""

@@ -6,7 +6,10 @@ brings all of them. One prompt may make several events: the answer is the one th
 """
 
 import copy
+from contextlib import suppress
 from typing import cast
+
+import msgspec
 
 from arenad.schema.profile import AnswerRules
 from arenad.worker.sites.grammars import json_text
@@ -23,8 +26,11 @@ ANSWER = AnswerRules(
 """The last entry of a chatbot, in each of its three forms."""
 
 ACTIONS = ("append", "replace", "add", "delete")
-EDIT_PARTS = 3
 MAX_EVENTS = 256
+GENERATING, COMPLETED, QUEUE_FULL = "process_generating", "process_completed", "queue_full"
+
+_Edit = tuple[str, list[str | int], object]
+"""An action, where, and with what."""
 
 
 class GradioQueue:
@@ -36,112 +42,108 @@ class GradioQueue:
 
     def whole(self, value: object) -> object:
         """The message with all outputs in place of edits; other values as they are."""
-        if not isinstance(value, dict):
+        message = _object(value)
+        output = _object(message.get("output"))
+        given = output.get("data")
+        kind = message.get("msg")
+        if not isinstance(given, list) or kind not in (GENERATING, COMPLETED):
             return value
-        message = cast("dict[str, object]", value)
-        match message:
-            case {"msg": "process_generating" | "process_completed" as kind, "output": {"data": list(given)}}:
-                event = str(message.get("event_id", ""))
-                outputs = self._apply(event, kind, cast("list[object]", given))
-                shown = [_unwrapped(output) for output in outputs]
-                return {**message, "output": {**cast("dict[str, object]", message["output"]), "data": shown}}
-            case _:
-                return message
+        outputs = self._apply(
+            event_of(value), cast("list[object]", given), is_last=kind == COMPLETED
+        )
+        shown = [_unwrapped(each) for each in outputs]
+        return {**message, "output": {**output, "data": shown}}
 
-    def _apply(self, event: str, kind: str, given: list[object]) -> list[object]:
+    def _apply(self, event: str, given: list[object], *, is_last: bool) -> list[object]:
         known = self._outputs.get(event)
-        if kind == "process_completed":
+        if is_last:
             self._outputs.pop(event, None)
             return given if given or known is None else known
-        if known is None or not all(_is_edits(each) for each in given):
+        edits = [_edits(each) for each in given]
+        if known is None or None in edits:
             outputs = given
         else:
-            padded = known + [None] * (len(given) - len(known))
-            edits = given + [[]] * (len(padded) - len(given))
-            outputs = [_edited(old, each) for old, each in zip(padded, edits, strict=True)]
+            outputs = known + [None] * (len(given) - len(known))
+            for place, each in enumerate(edits):
+                outputs[place] = _edited(outputs[place], each or [])
         if event in self._outputs or len(self._outputs) < MAX_EVENTS:
             self._outputs[event] = outputs
-        return outputs
+        return list(outputs)
 
 
 def failure(value: object) -> str:
     """What a message says went wrong; empty for all others."""
-    match value:
-        case {"msg": "process_completed", "success": False, "output": {"error": str(text)}} if text:
-            return text
-        case {"msg": "process_completed", "success": False}:
-            return "the app failed without a word"
-        case {"msg": "unexpected_error" | "Server stopped unexpectedly." as text}:
-            message = cast("dict[str, object]", value).get("message")
-            return message if isinstance(message, str) and message else str(text)
-        case {"msg": "queue_full"}:
-            return "queue_full"
+    message = _object(value)
+    match message.get("msg"):
+        case "process_completed" if message.get("success") is False:
+            said = _object(message.get("output")).get("error")
+            return said if isinstance(said, str) and said else "the app failed without a word"
+        case "unexpected_error" | "Server stopped unexpectedly." as kind:
+            said = message.get("message")
+            return said if isinstance(said, str) and said else str(kind)
+        case "queue_full":
+            return QUEUE_FULL
         case _:
             return ""
 
 
-def completed(value: object) -> bool:
+def is_completed(value: object) -> bool:
     """Whether an event has ended."""
-    return isinstance(value, dict) and value.get("msg") == "process_completed"  # pyright: ignore[reportUnknownMemberType] - any object
+    return _object(value).get("msg") == COMPLETED
 
 
 def event_of(value: object) -> str:
     """The event that a message is about; empty when it names none."""
-    name = cast("dict[str, object]", value).get("event_id") if isinstance(value, dict) else ""
+    name = _object(value).get("event_id")
     return name if isinstance(name, str) else ""
 
 
+def _object(value: object) -> dict[str, object]:
+    """The fields of an object; none of what is no object."""
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
 def _unwrapped(output: object) -> object:
-    match output:
-        case {"__type__": "update", "value": inner}:
-            return cast("object", inner)
-        case _:
-            return output
+    fields = _object(output)
+    return fields["value"] if fields.get("__type__") == "update" and "value" in fields else output
 
 
-def _is_edits(value: object) -> bool:
-    if not isinstance(value, list):
-        return False
-    edits = cast("list[object]", value)
-    return all(
-        isinstance(edit, list)
-        and len(cast("list[object]", edit)) == EDIT_PARTS
-        and edit[0] in ACTIONS
-        and isinstance(edit[1], list)
-        for edit in edits
-    )
+def _edits(value: object) -> list[_Edit] | None:
+    """The edits of one output, or None when it is the output itself."""
+    try:
+        edits = msgspec.convert(value, list[_Edit])
+    except (msgspec.ValidationError, RecursionError):
+        return None
+    return edits if all(action in ACTIONS for action, _, _ in edits) else None
 
 
-def _edited(old: object, edits: object) -> object:
+def _edited(old: object, edits: list[_Edit]) -> object:
     """The output after these edits; one that does not fit it is left out."""
     try:
         value = copy.deepcopy(old)
     except RecursionError:
         return old
-    for action, path, operand in cast("list[tuple[str, list[object], object]]", edits):
-        try:
+    for action, path, operand in edits:
+        with suppress(LookupError, TypeError, ValueError):
             value = _edit(value, action, path, operand)
-        except (LookupError, TypeError, ValueError):
-            continue
     return value
 
 
-def _edit(value: object, action: str, path: list[object], operand: object) -> object:
+def _edit(value: object, action: str, path: list[str | int], operand: object) -> object:
     if not path:
         return operand if action == "replace" else _sum(value, operand)
-    place = cast("dict[object, object]", value)
+    place = cast("dict[str | int, object]", value)  # or a list, whose places are numbers
     for step in path[:-1]:
-        place = cast("dict[object, object]", place[step])
+        place = cast("dict[str | int, object]", place[step])
     last = path[-1]
-    match action:
-        case "append":
-            place[last] = _sum(place[last], operand)
-        case "add" if isinstance(place, list):
-            place.insert(int(str(last)), operand)
-        case "delete":
-            del place[last]
-        case _:
-            place[last] = operand
+    if action == "append":
+        place[last] = _sum(place[last], operand)
+    elif action == "delete":
+        del place[last]
+    elif action == "add" and isinstance(place, list):
+        cast("list[object]", place).insert(int(last), operand)
+    else:
+        place[last] = operand
     return value
 
 

@@ -1,4 +1,4 @@
-"""An answer that comes as a whole again and again: what is new in it, and whether it still stands."""
+"""An answer that comes as a whole again and again: what is new in it, and whether it stands."""
 
 CLOSERS = "*_`~|)] \t\n"
 """What a page closes behind a text that still grows: fences, emphasis, a table's row."""

@@ -4,12 +4,12 @@ from typing import cast
 
 from arenad.errors import ProfileOutdated, RequestError, Resting, UpstreamFailed
 from arenad.schema.chat import Event, Finish, Heartbeat
-from arenad.schema.path import Path, Paths, parse_all
+from arenad.schema.path import Paths, parse_all
 from arenad.schema.profile import AnswerRules, StreamRules
 from arenad.worker.sites.grammars import gradio, json_text, walk
 from arenad.worker.sites.grammars.answer import (
     CUT,
-    MAX_STRANGE_CHARS,
+    Grammar,
     Side,
     verdict,
 )
@@ -27,14 +27,14 @@ URL_KEYS = ("url", "href", "link", "uri")
 TITLE_KEYS = ("title", "name", "text")
 
 
-class JsonAnswers:
+class JsonAnswers(Grammar):
     """One answer, or two side by side, in one stream of values."""
 
-    def __init__(self, rules: StreamRules, framing: Framing, sides: tuple[AnswerRules, ...]) -> None:
+    def __init__(
+        self, rules: StreamRules, framing: Framing, sides: tuple[AnswerRules, ...]
+    ) -> None:
         """`sides` say where each answer stands."""
-        self.strange = ""
-        self.session_id = ""
-        self.message_id = ""
+        super().__init__()
         self.values = 0
         self.unreadable = 0
         self._rules = rules
@@ -43,7 +43,8 @@ class JsonAnswers:
         self._is_shared = rules.transport != "fetch"
         self._sides = [_JsonSide(side, Side(n, rules.signs)) for n, side in enumerate(sides)]
         self._paths = {
-            name: parse_all(getattr(rules, name)) for name in ("error", "session", "message", "same")
+            name: parse_all(getattr(rules, name))
+            for name in ("error", "session", "message", "same")
         }
         self._done = rules.done or DONE
         self._same = ""
@@ -86,7 +87,7 @@ class JsonAnswers:
                 continue
             value = self._value(message)
             if value is UNREADABLE:
-                self._not_read(message.payload)
+                self._not_read(_text(message.payload))
             else:
                 is_alive = True
                 events += self._read(Received(value, message.event))
@@ -101,14 +102,11 @@ class JsonAnswers:
             return fields if fields.is_message else UNREADABLE
         if message.event == "trailers":
             return _trailers(payload)
-        text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
-        return json_text.decode(text)
+        return json_text.decode(_text(payload))
 
-    def _not_read(self, payload: Piece) -> None:
+    def _not_read(self, text: str) -> None:
         self.unreadable += 1
-        text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
-        if len(self.strange) < MAX_STRANGE_CHARS:
-            self.strange += json_text.whole(text[: MAX_STRANGE_CHARS - len(self.strange)]) + "\n"
+        super()._not_read(text)
 
     def _read(self, received: Received) -> list[Event]:
         if not self._belongs(received):
@@ -117,8 +115,9 @@ class JsonAnswers:
         self._first = self._first or _shown(received.value)
         self.session_id = self.session_id or walk.first(received, self._paths["session"])
         self.message_id = self.message_id or walk.first(received, self._paths["message"])
-        if error := next(filter(None, map(_said, walk.found(received, self._paths["error"]))), ""):
-            self._fail(error)
+        for error in walk.found(received, self._paths["error"]):
+            if said := _said(error):
+                self._fail(said)
         return [event for side in self._sides for event in side.read(received)]
 
     def _belongs(self, received: Received) -> bool:
@@ -168,7 +167,9 @@ class JsonAnswers:
 class GradioAnswers(JsonAnswers):
     """Gradio's queue: edits become wholes, and the event that brings the text ends the answer."""
 
-    def __init__(self, rules: StreamRules, framing: Framing, sides: tuple[AnswerRules, ...]) -> None:
+    def __init__(
+        self, rules: StreamRules, framing: Framing, sides: tuple[AnswerRules, ...]
+    ) -> None:
         """`sides` as above."""
         super().__init__(rules, framing, sides)
         self._queue = gradio.GradioQueue()
@@ -177,7 +178,7 @@ class GradioAnswers(JsonAnswers):
     def _read(self, received: Received) -> list[Event]:
         value = self._queue.whole(received.value)
         if error := gradio.failure(value):
-            if error == "queue_full":
+            if error == gradio.QUEUE_FULL:
                 for side in self._sides:
                     side.answer.fail(Resting("the site's queue is full"))
             else:
@@ -187,7 +188,7 @@ class GradioAnswers(JsonAnswers):
         event = gradio.event_of(value)
         if any(side.has_text(received) for side in self._sides):
             self._with_text.add(event)
-        if gradio.completed(value) and event in self._with_text:
+        if gradio.is_completed(value) and event in self._with_text:
             for side in self._sides:
                 side.answer.finish("stop")
         return events
@@ -263,6 +264,10 @@ def _without_half(text: str) -> str:
     return json_text.whole(text[:-1] if "\ud800" <= text[-1:] <= "\udbff" else text)
 
 
+def _text(payload: Piece) -> str:
+    return payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
+
+
 def _shown(value: object) -> str:
     text = repr(value.raw) if isinstance(value, Fields) else json_text.encode(value)
     return text[:SHOWN_CHARS]
@@ -274,13 +279,14 @@ def _written(paths: Paths) -> str:
 
 def _said(error: object) -> str:
     """An error as the site words it; what stands there and means none is nothing."""
-    if error in (False, 0, "", [], {}):
+    if not error:
         return ""
     if isinstance(error, dict):
         fields = cast("dict[str, object]", error)
         for name in ("message", "detail", "error", "msg", "code"):
             if isinstance(text := fields.get(name), str) and text:
                 return text
+        return json_text.encode(fields)
     return walk.word(error)
 
 
@@ -304,6 +310,5 @@ def _one_of(fields: dict[str, object], keys: tuple[str, ...]) -> str:
 
 def _trailers(payload: Piece) -> object:
     """The trailers of gRPC-web, as an object: `grpc-status`, `grpc-message`."""
-    text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
-    pairs = (line.partition(":") for line in text.splitlines())
+    pairs = (line.partition(":") for line in _text(payload).splitlines())
     return {name.strip().lower(): value.strip() for name, _, value in pairs}

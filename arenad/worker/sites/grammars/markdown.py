@@ -1,12 +1,13 @@
 """Rendered HTML back into Markdown, in the form in which models write it.
 
-Nothing is escaped: a page shows emphasis that is still open as it is written, so this way a text that
-grows stays the beginning of what it becomes. The price is that an asterisk which the author had
-escaped comes back bare.
+Nothing is escaped: a page shows emphasis that is still open as it is written, so this way a text
+that grows stays the beginning of what it becomes. The price is that an asterisk which the author
+had escaped comes back bare.
 """
 
 import re
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from bs4.element import Tag
 from markdownify import MarkdownConverter
@@ -19,8 +20,8 @@ _FENCE = re.compile(r"`{3,}")
 _TAG = re.compile(r"<[^>]*>")
 
 
-class _Converter(MarkdownConverter):  # pyright: ignore[reportUntypedBaseClass] - as its stubs are
-    """Where a converter's taste is not a model's."""
+class _Converter(MarkdownConverter):
+    """Where a converter's taste is not a model's. Its own names are not in its stubs."""
 
     def convert_br(self, el: Tag, text: str, parent_tags: set[str]) -> str:
         """A page that breaks at single line ends had just a line end there."""
@@ -32,11 +33,11 @@ class _Converter(MarkdownConverter):  # pyright: ignore[reportUntypedBaseClass] 
         href = str(el.get("href") or "")
         if text.strip() in (href, href.removesuffix("/"), href.removeprefix("mailto:")):
             return text
-        return cast("str", super().convert_a(el, text, parent_tags))
+        return _inherited("convert_a")(self, el, text, parent_tags)
 
     def convert_td(self, el: Tag, text: str, parent_tags: set[str]) -> str:
         """A bar inside a cell is no end of it."""
-        return cast("str", super().convert_td(el, text.replace("|", r"\|"), parent_tags))
+        return _inherited("convert_td")(self, el, text.replace("|", r"\|"), parent_tags)
 
     def convert_pre(self, el: Tag, text: str, parent_tags: set[str]) -> str:
         """A fence longer than any in the code, with the language that a class names."""
@@ -44,6 +45,10 @@ class _Converter(MarkdownConverter):  # pyright: ignore[reportUntypedBaseClass] 
         code = el.get_text().removeprefix("\n").removesuffix("\n")
         fence = "`" * (max(map(len, _FENCE.findall(code)), default=2) + 1)
         return f"\n\n{fence}{_language(el)}\n{code}\n{fence}\n\n"
+
+
+def _inherited(name: str) -> Callable[[_Converter, Tag, str, set[str]], str]:
+    return getattr(MarkdownConverter, name)
 
 
 def _language(element: Tag) -> str:
@@ -71,7 +76,7 @@ def to_markdown(html: str) -> str:
     if len(html) > MAX_HTML_CHARS:
         return _bare(html)
     try:
-        text = cast("str", _Converter(**_OPTIONS).convert(html))
+        text = _Converter(**_OPTIONS).convert(html)
     except (RecursionError, ValueError, AssertionError):  # what its parser raises on broken markup
         return _bare(html)
     return re.sub(r"[ \t]+(?=\n|$)", "", text) if "```" not in text else text

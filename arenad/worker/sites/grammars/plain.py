@@ -4,19 +4,16 @@ from collections.abc import Mapping
 
 from arenad.errors import RequestError, UpstreamFailed
 from arenad.schema.chat import Event, Finish
-from arenad.worker.sites.grammars.answer import Side
+from arenad.worker.sites.grammars.answer import Grammar, Side
 from arenad.worker.sites.grammars.framing import Decoder, Piece
 
 
-class PlainText:
+class PlainText(Grammar):
     """One answer, whose end is the end of the body."""
 
     def __init__(self, signs: Mapping[str, str] | None = None) -> None:
         """`signs`: see `answer.Signs`."""
-        self.is_over = False
-        self.strange = ""
-        self.session_id = ""
-        self.message_id = ""
+        super().__init__()
         self._decoder = Decoder()
         self._side = Side(signs=signs)
 

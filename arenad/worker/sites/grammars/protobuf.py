@@ -4,6 +4,7 @@ import struct
 from functools import cached_property
 
 MAX_VARINT_BYTES = 10
+_SEVEN_BITS = 0x7F
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -70,7 +71,7 @@ def _varint(raw: bytes, place: int) -> tuple[int, int]:
     number = 0
     for shift in range(MAX_VARINT_BYTES):
         byte = raw[place + shift]
-        number |= (byte & 0x7F) << (7 * shift)
-        if byte < 0x80:
+        number |= (byte & _SEVEN_BITS) << (7 * shift)
+        if byte <= _SEVEN_BITS:
             return number, place + shift + 1
     raise ValueError("a number without end")

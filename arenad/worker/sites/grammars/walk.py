@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
-from arenad.schema.path import Condition, EventName, Every, Inside, Path
+from arenad.schema.path import Condition, EventName, Every, Inside, Itself, Path
 from arenad.worker.sites.grammars import json_text, protobuf
 
 MAX_FOUND = 10_000
@@ -67,6 +67,8 @@ def _walk(value: object, path: Path, event: str) -> Iterator[object]:
         case Condition():
             others = {word(other) for other in _walk(value, step.path, event)}
             nexts = [value] if bool(others & step.values) is step.is_equal else []
+        case Itself():
+            nexts = [value]
         case EventName():
             nexts = [event]
         case Inside():
