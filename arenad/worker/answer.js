@@ -229,6 +229,7 @@ globalThis.arenadAnswer ??= {
     if (element.tagName === "IMG") add("src", element.currentSrc || element.src);
     if (element.tagName === "IMG") add("alt", element.alt);
     if (element.tagName === "OL") add("start", element.getAttribute("start"));
+    if (/^T[HD]$/.test(element.tagName)) add("align", element.getAttribute("align") ?? element.style.textAlign);
     return given.join("");
   },
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from urllib.parse import urljoin
 
 from arenad.errors import (
@@ -16,7 +16,7 @@ from arenad.errors import (
     UpstreamFailed,
     WorkerLost,
 )
-from arenad.schema.chat import Chat, Event, Finish, ReasoningDelta, TextDelta
+from arenad.schema.chat import Chat, Event, Finish
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
 from arenad.worker.devtools import BrowserGone, DevToolsError
@@ -24,18 +24,14 @@ from arenad.worker.listen import listen
 from arenad.worker.page import Page
 from arenad.worker.sites.catalog import models_in
 from arenad.worker.sites.fold import fold
-from arenad.worker.sites.grammars.answer import Grammar
-from arenad.worker.sites.grammars.choose import grammar_of
-from arenad.worker.sites.refusal import HTTP_ERROR, PAGE_CHARS, is_page, of_page, of_status
-from arenad.worker.source import Piece, Source
+from arenad.worker.sites.reading import Reading
+from arenad.worker.source import Source
 
 LANDMARK_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 GONE_S = 1.0
 """A page that is drawing itself anew gets so long to show its prompt again."""
 
-FINISH_GRACE_S = 2.0
-"""After its finish sign a body that does not end is whole all the same."""
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -106,16 +102,11 @@ class PageSite:
         """The first deadline is for all until the first event, the next ones are between events."""
         now_s = asyncio.get_running_loop().time
         too_late = f"nothing came within {chat.first_event_timeout_s:.3g} s"
-        rules = self._profile.stream
-        parser = grammar_of(rules)
+        reading = Reading(self._profile.stream)
         try:
             async with asyncio.timeout(chat.first_event_timeout_s) as deadline:
                 source = await self._send(chat.model, prompt)
-                if await source.head() >= HTTP_ERROR:
-                    said = await _beginning(source)
-                    raise of_status(source.status, source.headers, said, rules.signs)
-                batches = _events(source, parser, rules.signs)
-                async with aclosing(batches):
+                async with aclosing(reading.events(source)) as batches:
                     async for events in batches:
                         deadline.reschedule(None)  # a client that reads slowly is not the site's
                         for event in events:
@@ -124,11 +115,9 @@ class PageSite:
                         deadline.reschedule(now_s() + chat.idle_timeout_s)
         except TimeoutError as error:
             raise TimedOut(too_late) from error
-        events, outcome = parser.end()
-        self.session_id, self.message_id = parser.session_id, parser.message_id
-        if isinstance(outcome, ProfileOutdated) and is_page(parser.strange):
-            outcome = of_page(parser.strange, rules.signs)
-        for event in _merged(events):
+        events, outcome = reading.end()
+        self.session_id, self.message_id = reading.session_id, reading.message_id
+        for event in events:
             await emit(event)
         if isinstance(outcome, RequestError):
             raise outcome
@@ -193,63 +182,7 @@ class PageSite:
             raise TimeoutError
 
 
-async def _events(
-    source: Source, parser: Grammar, signs: Mapping[str, str]
-) -> AsyncGenerator[list[Event], None]:
-    """What each read brought, where it brought any event: other lines are no sign of progress."""
-    is_first = True
-    while pieces := await _next(source, is_whole=parser.is_over):
-        if is_first and is_page(said := _text(pieces[0])):
-            raise of_page(said + await _beginning(source), signs)
-        is_first = False
-        for text in source.sent_texts():
-            parser.sent(text)
-        if events := _merged(event for piece in pieces for event in parser.feed(piece)):
-            yield events
-        if parser.is_over and not source.has_end:
-            return
-
-
-async def _next(source: Source, *, is_whole: bool) -> list[Piece]:
-    """What comes next; after the finish sign only what comes soon, and no trouble any more."""
-    if not is_whole:
-        return await source.read()
-    with suppress(TimeoutError, UpstreamFailed):
-        async with asyncio.timeout(FINISH_GRACE_S):
-            return await source.read()
-    return []
-
-
-async def _beginning(source: Source) -> str:
-    """The text of what came in place of an answer, as far as it comes soon."""
-    said = ""
-    with suppress(TimeoutError, UpstreamFailed):
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            while len(said) < PAGE_CHARS and (pieces := await source.read()):
-                said += "".join(map(_text, pieces))
-    return said
-
-
-def _text(piece: Piece) -> str:
-    return piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
-
-
 def _with_model(selector: str, model: str) -> str:
     """The selector for this model; quotes are escaped as CSS strings want it."""
     escaped = model.replace("\\", "\\\\").replace('"', '\\"')
     return selector.replace("{model}", escaped)
-
-
-def _merged(events: Iterable[Event]) -> list[Event]:
-    """Text that arrived together travels together."""
-    merged: list[Event] = []
-    for event in events:
-        last = merged[-1] if merged else None
-        match last, event:
-            case TextDelta(before, side), TextDelta(text, other) if side == other:
-                merged[-1] = TextDelta(before + text, side)
-            case ReasoningDelta(before, side), ReasoningDelta(text, other) if side == other:
-                merged[-1] = ReasoningDelta(before + text, side)
-            case _:
-                merged.append(event)
-    return merged

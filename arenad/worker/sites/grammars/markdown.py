@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from bs4 import BeautifulSoup
 from bs4.element import Tag
 from markdownify import MarkdownConverter
 
 MAX_HTML_CHARS = 4 * 1024 * 1024
 """A longer piece, as one that nests too deep, comes back as its bare text."""
 
+_RULES = {"left": ":---", "center": ":---:", "right": "---:"}
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source)-([^\s\"]+)")
 _FENCE = re.compile(r"`{3,}")
 _TAG = re.compile(r"<[^>]*>")
@@ -38,6 +40,16 @@ class _Converter(MarkdownConverter):
     def convert_td(self, el: Tag, text: str, parent_tags: set[str]) -> str:
         """A bar inside a cell is no end of it."""
         return _inherited("convert_td")(self, el, text.replace("|", r"\|"), parent_tags)
+
+    def convert_th(self, el: Tag, text: str, parent_tags: set[str]) -> str:
+        """As in a cell."""
+        return _inherited("convert_th")(self, el, text.replace("|", r"\|"), parent_tags)
+
+    def convert_tr(self, el: Tag, text: str, parent_tags: set[str]) -> str:
+        """The line under a table's head says how its columns are aligned."""
+        row = _inherited("convert_tr")(self, el, text, parent_tags)
+        marks = [_RULES.get(str(cell.get("align") or ""), "---") for cell in el.find_all("th")]
+        return row.replace("| " + " | ".join(["---"] * len(marks)), "| " + " | ".join(marks), 1)
 
     def convert_pre(self, el: Tag, text: str, parent_tags: set[str]) -> str:
         """A fence longer than any in the code, with the language that a class names."""
@@ -76,10 +88,19 @@ def to_markdown(html: str) -> str:
     if len(html) > MAX_HTML_CHARS:
         return _bare(html)
     try:
-        text = _Converter(**_OPTIONS).convert(html)
+        soup = BeautifulSoup(html, "html.parser")
+        _tighten(soup)
+        text = _Converter(**_OPTIONS).convert_soup(soup)
     except (RecursionError, ValueError, AssertionError):  # what its parser raises on broken markup
         return _bare(html)
     return re.sub(r"[ \t]+(?=\n|$)", "", text) if "```" not in text else text
+
+
+def _tighten(soup: BeautifulSoup) -> None:
+    """Every list as a tight one: a list becomes loose, from its first item on, while it grows."""
+    for item in soup.find_all("li"):
+        if (first := item.find("p", recursive=False)) and not first.find_next_sibling("p"):
+            first.unwrap()
 
 
 def _bare(html: str) -> str:
