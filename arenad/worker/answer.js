@@ -7,7 +7,7 @@ globalThis.arenadAnswer ??= {
   DEPTH: 100,
   token: 0,
 
-  HIDDEN: "button, [role=button], script, style, svg, noscript, template, select, textarea, dialog, [hidden]",
+  HIDDEN: "button, [role=button], script, style, svg, noscript, template, select, textarea, dialog, link, [hidden]",
   BLOCKS: new Set(
     ("ADDRESS ARTICLE ASIDE BLOCKQUOTE DETAILS DIV DL FIGURE FOOTER H1 H2 H3 H4 H5 H6 HEADER HR LI MAIN MATH NAV " +
       "OL P PRE SECTION TABLE UL").split(" "),
@@ -18,7 +18,8 @@ globalThis.arenadAnswer ??= {
   ),
   ALONE: new Set(["BR", "HR", "IMG"]),
 
-  // All matches in the document and in every open shadow root, in the order of the document.
+  // All matches in the document and in every open shadow root, in the order of the document. A selector
+  // sees no further than its root; `a >>> b` is a `b` in the shadow root of an `a`.
   all(selector, root = document) {
     const found = [];
     const visit = (node) => {
@@ -26,6 +27,11 @@ globalThis.arenadAnswer ??= {
       for (const child of (node.shadowRoot ?? node).children) visit(child);
       if (node.shadowRoot) for (const child of node.children) visit(child);
     };
+    const [first, ...inner] = selector.split(">>>");
+    if (inner.length) {
+      const hosts = this.all(first, root).filter((each) => each.shadowRoot);
+      return hosts.flatMap((each) => this.all(inner.join(">>>"), each.shadowRoot));
+    }
     if (!this.hasShadow(root)) return [...root.querySelectorAll(selector)];
     for (const child of root.children) visit(child);
     return found;
@@ -134,15 +140,19 @@ globalThis.arenadAnswer ??= {
 
   read(answer, skip) {
     this.skip = skip ? `${this.HIDDEN}, ${skip}` : this.HIDDEN;
-    let root = answer;
-    for (let only; (only = this.onlyChild(root)); ) root = only;
-    const children = this.children(root);
-    if (!children.some((each) => this.isBlock(each))) {
-      if (getComputedStyle(root).whiteSpace.match(/pre|break-spaces/) && root.tagName !== "PRE")
-        return [`t${this.text(root)}`.toWellFormed()];
-      return [`h${this.html(root, 0)}`.toWellFormed()];
-    }
     const blocks = [];
+    this.collect(answer, 0, blocks);
+    return blocks;
+  },
+
+  // A wrapper is gone through; what Markdown has a form for is a block, and so is a run of inline nodes.
+  collect(node, depth, blocks) {
+    const children = this.children(node);
+    if (this.isKept(node) || depth > this.DEPTH) return blocks.push(`h${this.html(node, 0)}`.toWellFormed());
+    if (!children.some((each) => this.isBlock(each))) {
+      const as_is = getComputedStyle(node).whiteSpace.match(/pre|break-spaces/);
+      return blocks.push((as_is ? `t${this.text(node)}` : `h${this.html(node, 0)}`).toWellFormed());
+    }
     let inline = "";
     const flush = () => {
       if (inline.trim()) blocks.push(`h${inline}`.toWellFormed());
@@ -151,19 +161,14 @@ globalThis.arenadAnswer ??= {
     for (const child of children) {
       if (this.isBlock(child)) {
         flush();
-        blocks.push(`h${this.html(child, 0)}`.toWellFormed());
+        this.collect(child, depth + 1, blocks);
       } else inline += this.html(child, 0);
     }
     flush();
-    return blocks;
   },
 
-  // A wrapper's one child, through which the blocks are reached.
-  onlyChild(node) {
-    const children = this.children(node).filter((each) => each.nodeType === 1 || each.data.trim());
-    const [only] = children;
-    if (children.length !== 1 || only.nodeType !== 1 || this.KEPT.has(only.tagName)) return null;
-    return node.nodeType === 1 && this.KEPT.has(node.tagName) ? null : only;
+  isKept(node) {
+    return this.KEPT.has(node.tagName) || this.formula(node) !== "";
   },
 
   children(node) {

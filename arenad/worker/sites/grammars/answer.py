@@ -174,16 +174,19 @@ class Side:
             events += self._delta(self._watch.rest())
         return events + self.reasoning(self._reasoning_halves.rest())
 
-    def outcome(self, needs: str, otherwise: RequestError) -> Finish | RequestError:
-        """How it ended. `needs` names the finish sign without which it is cut; empty: none."""
+    def outcome(self, nothing: RequestError, *, needs_finish: bool) -> Finish | RequestError:
+        """How it ended. `nothing` is the error when there is no answer.
+
+        `needs_finish`: without a finish sign it is cut; else the end of the body is the end.
+        """
         if self.trouble is not None:
             return self.trouble
-        reason = self.reason or (None if needs else "stop")
+        reason = self.reason or (None if needs_finish else "stop")
         if reason is not None and (self.has_content or reason == "content_filter"):
             return Finish(reason, self.number)
         if self.has_content:
             return UpstreamFailed(CUT)
-        return otherwise
+        return nothing
 
 
 def error_of_kind(kind: str, message: str) -> RequestError:

@@ -71,7 +71,7 @@ class ArenaLines(Grammar):
             nothing = ProfileOutdated("the site answered in lines that this profile cannot read")
         else:
             nothing = UpstreamFailed("the site answered with nothing")
-        return side.outcome("its finish line", nothing)
+        return side.outcome(nothing, needs_finish=True)
 
     def _line(self, line: str) -> list[Event]:
         line = _bare(line)

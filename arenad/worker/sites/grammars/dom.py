@@ -5,6 +5,7 @@ answer's blocks from the first one that changed. A block begins with `h` (HTML) 
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,7 +32,7 @@ class DomAnswer(Grammar):
     def __init__(self, signs: Mapping[str, str] | None = None) -> None:
         """`signs`: see `answer.Signs`."""
         super().__init__()
-        self._blocks: list[str] = []
+        self._blocks: list[_Block] = []
         self._growing = Growing(held=CLOSERS)
         self._side = Side(signs=signs)
 
@@ -43,8 +44,7 @@ class DomAnswer(Grammar):
             return []
         del self._blocks[max(changed.first, 0) :]
         self._blocks += [_markdown(block) for block in changed.blocks[:MAX_BLOCKS]]
-        whole = "\n\n".join(block for block in self._blocks if block)
-        return self._side.text(self._growing.grow(whole))
+        return self._side.text(self._growing.grow(_joined(self._blocks)))
 
     def end(self) -> tuple[list[Event], Finish | RequestError]:
         """The page shows that the answer is whole."""
@@ -54,8 +54,32 @@ class DomAnswer(Grammar):
                 "the page rewrote its answer after "
                 f"{self._growing.passed_chars} characters of it had been passed on"
             )
-        return events, self._side.outcome("", UpstreamFailed("the site answered with nothing"))
+        return events, self._side.outcome(
+            UpstreamFailed("the site answered with nothing"), needs_finish=False
+        )
 
 
-def _markdown(block: str) -> str:
-    return to_markdown(block[1:]) if block.startswith("h") else block[1:]
+class _Block(NamedTuple):
+    text: str
+    is_plain: bool
+
+
+def _markdown(block: str) -> _Block:
+    is_plain = not block.startswith("h")
+    return _Block(block[1:] if is_plain else to_markdown(block[1:]), is_plain)
+
+
+def _joined(blocks: list[_Block]) -> str:
+    """Blocks of Markdown stand apart; plain text goes on, from the next line at least."""
+    parts: list[str] = []
+    before: _Block | None = None
+    for block in blocks:
+        if not block.text:
+            continue
+        if before is not None:
+            is_one_text = before.is_plain and block.is_plain
+            ending = "" if before.text.endswith("\n") else "\n"
+            parts.append(ending if is_one_text else "\n\n")
+        parts.append(block.text)
+        before = block
+    return "".join(parts)

@@ -140,9 +140,12 @@ class JsonAnswers(Grammar):
                 f"the site rewrote its answer after {side.passed_chars} characters of it had been "
                 "passed on (answer.mode: last reads such an answer at its end)"
             )
-        needs = "" if self._is_done else self._rules.done or str(side.rules.finish or "")
-        needs = needs or ("the end of a value" if self._is_cut else "")
-        return side.answer.outcome(needs, self._nothing(side))
+        needs_finish = self._is_cut or (not self._is_done and self._has_sign(side.rules))
+        return side.answer.outcome(self._nothing(side), needs_finish=needs_finish)
+
+    def _has_sign(self, side: AnswerRules) -> bool:
+        """Whether such an answer ends with a sign; the end of the body counts where there is none."""
+        return bool(self._rules.done or side.finish)
 
     def _nothing(self, side: "_JsonSide") -> RequestError:
         """Why there is no answer: cut, empty, or somewhere else than the profile says."""
@@ -174,6 +177,9 @@ class GradioAnswers(JsonAnswers):
         super().__init__(rules, framing, sides)
         self._queue = gradio.GradioQueue()
         self._with_text: set[str] = set()
+
+    def _has_sign(self, side: AnswerRules) -> bool:
+        return True
 
     def _read(self, received: Received) -> list[Event]:
         value = self._queue.whole(received.value)

@@ -24,4 +24,6 @@ class PlainText(Grammar):
     def end(self) -> tuple[list[Event], Finish | RequestError]:
         """The body has ended."""
         events = self._side.text(self._decoder.rest()) + self._side.rest()
-        return events, self._side.outcome("", UpstreamFailed("the site answered with nothing"))
+        return events, self._side.outcome(
+            UpstreamFailed("the site answered with nothing"), needs_finish=False
+        )
