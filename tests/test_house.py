@@ -180,6 +180,8 @@ PURE = {
     "arenad/worker/run.py": "wiring; tests/processes",
     "arenad/worker/browser.py": "needs a browser; tests/page/test_worker_browser.py",
     "arenad/worker/page.py": "needs a browser; tests/page/test_worker_page.py",
+    "arenad/worker/listen.py": "needs a browser; tests/page/test_worker_streams.py",
+    "arenad/worker/dom_source.py": "needs a browser; tests/page/test_worker_streams.py",
     "arenad/worker/sites/page_driven.py": "needs a browser; tests/page/test_worker_site.py",
 }
 """Sources without a test file of their own, and what tests them instead."""

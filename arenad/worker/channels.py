@@ -136,7 +136,7 @@ class EventMessages(Inbox):
             self._add(_framed(params))
         elif event in ("loadingFinished", "loadingFailed"):
             self._keys.discard(key)
-            if not self._keys and not self._follow:
+            if self._is_sent and not self._keys and not self._follow:
                 # How a stream of events that has no end is ended says nothing: see its grammar.
                 self._end("" if self.status else str(params.get("errorText", "")))
 

@@ -64,6 +64,7 @@ def rules(text: str) -> StreamRules:
 
 async def ask(page: Page, prompt: str, model: str) -> None:
     """Choose the model, write, send: in the document or in the one shadow root that the page is."""
+    assert await page.is_gone(STOP, 10)  # it takes nothing before it has drawn the last answer
     told = json.dumps([prompt, model])
     await page.evaluate(f"""(() => {{
         const [prompt, model] = {told};

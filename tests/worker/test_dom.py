@@ -27,8 +27,8 @@ def test_blocks_grow() -> None:
 
 def test_plain_blocks_are_one_text() -> None:
     """A text that is shown as it is may be cut into elements at its line ends."""
-    events, outcome = told(DomAnswer(), [changed(0, "ta  b\n\nc\n", "td", "te ", "h<b>f</b>")])
-    assert events == [TextDelta("a  b\n\nc\nd\ne \n\n**f**")]
+    events, outcome = told(DomAnswer(), [changed(0, "ta  b\n\nc\n", "td", "tok ", "h<b>f</b>")])
+    assert events == [TextDelta("a  b\n\nc\nd\nok \n\n**f**")]
     assert outcome == Finish("stop")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -182,7 +183,7 @@ def test_events_make_a_round_trip(sent: list[tuple[str, str]], drawn: st.DataObj
         for text, name in sent
     ).encode()
     cuts = sorted(drawn.draw(st.sets(st.integers(0, len(body)), max_size=8)) | {0, len(body)})
-    pieces = [body[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    pieces = [body[start:stop] for start, stop in pairwise(cuts)]
     got = _all(ServerSentEvents(), pieces)
     assert [(json.loads(text), name) for text, name in got] == [
         (text, name or "message") for text, name in sent

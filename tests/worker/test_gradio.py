@@ -147,22 +147,15 @@ def _edits(old: Any, new: Any, path: tuple[Any, ...] = ()) -> Iterator[list[Any]
     if isinstance(old, str) and isinstance(new, str) and new.startswith(old):
         yield ["append", list(path), new[len(old) :]]
     elif isinstance(old, dict) and isinstance(new, dict):
-        for key in old:
-            if key not in new:
-                yield ["delete", [*path, key], None]
-        for key in new:
-            if key in old:
-                yield from _edits(old[key], new[key], (*path, key))
-            else:
-                yield ["add", [*path, key], new[key]]
+        yield from (["delete", [*path, key], None] for key in old.keys() - new.keys())
+        yield from (["add", [*path, key], new[key]] for key in new.keys() - old.keys())
+        for key in old.keys() & new.keys():
+            yield from _edits(old[key], new[key], (*path, key))
     elif isinstance(old, list) and isinstance(new, list):
-        common = min(len(old), len(new))
-        for place in range(common):
-            yield from _edits(old[place], new[place], (*path, place))
-        for place in range(common, len(new)):
-            yield ["add", [*path, place], new[place]]
-        for place in range(len(old) - 1, common - 1, -1):
-            yield ["delete", [*path, place], None]
+        for place, (before, after) in enumerate(zip(old, new, strict=False)):
+            yield from _edits(before, after, (*path, place))
+        yield from (["add", [*path, n], new[n]] for n in range(len(old), len(new)))
+        yield from (["delete", [*path, n], None] for n in reversed(range(len(new), len(old))))
     else:
         yield ["replace", list(path), new]
 

@@ -8,6 +8,10 @@ from arenad.worker.sites.grammars import markdown
 from arenad.worker.sites.grammars.markdown import to_markdown
 
 
+TABLE = """<table><thead><tr><th align="right">A</th><th>B</th></tr></thead>
+<tbody><tr><td>1</td><td>x|y</td></tr></tbody></table>"""
+
+
 @pytest.mark.parametrize(
     ("html", "text"),
     [
@@ -34,8 +38,7 @@ from arenad.worker.sites.grammars.markdown import to_markdown
         ("<pre>a ``` b</pre>", "````\na ``` b\n````"),
         ("<pre><code></code></pre>", "```\n\n```"),
         (
-            '<table><thead><tr><th align="right">A</th><th>B</th></tr></thead>'
-            "<tbody><tr><td>1</td><td>x|y</td></tr></tbody></table>",
+            TABLE,
             "| A | B |\n| ---: | --- |\n| 1 | x\\|y |",
         ),
         (

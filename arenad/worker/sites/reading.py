@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 
 from arenad.errors import ProfileOutdated, RequestError, UpstreamFailed
-from arenad.schema.chat import Event, Finish, ReasoningDelta, TextDelta
+from arenad.schema.chat import Event, Finish, Heartbeat, ReasoningDelta, TextDelta
 from arenad.schema.profile import StreamRules
 from arenad.worker.sites.grammars.choose import grammar_of
 from arenad.worker.sites.refusal import HTTP_ERROR, PAGE_CHARS, is_page, of_page, of_status
@@ -35,8 +35,9 @@ class Reading:
             raise of_status(source.status, source.headers, await _beginning(source), signs)
         is_first = True
         while pieces := await _next(source, is_whole=parser.is_over):
-            if is_first and is_page(said := _text(pieces[0])):
-                raise of_page(said + await _beginning(source), signs)
+            if is_first and is_page(_text(pieces[0])):
+                said = "".join(map(_text, pieces)) + await _beginning(source)
+                raise of_page(said[:PAGE_CHARS], signs)
             is_first = False
             for text in source.sent_texts():
                 parser.sent(text)
@@ -89,7 +90,7 @@ def _text(piece: Piece) -> str:
 
 
 def merged(events: Iterable[Event]) -> list[Event]:
-    """Text that arrived together travels together."""
+    """Text that arrived together travels together; beside it a sign of life says nothing."""
     together: list[Event] = []
     for event in events:
         last = together[-1] if together else None
@@ -98,6 +99,10 @@ def merged(events: Iterable[Event]) -> list[Event]:
                 together[-1] = TextDelta(before + text, side)
             case ReasoningDelta(before, side), ReasoningDelta(text, other) if side == other:
                 together[-1] = ReasoningDelta(before + text, side)
+            case Heartbeat(), _:
+                together[-1] = event
+            case _, Heartbeat() if last is not None:
+                pass
             case _:
                 together.append(event)
     return together

@@ -144,7 +144,7 @@ class JsonAnswers(Grammar):
         return side.answer.outcome(self._nothing(side), needs_finish=needs_finish)
 
     def _has_sign(self, side: AnswerRules) -> bool:
-        """Whether such an answer ends with a sign; the end of the body counts where there is none."""
+        """Whether such an answer ends with a sign; else the end of the body counts."""
         return bool(self._rules.done or side.finish)
 
     def _nothing(self, side: "_JsonSide") -> RequestError:
@@ -179,6 +179,7 @@ class GradioAnswers(JsonAnswers):
         self._with_text: set[str] = set()
 
     def _has_sign(self, side: AnswerRules) -> bool:
+        del side  # an event's completion is the sign, for every side
         return True
 
     def _read(self, received: Received) -> list[Event]:
