@@ -19,25 +19,28 @@ globalThis.arenadAnswer ??= {
   ALONE: new Set(["BR", "HR", "IMG"]),
 
   // All matches in the document and in every open shadow root, in the order of the document. A selector
-  // sees no further than its root; `a >>> b` is a `b` in the shadow root of an `a`.
-  all(selector, root = document) {
+  // sees no further than its root; `a >> b` is a `b` anywhere inside of an `a`.
+  all(selector) {
+    let found = [document];
+    for (const part of selector.split(" >> ")) found = found.flatMap((scope) => this.inside(scope, part));
+    return [...new Set(found)];
+  },
+
+  inside(scope, selector) {
+    if (!this.hasShadow(scope)) return [...scope.querySelectorAll(selector)];
     const found = [];
     const visit = (node) => {
-      if (node.matches?.(selector)) found.push(node);
-      for (const child of (node.shadowRoot ?? node).children) visit(child);
-      if (node.shadowRoot) for (const child of node.children) visit(child);
+      for (const child of [...(node.shadowRoot?.children ?? []), ...node.children]) {
+        if (child.matches(selector)) found.push(child);
+        visit(child);
+      }
     };
-    const [first, ...inner] = selector.split(">>>");
-    if (inner.length) {
-      const hosts = this.all(first, root).filter((each) => each.shadowRoot);
-      return hosts.flatMap((each) => this.all(inner.join(">>>"), each.shadowRoot));
-    }
-    if (!this.hasShadow(root)) return [...root.querySelectorAll(selector)];
-    for (const child of root.children) visit(child);
+    visit(scope);
     return found;
   },
 
   hasShadow(root) {
+    if (root.shadowRoot) return true;
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT);
     while (walker.nextNode()) if (walker.currentNode.shadowRoot) return true;
     return false;
@@ -105,7 +108,7 @@ globalThis.arenadAnswer ??= {
     this.observer.observe(document, options);
     for (let node = this.answer; node; node = node.parentNode ?? node.host)
       if (node instanceof ShadowRoot) this.observer.observe(node, options);
-    for (const each of this.answer ? this.all("*", this.answer) : [])
+    for (const each of this.answer ? [this.answer, ...this.inside(this.answer, "*")] : [])
       if (each.shadowRoot) this.observer.observe(each.shadowRoot, options);
   },
 

@@ -50,7 +50,7 @@ STREAMS = {
     """,
     "shadow": """
         transport: dom
-        dom: {element: chat-answer, end: 'article[data-status=done]'}
+        dom: {element: 'chat-answer >> .text', end: 'article[data-status=done]'}
     """,
 }
 NETWORK = ("sse", "jsonl", "eventsource", "websocket")

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from arenad.worker.sites.grammars import markdown
 from arenad.worker.sites.grammars.markdown import to_markdown
 
-
 TABLE = """<table><thead><tr><th align="right">A</th><th>B</th></tr></thead>
 <tbody><tr><td>1</td><td>x|y</td></tr></tbody></table>"""
 

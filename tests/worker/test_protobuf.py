@@ -17,7 +17,7 @@ def varint(number: int) -> bytes:
     return bytes([*out, number])
 
 
-def field(number: int, value: int | float | str | bytes) -> bytes:
+def field(number: int, value: float | str | bytes) -> bytes:
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     if isinstance(value, float):

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from scripted_browser import ScriptedBrowser, linked, tell
+from scripted_browser import ScriptedBrowser, linked, tell, until
 
 from arenad.worker import traffic
 from arenad.worker.devtools import DevTools, Params
@@ -21,6 +21,7 @@ class Heard(Inbox):
         self.gone: list[str] = []
 
     def on_event(self, session: str, event: str, params: Params) -> None:
+        del params
         self.events.append((session, event))
 
     def on_target_gone(self, session: str) -> None:
@@ -70,8 +71,7 @@ def test_workers_are_heard_before_they_run() -> None:
             browser.event("Target.detachedFromTarget", {"sessionId": "w2"}, "w1")
             browser.event("Network.dataReceived", {"requestId": "1"}, "w2")
             browser.event("Network.loadingFinished", {"requestId": "1"}, "w1")
-            while len(source.events) < 3:
-                await asyncio.sleep(0)
+            await until(lambda: len(source.events) >= 3)
             assert source.events == [
                 ("w2", "dataReceived"),
                 ("s", "dataReceived"),
@@ -112,8 +112,9 @@ def test_open_connections_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
             await commands(browser, 3)
 
             async def urls(*, is_socket: bool, wanted: list[str]) -> None:
-                while [each.url for each in page.channels(is_socket=is_socket)] != wanted:
-                    await asyncio.sleep(0)
+                await until(
+                    lambda: [each.url for each in page.channels(is_socket=is_socket)] == wanted
+                )
 
             browser.event("Network.webSocketCreated", {"requestId": "1", "url": "ws://a"})
             request = {"method": "GET", "url": "http://b"}

@@ -49,7 +49,7 @@ VALUE = {
 def test_what_stands_there(paths: str | tuple[str, ...], found: list[Any]) -> None:
     """Keys, places, every one, conditions, names; null is nothing."""
     received = Received(VALUE, "delta")
-    got = [value for value in walk.found(received, parse_all(paths))]
+    got = walk.found(received, parse_all(paths))
     assert [value for value in got if type(value).__name__ != "_Unreadable"] == found
 
 
