@@ -4,7 +4,7 @@
 
 A site in a process of its own writes its clock into every chunk (the clocks of one machine agree);
 a row is the time from there to the worker's event, through the browser and our grammar. Processor
-time is this process's (the worker's part) and that of all processes of the browser, for 1000 chunks.
+time is of this process (the worker's part) and of all the browser's processes, for 1000 chunks.
 For `dom` the same chunks are drawn as text that grows, and read in the page.
 """
 
@@ -74,7 +74,7 @@ ASK = {
 }
 
 
-# -- the site, in a process of its own --------------------------------------------------------------
+# -- the site, in a process of its own ------------------------------------------------------------
 
 
 async def _values(request: web.Request) -> AsyncIterator[bytes]:
@@ -134,7 +134,7 @@ async def serve(chunks: int, rate: float) -> None:
     await asyncio.Event().wait()
 
 
-# -- the worker's part ------------------------------------------------------------------------------
+# -- the worker's part ----------------------------------------------------------------------------
 
 
 def _cpu_s(browser: Browser) -> float:
