@@ -1,19 +1,26 @@
 """A site's profile as data."""
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arenad.schema import path
 from arenad.schema.profile import (
     AnswerRules,
     DomRules,
+    GrammarName,
     Landmarks,
     ModelRules,
     Profile,
+    SignKind,
     StreamRules,
+    Transport,
 )
 
 PATHS = st.sampled_from(["a", "a.0.b", "a.*[b=c].d", "a when $event=b"])
@@ -68,3 +75,25 @@ def test_bad_rules_name_the_field(fields: dict[str, Any], said: str) -> None:
     """What cannot work is said when the profile is read, with the field and the remedy."""
     with pytest.raises(msgspec.ValidationError, match=said):
         msgspec.convert(fields, StreamRules)
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text()
+
+
+def test_the_manual_shows_what_works() -> None:
+    """Its whole sections are rules, its paths are paths, and it names every grammar and field."""
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+    sections = [yaml.safe_load(block) for block in blocks if block.startswith("stream:")]
+    assert len(sections) >= 2
+    for section in sections:
+        msgspec.convert(section["stream"], StreamRules)
+    paths = [line for block in blocks for line in block.splitlines() if line.startswith("text: ")]
+    assert len(paths) >= 6
+    for line in paths:
+        written = yaml.safe_load(line)["text"]
+        assert path.parse_all(tuple(written) if isinstance(written, list) else written)
+    names = {*get_args(GrammarName), *get_args(SignKind), *get_args(Transport)}
+    fields = {each.name for each in msgspec.structs.fields(AnswerRules)}
+    fields |= {each.name for each in msgspec.structs.fields(StreamRules)}
+    fields |= {each.name for each in msgspec.structs.fields(DomRules)}
+    assert [name for name in names | fields if not re.search(rf"\b{name}\b", DOCS)] == []
