@@ -5,7 +5,7 @@ PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench check format cover lock clean
+.PHONY: help run test chaos bench renewals hangs check format cover lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,6 +20,14 @@ test: check ## check, then all tests; PYTEST_ARGS="…" passes through
 bench: ## what a death, a beat and a command cost; BENCH_ARGS="…" passes through
 	@scripts/setup dev
 	PYTHONPATH=tests/processes python -m bench.supervisor $(BENCH_ARGS)
+
+renewals: ## 50 reloads and 10 upgrades under load: is a request lost?
+	@scripts/setup dev
+	PYTHONPATH=tests/processes python -m bench.renewals $(BENCH_ARGS)
+
+hangs: ## how soon a hang is noticed; is a busy machine ever taken for one?
+	@scripts/setup dev
+	PYTHONPATH=tests/processes python -m bench.hangs $(BENCH_ARGS)
 
 chaos: ## random trouble under load, every answer checked; SECONDS_=600 SEED=1
 	@scripts/setup dev

@@ -115,6 +115,13 @@ def _parser() -> _Parser:
     reset.add_argument("name", nargs="?", metavar="ID", help="for example w1; all without it")
     story = add("story", "What has happened to a process, why, and what comes next.")
     story.add_argument("name", metavar="ID", help="for example w1")
+    reload = add(
+        "reload", "Read the configuration again and follow it; a faulty file changes nothing."
+    )
+    reload.add_argument("--dry-run", action="store_true", help="only say what would change")
+    _add_wait(reload, "until every process that has to be replaced is")
+    upgrade = add("upgrade", "Start the installed program anew in place; running chats go on.")
+    _add_wait(upgrade, "until every process is of the new program")
     stop = add("stop", "Let everything finish and end the daemon.")
     _add_wait(stop, "until the daemon is gone (the default)")
     stop.set_defaults(wait=True)

@@ -151,6 +151,10 @@ class Client:
             if frame.call == call and frame.kind is Kind.ITEM:
                 yield self._expect(frame.body, item)
 
+    def again(self) -> "Client":
+        """A new connection to the same place."""
+        return connect(self._path)
+
     def wait_closed(self, deadline: float) -> None:
         """Until the daemon closes the connection; what it still says is read and dropped."""
         while True:

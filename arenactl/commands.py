@@ -17,6 +17,8 @@ from arenad.schema.control import (
     GetState,
     GetStory,
     Logs,
+    Reload,
+    Reloaded,
     Reset,
     Restart,
     Scale,
@@ -24,6 +26,7 @@ from arenad.schema.control import (
     State,
     StateNow,
     StoryOf,
+    Upgrade,
     Watch,
 )
 from arenad.schema.frame import Body
@@ -31,6 +34,9 @@ from arenad.schema.process import LogLine
 
 WELL, FAILED, USAGE, UNREACHABLE, NOT_WELL = range(5)
 """Exit codes, as `arguments.EXIT_CODES` explains them."""
+
+UPGRADE_ANSWER_S = 60.0
+"""The daemon answers when it has looked at the new program; then the connection ends."""
 
 SEARCHED_LINES = 10_000
 """How far back `logs` looks for lines of one source or level."""
@@ -93,6 +99,36 @@ def story(client: Client, options: Options, output: Output) -> int:
     return WELL
 
 
+def reload(client: Client, options: Options, output: Output) -> int:
+    """Follow a changed configuration."""
+    deadline = time.monotonic() + options.timeout_s
+    wish = progress.renewed(_state(client))
+    told = client.ask(Reload(options.dry_run), Reloaded)
+    if output.as_json:
+        output.document(told)
+    else:
+        output.page(render.changes(told, is_rehearsal=options.dry_run))
+    if options.dry_run or not options.wait:
+        return WELL
+    states = (now.state for now in client.stream(Watch(), StateNow, deadline))
+    return _follow(states, wish, options.timeout_s, output)
+
+
+def upgrade(client: Client, options: Options, output: Output) -> int:
+    """Have the daemon become what is installed now."""
+    deadline = time.monotonic() + options.timeout_s
+    wish = progress.renewed(_state(client))
+    accepted = client.ask(Upgrade(), Done, time.monotonic() + UPGRADE_ANSWER_S)
+    if not options.wait:
+        output.done(accepted.text)
+        return WELL
+    output.progress(accepted.text)
+    client.wait_closed(deadline)
+    with client.again() as successor:
+        states = (now.state for now in successor.stream(Watch(), StateNow, deadline))
+        return _follow(states, wish, options.timeout_s, output)
+
+
 def stop(client: Client, options: Options, output: Output) -> int:
     """End the daemon."""
     deadline = time.monotonic() + options.timeout_s
@@ -147,7 +183,19 @@ Command = Callable[[Client, Options, Output], int]
 
 COMMANDS: Mapping[str, Command] = {
     command.__name__: command
-    for command in (status, instances, scale, restart, drain, reset, story, stop, logs)
+    for command in (
+        status,
+        instances,
+        scale,
+        restart,
+        drain,
+        reset,
+        reload,
+        upgrade,
+        story,
+        stop,
+        logs,
+    )
 }
 
 

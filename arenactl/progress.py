@@ -98,6 +98,23 @@ def drained(name: str, before: State) -> Wish:
     return look
 
 
+def renewed(before: State) -> Wish:
+    """Nothing is outdated any more, and nobody is on the way in or out."""
+    known = _failures(before)
+
+    def look(state: State) -> Look:
+        outdated = [child for child in state.children if child.outdated]
+        moving = [child for child in state.children if child.phase in MOVING]
+        line = f"{len(outdated)} to be replaced, {len(moving)} starting or leaving"
+        if fresh := [each for each in state.children if _life(each) in _failures(state) - known]:
+            return Look("failed", why(fresh[0]))
+        if not outdated and not moving:
+            return Look("done", "every process is up to date")
+        return Look("open", line, ", ".join(map(why, [*outdated, *moving])))
+
+    return look
+
+
 def _failures(state: State) -> set[tuple[str, int]]:
     """The lives that had failed already, which no command of ours is to blame for."""
     return {_life(each) for each in state.children if each.phase == "failed"}

@@ -26,7 +26,7 @@ from arenactl.text import (
     width,
     wrap,
 )
-from arenad.schema.control import ChildState, Happening, State, StoryOf
+from arenad.schema.control import ChildState, Effect, Happening, Reloaded, State, StoryOf
 from arenad.schema.process import LogLine
 
 STORY_LINES = 6
@@ -82,6 +82,29 @@ def condition_of(child: ChildState) -> str:
     if child.spare:
         return "spare"
     return child.condition or "opening"
+
+
+def changes(told: Reloaded, *, is_rehearsal: bool) -> list[str]:
+    """What a reload changes: a field to a line, longer ones over several."""
+    if not told.changes:
+        return ["nothing has changed"]
+    fields = "1 field" if len(told.changes) == 1 else f"{len(told.changes)} fields"
+    lines = [f"{fields} would change:" if is_rehearsal else f"{fields} changed:"]
+    for each in told.changes:
+        text = f"{each.field}: {each.before} -> {each.after} ({_EFFECTS[each.effect]})"
+        first, *rest = wrap(text, COLUMNS - 2 * len(_INDENT))
+        lines += [_INDENT + first, *(2 * _INDENT + line for line in rest)]
+    return lines
+
+
+_EFFECTS: dict[Effect, str] = {
+    "at once": "at once",
+    "new frontends": "frontends are replaced",
+    "new instances": "instances are replaced, in turn",
+    "new arena": "the demo arena is replaced",
+    "new arena and instances": "the demo arena and the instances are replaced",
+    "restart": "needs a restart of the daemon; not followed until then",
+}
 
 
 def workers(state: State) -> list[ChildState]:

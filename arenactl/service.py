@@ -28,6 +28,7 @@ FILES = {
 OWN_FOLDER = "/etc/arenad"
 UNITS = ("arenad.service", "arenad.socket", "arenad-gui.socket")
 SHIPPED_ENTRY = "/opt/arenad/.venv/bin/arenad"
+SHIPPED_COMMAND = "/opt/arenad/.venv/bin/arenactl"
 """The path in the shipped unit; the one of this environment takes its place."""
 
 HIDDEN = ("/root", "/home", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
@@ -104,7 +105,8 @@ def files(place: Place, prefix: Path) -> Iterator[File]:
     for source, target in FILES.items():
         text = _source(source, place.package).read_text(encoding="utf-8")
         if target.endswith(".service"):
-            text = text.replace(SHIPPED_ENTRY, str(place.entry))
+            text = text.replace(f"{SHIPPED_ENTRY} ", f"{place.entry} ")
+            text = text.replace(SHIPPED_COMMAND, str(place.entry.with_name("arenactl")))
         yield File(_below(prefix, target), _marked(text.encode()))
 
 

@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 from arenad import __version__, config, log
-from arenad.errors import ConfigError
+from arenad.errors import ConfigError, Refused
 from arenad.master import run
 from arenad.master.settings import Settings
+from arenad.schema.config import Config
 
 EXIT_FINE = 0
+EXIT_REFUSED = 1
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits(3)
 DEFAULT_PATHS = (Path("/etc/arenad/arenad.yaml"), Path("/etc/arenad.yaml"))
 
@@ -19,15 +21,23 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     log.setup("master", "info", lambda _: None)
     path: Path | None = arguments.config or next(filter(_is_there, DEFAULT_PATHS), None)
+
+    def load() -> Config:
+        return config.load(path) if path else config.parse(b"")
+
     try:
-        loaded = config.load(path) if path else config.parse(b"")
+        if arguments.check_handover:
+            return run.rehearse()
         if not arguments.check:
-            return run.run(loaded)
-        Settings(loaded)  # what the file names (profile, user, key file) must be there too
+            return run.run(load)
+        Settings(load())  # what the file names (profile, user, key file) must be there too
     except ConfigError as error:
         for fault in error.faults:
             print(f"arenad: {fault}", file=sys.stderr)
         return EXIT_CONFIG
+    except Refused as error:
+        print(f"arenad: {error}", file=sys.stderr)
+        return EXIT_REFUSED
     print(f"{path or 'the built-in configuration'}: is fine")
     return EXIT_FINE
 
@@ -53,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--check", "-n", action="store_true", help="check the configuration and leave"
     )
+    parser.add_argument("--check-handover", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"arenad {__version__}")
     return parser
 

@@ -73,14 +73,22 @@ class Child:
 
     def _on_note(self, body: Body) -> None:
         if isinstance(body, Welcome):
-            self._welcome = body
-            self._answered.set()
+            self._on_welcome(body)
         elif isinstance(body, Drain):
             self.draining.set()
         elif isinstance(body, Stop):
             self._stop()
         else:
             self.on_note(body)
+
+    def _on_welcome(self, welcome: Welcome) -> None:
+        """The settings; any later ones are those of a reload, of which the role takes its part."""
+        is_news = self._welcome is not None
+        self._welcome = welcome
+        self._answered.set()
+        if is_news:
+            log.set_level(welcome.log_level)
+            self.on_note(welcome)
 
     async def _beat(self, interval_s: float) -> None:
         """Tell the master that our loop turns, and how late it was; silence means that it hangs."""

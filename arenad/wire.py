@@ -46,18 +46,45 @@ def pack(frame: Frame) -> bytes:
     return bytes(packed)
 
 
+class Books(msgspec.Struct, frozen=True):
+    """A peer's state between two frames: what arrived of the next one, and the open calls."""
+
+    received: bytes = b""
+    last_call: int = 0
+    made: frozenset[int] = frozenset()
+    cancelled: frozenset[int] = frozenset()
+    serving: frozenset[int] = frozenset()
+
+
+EMPTY_BOOKS = Books()
+
+
 class Peer:
     """One end of a link: numbers its calls, checks the other's, cuts the bytes into frames."""
 
-    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
-        """`max_frame_bytes` bounds what is received; a longer frame is a fault."""
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES, books: Books = EMPTY_BOOKS) -> None:
+        """`max_frame_bytes` bounds what is received; a longer frame is a fault.
+
+        `books` are those of an earlier peer at this end, in whose place this one goes on.
+        """
         self.fault: str | None = None
         self._max_frame_bytes = max_frame_bytes
-        self._received = bytearray()
-        self._last_call = 0
-        self._made: set[int] = set()
-        self._cancelled: set[int] = set()
-        self._serving: set[int] = set()
+        self._received = bytearray(books.received)
+        self._last_call = books.last_call
+        self._made = set(books.made)
+        self._cancelled = set(books.cancelled)
+        self._serving = set(books.serving)
+
+    @property
+    def books(self) -> Books:
+        """What somebody who goes on in this one's place has to know."""
+        return Books(
+            received=bytes(self._received),
+            last_call=self._last_call,
+            made=frozenset(self._made),
+            cancelled=frozenset(self._cancelled),
+            serving=frozenset(self._serving),
+        )
 
     # -- what this end sends: each returns the bytes to write -------------------------------------
 

@@ -66,6 +66,7 @@ DECLARED_BRAINS = (
     "arenad/wire.py",
     "arenad/master/life.py",
     "arenad/master/fleet.py",
+    "arenad/master/change.py",
     "arenad/master/ledger.py",
     "arenad/master/report.py",
     "arenad/master/silence.py",

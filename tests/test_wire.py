@@ -324,3 +324,36 @@ def test_a_frame_is_four_bytes_of_length_and_messagepack() -> None:
     packed = wire.Peer().note(TextDelta("hi"))
     assert packed[:4] == struct.pack("!I", len(packed) - 4)
     assert msgspec.msgpack.decode(packed[4:]) == [0, 0, ["TextDelta", "hi"]]
+
+
+# -- one peer goes on in another's place --------------------------------------------------------------
+
+
+@given(st.lists(BODIES, min_size=1, max_size=6), st.integers(0), st.sampled_from(["call", "note"]))
+def test_a_successor_goes_on_from_the_books(bodies: list[Body], cut: int, way: str) -> None:
+    """Wherever the bytes are cut, what follows is understood by a peer that has only the books."""
+    sender = wire.Peer()
+    sent = b"".join(sender.call(body)[1] if way == "call" else sender.note(body) for body in bodies)
+    place = cut % (len(sent) + 1)
+    first, whole = wire.Peer(), wire.Peer()
+    frames = first.receive(sent[:place])
+    second = wire.Peer(books=first.books)
+    frames += second.receive(sent[place:])
+    assert frames == whole.receive(sent)
+    assert second.books == whole.books
+
+
+def test_a_successor_keeps_the_open_calls() -> None:
+    """It ends what its predecessor serves, takes what that one asked for, and numbers on."""
+    ours, theirs = wire.Peer(), wire.Peer()
+    asked, packed = ours.call(GetState())
+    theirs.receive(packed)
+    watched, packed = theirs.call(Watch())
+    ours.receive(packed)
+    successor = wire.Peer(books=ours.books)
+    assert successor.call(GetState())[0] == asked + 1
+    (frame,) = successor.receive(theirs.end(asked, Done("")))
+    assert frame.kind is Kind.END
+    (frame,) = theirs.receive(successor.end(watched, Done("")))
+    assert frame.call == watched
+    assert (successor.fault, theirs.fault) == (None, None)

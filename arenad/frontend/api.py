@@ -8,7 +8,9 @@ from contextlib import aclosing, asynccontextmanager
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from arenad.activity import Activity
 from arenad.errors import ModelNotFound, RequestError, UpstreamFailed
 from arenad.frontend import guard, openai
 from arenad.frontend.dispatch import Answer, Dispatch
@@ -29,16 +31,16 @@ class Api:
 
     def __init__(self, dispatch: Dispatch, settings: FrontendSettings) -> None:
         """Nothing runs yet."""
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self.activity = Activity()
         self.is_closing = False
         self._dispatch = dispatch
-        self._settings = settings
+        self.settings = settings
         self._born_unix_s = int(wall_time_s())
 
     def app(self) -> web.Application:
         """The application to serve."""
-        app = guard.application(self._settings.api.max_body_bytes, self._stamp)
+        app = guard.application(self.settings.api.max_body_bytes, self._stamp)
+        app.middlewares.insert(0, self._count)
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self.chat_completions),
@@ -50,6 +52,11 @@ class Api:
             ]
         )
         return app
+
+    @web.middleware
+    async def _count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        with self.activity.one():
+            return await handler(request)
 
     def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
         began_s = request.get(_BEGAN_S, time.monotonic())
@@ -65,8 +72,8 @@ class Api:
         """POST /v1/chat/completions."""
         request[_BEGAN_S] = time.monotonic()
         guard.check_origin(request)
-        wish = openai.parse(await guard.body(request, self._settings.api.max_body_bytes))
-        reply = _Reply(request, wish, self._settings)
+        wish = openai.parse(await guard.body(request, self.settings.api.max_body_bytes))
+        reply = _Reply(request, wish, self.settings)
         self._begin()
         outcome = "failed"
         try:
@@ -84,13 +91,10 @@ class Api:
     def _begin(self) -> None:
         self._dispatch.counts["accepted"] += 1
         self._dispatch.running += 1
-        self.idle.clear()
 
     def _end(self, outcome: str) -> None:
         self._dispatch.counts[outcome] += 1
         self._dispatch.running -= 1
-        if not self._dispatch.running:
-            self.idle.set()
 
     # -- models and health ------------------------------------------------------------------------
 

@@ -56,6 +56,12 @@ class Dispatch:
         self.wait_s = queue.wait_s
         self.chat = chat
 
+    def adjust(self, queue: QueueConfig, chat: ChatConfig) -> None:
+        """Go by these settings from the next request on."""
+        self.seats.adjust(queue)
+        self.wait_s = queue.wait_s
+        self.chat = chat
+
     def on_roster(self, roster: Roster) -> None:
         """The master says who may be asked from now on."""
         self.seats.on_roster(roster)

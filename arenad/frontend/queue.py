@@ -28,7 +28,7 @@ class Queue:
 
     def __init__(self, limit: int) -> None:
         """At most `limit` newcomers wait."""
-        self._limit = limit
+        self.limit = limit
         self._waiting: dict[int, Ticket] = {}
 
     def __len__(self) -> int:
@@ -41,9 +41,9 @@ class Queue:
         Whoever returns gets the old place, and always gets in: there are never more of them than
         seats.
         """
-        if not ticket.returns and len(self._waiting) >= self._limit:
+        if not ticket.returns and len(self._waiting) >= self.limit:
             raise Overloaded(
-                f"{self._limit} requests wait already (queue.limit); ask again later",
+                f"{self.limit} requests wait already (queue.limit); ask again later",
                 retry_after_s=RETRY_AFTER_S,
             )
         self._waiting[ticket.number] = ticket

@@ -24,6 +24,10 @@ KEEPALIVE_TIMEOUT_S = 75.0
 SHUTDOWN_TIMEOUT_S = 1.0
 """What still runs when the master says stop is cancelled after so long."""
 
+LINGER_S = 0.5
+"""A client that has just been answered may be sending its next request on the same connection: it
+is served, and told that the connection ends. Who is quiet for so long is hung up on."""
+
 logger = logging.getLogger("arenad.frontend")
 
 
@@ -43,6 +47,9 @@ async def run(me: child.Child, welcome: Welcome) -> None:
     def on_note(body: Body) -> None:
         if isinstance(body, Roster):
             dispatch.on_roster(body)
+        elif isinstance(body, Welcome) and body.frontend is not None:
+            dispatch.adjust(body.frontend.queue, body.frontend.chat)
+            api.settings = body.frontend
 
     me.on_note = on_note
     runners = [
@@ -91,10 +98,10 @@ async def _beat(me: child.Child, dispatch: Dispatch) -> None:
 
 
 async def _drain(me: child.Child, api: Api, doors: list[Door]) -> None:
-    """Accept nobody new, let everybody in finish."""
+    """Accept nobody new, let everybody in finish, and tell whoever stays connected to leave."""
     await me.draining.wait()
     api.is_closing = True
     for door in doors:
         door.close()
-    await api.idle.wait()
+    await api.activity.quiet(LINGER_S)
     me.master.note(Drained())

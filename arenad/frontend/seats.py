@@ -41,6 +41,11 @@ class Seats:
         self._since_s: dict[int, float] = {}
         self._tasks = link.Tasks()
 
+    def adjust(self, queue: QueueConfig) -> None:
+        """Other limits from now on; who waits already goes on waiting."""
+        self._wait_s = queue.wait_s
+        self._queue.limit = queue.limit
+
     # -- the roster -------------------------------------------------------------------------------
 
     def on_roster(self, roster: Roster) -> None:

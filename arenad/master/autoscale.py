@@ -50,7 +50,7 @@ class Autoscaler:
         self._pool = pool
         self._tell = tell
         self._samples: list[scale.Sample] = []
-        self._aim = scale.Aim(0)
+        self.aim = scale.Aim(0)
         self._obstacle: scale.Obstacle = ""
         self._ticks = machine.Ticks(0, 0)
         self._timer: Timer | None = None
@@ -59,9 +59,14 @@ class Autoscaler:
         """Begin, if the configuration says so."""
         self.stop()
         if self._settings.config.autoscale.enabled:
-            self._aim = scale.Aim(self._pool.wanted)
+            self.aim = scale.Aim(self._pool.wanted)
             self._ticks = machine.ticks()
             self._again()
+
+    def resume(self, aim: scale.Aim) -> None:
+        """Go on from a wish that stands."""
+        self.start()
+        self.aim = aim
 
     def stop(self) -> None:
         """Take no further sample."""
@@ -73,7 +78,7 @@ class Autoscaler:
         """An operator wants so many: they stand for `autoscale.hold_s`; says so."""
         rules = self._settings.config.autoscale
         now_s = time.monotonic()
-        self._aim = scale.Aim(instances, now_s, now_s + rules.hold_s)
+        self.aim = scale.Aim(instances, now_s, now_s + rules.hold_s)
         return f"; autoscaling goes on in {rules.hold_s:g} s" if rules.enabled else ""
 
     def _again(self) -> None:
@@ -85,10 +90,10 @@ class Autoscaler:
         self._again()
         rules = self._settings.config.autoscale
         self._samples = list(scale.window([*self._samples, self._sample()], rules))
-        decision = scale.decide(self._samples, self._aim, rules, self._pool.room())
+        decision = scale.decide(self._samples, self.aim, rules, self._pool.room())
         self._say(decision)
-        if decision.instances != self._aim.instances:
-            self._aim = scale.Aim(decision.instances, time.monotonic())
+        if decision.instances != self.aim.instances:
+            self.aim = scale.Aim(decision.instances, time.monotonic())
             self._pool.follow(decision.instances, decision.why)
 
     def _sample(self) -> scale.Sample:

@@ -9,12 +9,15 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from arenad.errors import Refused
+from arenad.master.handover import KeptCrew
 from arenad.master.loop import Channel, Loop, Timer
+from arenad.master.reload import Reloader
 from arenad.master.supervised import Supervised
 from arenad.master.supervisor import Supervisor
+from arenad.master.upgrade import Upgrader
 from arenad.schema import control
 from arenad.schema.chat import failure_of
 from arenad.schema.frame import Body, Frame, Kind
@@ -34,7 +37,15 @@ ACCEPT_AGAIN_S = 1.0
 MAX_LOG_LINES = 2000
 MAX_SHOWN_CHARS = 60
 
-CHANGES = (control.Scale, control.Restart, control.DrainOne, control.Reset, control.Shutdown)
+CHANGES = (
+    control.Scale,
+    control.Restart,
+    control.DrainOne,
+    control.Reset,
+    control.Reload,
+    control.Upgrade,
+    control.Shutdown,
+)
 """Commands that change something: each is logged with the uid it came from."""
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
@@ -42,14 +53,24 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 logger = logging.getLogger("arenad.master")
 
 
+class Office(NamedTuple):
+    """Who sees to undertakings that reach beyond the supervisor."""
+
+    reloader: Reloader
+    upgrader: Upgrader
+
+
 class Control:
     """Serves commands, keeps the streams of those who watch."""
 
-    def __init__(self, loop: Loop, supervisor: Supervisor, path: Path) -> None:
-        """Listen at `path`, for this user and root alone."""
+    def __init__(
+        self, loop: Loop, supervisor: Supervisor, office: Office, listener: socket.socket
+    ) -> None:
+        """Serve those who connect to `listener`; `office` has the larger undertakings."""
         self._loop = loop
         self._supervisor = supervisor
-        self._path = path
+        self._office = office
+        self._listener = listener
         self._clients: set[Channel] = set()
         self._watching: set[tuple[Channel, int]] = set()
         self._following: set[tuple[Channel, int]] = set()
@@ -63,10 +84,11 @@ class Control:
             control.DrainOne: self._drain,
             control.Reset: self._reset,
             control.GetStory: self._story,
+            control.Reload: self._reload,
+            control.Upgrade: self._upgrade,
             control.Shutdown: self._shutdown,
         }
         """What can be commanded, and who performs it; a stream stays open and has no answer yet."""
-        self._listener = _listen(path)
         self._watch_listener()
         supervisor.on_relayed = self.on_frame
         supervisor.on_log = self.on_log
@@ -75,7 +97,6 @@ class Control:
         """Stop listening and hang up on everybody."""
         self._loop.unwatch(self._listener.fileno())
         self._listener.close()
-        self._path.unlink(missing_ok=True)
         for channel in list(self._clients):
             channel.close()
 
@@ -209,6 +230,16 @@ class Control:
         now = next((child for child in children if child.name == wish.name), None)
         return control.StoryOf(wish.name, story, now)
 
+    def _reload(self, _channel: Channel, _call: int, wish: control.Reload) -> Body:
+        return self._office.reloader.reload(is_rehearsal=wish.dry_run)
+
+    def _upgrade(self, channel: Channel, call: int, _: control.Upgrade) -> None:
+        def answer(text: str, fault: str) -> None:
+            body = failure_of(Refused(fault)) if fault else control.Done(text)
+            channel.send(channel.peer.end(call, body))
+
+        self._office.upgrader.begin(answer)
+
     def _shutdown(self, _channel: Channel, _call: int, _: control.Shutdown) -> Body:
         self._loop.after(0.0, self._supervisor.shutdown)
         return control.Done("stopping: running chats finish first")
@@ -219,6 +250,27 @@ class Control:
             known = ", ".join(self._supervisor.names)
             raise Refused(f"name: there is no {name[:MAX_SHOWN_CHARS]!r}; there are {known}")
         return child
+
+    # -- another program takes our place -----------------------------------------------------------
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of the listening socket."""
+        return self._listener.fileno()
+
+    def streams(self, channel: Channel | None) -> tuple[list[int], list[int]]:
+        """The calls that are open on a link: watches, followed logs."""
+        watching = [call for each, call in self._watching if each is channel]
+        following = [call for each, call in self._following if each is channel]
+        return watching, following
+
+    def resume(self, crew: KeptCrew) -> None:
+        """Go on with the streams that frontends had opened; other clients come again."""
+        for kept in crew.children:
+            child = self._supervisor.child(kept.name)
+            if kept.link is not None and child is not None and child.channel is not None:
+                self._watching |= {(child.channel, call) for call in kept.link.watching}
+                self._following |= {(child.channel, call) for call in kept.link.following}
 
     # -- streams -----------------------------------------------------------------------------------
 
@@ -252,7 +304,7 @@ class Control:
                 channel.send(channel.peer.item(call, state))
 
 
-def _listen(path: Path) -> socket.socket:
+def listen(path: Path) -> socket.socket:
     """A socket with mode 0600 from its first moment (facts: chmod before bind leaves no gap)."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     os.fchmod(listener.fileno(), 0o600)

@@ -1,4 +1,4 @@
-"""How many instances are to be, and which: a brain that turns a wish into starts and drains."""
+"""How many processes are to be, and which: a brain that turns a wish into starts and drains."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -6,6 +6,12 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from arenad.schema.control import Phase
+
+ROLLING_SHARE = 4
+"""Of so many instances one at a time is replaced after a reload; of few ones, one."""
+
+LEAVING_LIMIT = 8
+"""So many frontends may be finishing their streams before the next successors have to wait."""
 
 _NAME = re.compile(r"w(\d+)$")
 
@@ -18,11 +24,24 @@ class Member(msgspec.Struct, frozen=True):
     held: bool = False
 
 
+class Part(msgspec.Struct, frozen=True):
+    """A process as the plan of replacements sees it.
+
+    `is_old` means that it was started with what has changed since; `serves`, that it does its work.
+    """
+
+    phase: Phase
+    wanted: bool
+    is_old: bool
+    serves: bool
+
+
 class Plan(msgspec.Struct, frozen=True):
-    """What to do now: instances to start (new names included), to drain, and to forget."""
+    """What to do now: processes to start (new names included), to drain, to renew, to forget."""
 
     start: tuple[str, ...] = ()
     drain: tuple[str, ...] = ()
+    renew: tuple[str, ...] = ()
     forget: tuple[str, ...] = ()
 
 
@@ -66,3 +85,62 @@ def enlist(seated: Mapping[str, bool], before: Collection[str], wanted: int) -> 
     """
     order = sorted(seated, key=lambda name: (not seated[name], name not in before, number_of(name)))
     return frozenset(order[:wanted])
+
+
+def renew(instances: Mapping[str, Part]) -> tuple[str, ...]:
+    """The outdated instances to be replaced now: those of no use at once, others few at a time.
+
+    The next ones wait until the last ones are back. So instances that do not come up with what has
+    changed are the last that are replaced, and the others go on serving.
+    """
+    old = {n: p for n, p in instances.items() if p.wanted and p.is_old and p.phase == "ready"}
+    away = sum(p.wanted and not p.serves and _is_on_its_way(p) for p in instances.values())
+    useless = tuple(name for name, part in old.items() if not part.serves)
+    room = max(1, len(instances) // ROLLING_SHARE) - away - len(useless)
+    serving = [name for name, part in old.items() if part.serves]
+    return useless + tuple(serving[: max(0, room)])
+
+
+def _is_on_its_way(part: Part) -> bool:
+    """Whether it is being replaced, or is the replacement."""
+    return not part.is_old or part.phase in ("draining", "stopping")
+
+
+def relay(frontends: Mapping[str, Part], wanted: int) -> Plan:
+    """The next steps towards `wanted` frontends that are not outdated.
+
+    A successor has a name of its own, and its predecessor leaves once it is ready: those who
+    connect are served at any moment, and streams have the time of a drain to end.
+    """
+    staying = {name: part for name, part in frontends.items() if part.wanted}
+    fresh = [name for name, part in staying.items() if not part.is_old]
+    fresh.sort(key=lambda name: not staying[name].serves)
+    old = [name for name, part in staying.items() if part.is_old]
+    old.sort(key=lambda name: staying[name].serves)
+    gone = tuple(n for n, p in frontends.items() if not p.wanted and p.phase == "stopped")
+    is_crowded = len(frontends) - len(staying) - len(gone) >= LEAVING_LIMIT
+    serving = sum(staying[name].serves for name in (*fresh[:wanted], *old))
+    useless = sum(not staying[name].serves for name in old)
+    return Plan(
+        start=() if is_crowded and old else _free_names(frontends, wanted - len(fresh)),
+        drain=(*old[: useless + max(0, serving - wanted)], *fresh[wanted:]),
+        forget=gone,
+    )
+
+
+def lone(name: str, part: Part | None, *, is_wanted: bool) -> Plan:
+    """The next step of a role that has one process or none; who needs it waits while it is away."""
+    if part is None:
+        return Plan(start=(name,) if is_wanted else ())
+    if part.phase == "stopped" and not part.wanted:
+        return Plan(forget=(name,))
+    return Plan(
+        drain=() if is_wanted or not part.wanted else (name,),
+        renew=(name,) if is_wanted and part.wanted and part.is_old and part.serves else (),
+    )
+
+
+def _free_names(taken: Collection[str], count: int) -> tuple[str, ...]:
+    numbers = range(1, len(taken) + count + 1)
+    names = (f"frontend-{number}" for number in numbers)
+    return tuple(name for name in names if name not in taken)[: max(0, count)]

@@ -9,8 +9,9 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from arenad.master.handover import KeptChild
 from arenad.master.life import Event, Order, step
 from arenad.master.loop import Channel, Loop
 from arenad.master.nursery import Birth, Nursery
@@ -19,7 +20,7 @@ from arenad.master.supervised import Supervised, death_reason
 from arenad.schema.control import Phase
 from arenad.schema.frame import Frame
 from arenad.schema.process import Drain, Forked, ForkOrder, ProcessRole, Stop
-from arenad.wire import CONTROL_MAX_FRAME_BYTES, Peer
+from arenad.wire import CONTROL_MAX_FRAME_BYTES, EMPTY_BOOKS, Books, Peer
 
 LINKLESS_S = 1.5
 """A child whose link is closed has so long to end by itself."""
@@ -39,11 +40,14 @@ class Keeper:
         self,
         loop: Loop,
         settings: Settings,
-        listeners: Mapping[ProcessRole, Sequence[socket.socket]],
+        listeners: Callable[[ProcessRole], Sequence[socket.socket]],
         tell: Callable[[str, str], None],
     ) -> None:
-        """`listeners` go to each child of the role; `tell` takes the lines of the story."""
+        """`listeners` go to each child of a role; `tell` takes the lines of the story."""
         self.children: dict[str, Supervised] = {}
+        self.guests: set[int] = set()
+        """Pids of processes of ours that are no children: nobody buries them unasked."""
+
         self.on_frame: Callable[[Supervised, Frame], None] = lambda _child, _frame: None
         self.on_exit: Callable[[Supervised], None] = lambda _child: None
         self.on_change: Callable[[Supervised], None] = lambda _child: None
@@ -62,6 +66,30 @@ class Keeper:
     def forget(self, name: str) -> None:
         """Drop a child that is stopped, all but its last generation."""
         self._generations[name] = self.children.pop(name).life.generation
+
+    def renew(self, role: ProcessRole) -> None:
+        """What processes of this role were started with has changed: they are to be replaced."""
+        for child in self.children.values():
+            child.outdated |= child.role == role
+
+    @property
+    def generations(self) -> dict[str, int]:
+        """The last generation of each name that is not there any more."""
+        return dict(self._generations)
+
+    def resume(self, children: Iterable[KeptChild], generations: Mapping[str, int]) -> None:
+        """Go on with the children of an earlier program in this process."""
+        self._generations.update(generations)
+        for kept in children:
+            self.children[kept.name] = child = Supervised(kept.name, kept.role)
+            child.resume(kept)
+            self._set_deadline(child)
+            if kept.link is not None:
+                end = socket.socket(fileno=kept.link.fd)
+                child.channel = self._channel(child, end, kept.link.books, kept.link.unsent)
+            if kept.pid:
+                child.pidfd = os.pidfd_open(kept.pid)
+                self._loop.watch(child.pidfd, lambda _, child=child: self._on_exit(child))
 
     # -- one step of one life ----------------------------------------------------------------------
 
@@ -116,6 +144,7 @@ class Keeper:
 
     def _fork(self, child: Supervised) -> None:
         generation = child.life.generation
+        child.outdated = False
         uid, gid = self._settings.user
         child.order = order = ForkOrder(
             role=child.role, name=child.name, generation=generation, uid=uid, gid=gid
@@ -127,15 +156,25 @@ class Keeper:
             reason = f"no link could be made ({error.strerror})"
             self._loop.after(0.0, lambda: self._on_unborn(order, reason))
             return
-        child.channel = Channel(
+        child.channel = self._channel(child, ours)
+        self._nursery.fork(Birth(order, theirs, self._listeners(child.role)))
+        self._tell(child.name, f"starting (generation {generation})")
+
+    def _channel(
+        self,
+        child: Supervised,
+        end: socket.socket,
+        books: Books = EMPTY_BOOKS,
+        unsent: bytes = b"",
+    ) -> Channel:
+        return Channel(
             self._loop,
-            ours,
-            Peer(CONTROL_MAX_FRAME_BYTES),
+            end,
+            Peer(CONTROL_MAX_FRAME_BYTES, books),
             lambda frame: self.on_frame(child, frame),
             lambda reason: self._on_link_end(child, reason),
+            unsent,
         )
-        self._nursery.fork(Birth(order, theirs, self._listeners.get(child.role, ())))
-        self._tell(child.name, f"starting (generation {generation})")
 
     def _on_born(self, forked: Forked) -> None:
         child = self.children.get(forked.name)
@@ -165,7 +204,12 @@ class Keeper:
             self.event(child, Event.DIED)
 
     def _pids(self) -> set[int]:
-        return {child.pid for child in self.children.values()}
+        return {child.pid for child in self.children.values()} | self.guests
+
+    @property
+    def are_births_over(self) -> bool:
+        """Whether no child is just being born."""
+        return self._nursery.is_idle
 
     # -- death -------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """What the master remembers, all of it bounded: the story, the log, the traffic."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -23,6 +23,22 @@ class Ledger:
         self.story: deque[Happening] = deque(maxlen=STORY_LIMIT)
         self._stories: dict[str, deque[Happening]] = {}
         self.log: deque[LogLine] = deque(maxlen=LOG_LIMIT)
+
+    @property
+    def stories(self) -> dict[str, tuple[Happening, ...]]:
+        """Each child's story; the one whose last news is oldest comes first."""
+        return {about: tuple(own) for about, own in self._stories.items()}
+
+    def resume(
+        self,
+        story: Iterable[Happening],
+        stories: Mapping[str, Iterable[Happening]],
+        log: Iterable[LogLine],
+    ) -> None:
+        """Go on from what an earlier ledger remembered."""
+        self.story.extend(story)
+        self._stories = {about: deque(own, CHILD_STORY_LIMIT) for about, own in stories.items()}
+        self.log.extend(log)
 
     def tell(self, at_unix_s: float, about: str, text: str) -> None:
         """Add a line to the daemon's story, and to that of whom it is about."""
@@ -51,35 +67,40 @@ class Tally:
 
     def __init__(self) -> None:
         """No traffic yet."""
-        self._past = FrontendBeat(0, 0, 0, 0, 0, 0, 0, {})
-        self._now: dict[str, FrontendBeat] = {}
+        self.past = FrontendBeat(0, 0, 0, 0, 0, 0, 0, {})
+        self.now: dict[str, FrontendBeat] = {}
         self._accepted: deque[tuple[float, int]] = deque([(-RATE_WINDOW_S, 0)])
+
+    def resume(self, past: FrontendBeat, now: Mapping[str, FrontendBeat]) -> None:
+        """Go on counting from there."""
+        self.past, self.now = past, dict(now)
+        self._accepted = deque([(-RATE_WINDOW_S, self._sum("accepted"))])
 
     def take(self, name: str, beat: FrontendBeat, now_s: float) -> None:
         """A frontend's counters as they stand."""
-        self._now[name] = beat
+        self.now[name] = beat
         self._accepted.append((now_s, self._sum("accepted")))
         while len(self._accepted) > 1 and now_s - self._accepted[1][0] >= RATE_WINDOW_S:
             self._accepted.popleft()
 
     def end(self, name: str) -> None:
         """A frontend is gone: its counters stay in the sums, its queue does not."""
-        beat = self._now.pop(name, None)
+        beat = self.now.pop(name, None)
         if beat is not None:
-            past = {field: getattr(self._past, field) + getattr(beat, field) for field in _COUNTERS}
-            self._past = msgspec.structs.replace(self._past, **past)
+            past = {field: getattr(self.past, field) + getattr(beat, field) for field in _COUNTERS}
+            self.past = msgspec.structs.replace(self.past, **past)
 
     def _sum(self, field: str) -> int:
-        return sum(getattr(beat, field) for beat in (self._past, *self._now.values()))
+        return sum(getattr(beat, field) for beat in (self.past, *self.now.values()))
 
     def busy(self, instance: str) -> int:
         """Requests that all frontends have at this instance."""
-        return sum(beat.busy.get(instance, 0) for beat in self._now.values())
+        return sum(beat.busy.get(instance, 0) for beat in self.now.values())
 
     @property
     def queue_wait_s(self) -> float:
         """The longest that anybody waits in any frontend's queue."""
-        return max((beat.queue_wait_s for beat in self._now.values()), default=0.0)
+        return max((beat.queue_wait_s for beat in self.now.values()), default=0.0)
 
     def traffic(self, queue_limit: int, now_s: float) -> Traffic:
         """The sums, and the rate of accepted requests over the last seconds."""
@@ -87,7 +108,7 @@ class Tally:
         grown = self._accepted[-1][1] - (before[-1] if before else self._accepted[0][1])
         return Traffic(
             queued=self._sum("queued"),
-            queue_limit=queue_limit * max(1, len(self._now)),
+            queue_limit=queue_limit * max(1, len(self.now)),
             running=self._sum("running"),
             requests_per_s=grown / RATE_WINDOW_S,
             **{field: self._sum(field) for field in _COUNTERS},

@@ -111,8 +111,12 @@ class Channel:
         peer: Peer,
         on_frame: Callable[[Frame], None],
         on_end: Callable[[str], None],
+        unsent: bytes = b"",
     ) -> None:
-        """`on_end` is called once, with the reason: the other end closed, or broke the protocol."""
+        """`on_end` is called once, with the reason: the other end closed, or broke the protocol.
+
+        `unsent` is what an earlier channel on this end could not send any more.
+        """
         end.setblocking(False)
         self.peer = peer
         self._loop = loop
@@ -124,6 +128,17 @@ class Channel:
         self._is_unheard = False
         self.open = True
         loop.watch(end.fileno(), self._on_ready)
+        self.send(unsent)
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of this end."""
+        return self._end.fileno()
+
+    @property
+    def unsent(self) -> bytes:
+        """What the other end has not taken yet."""
+        return bytes(self._unsent)
 
     def note(self, body: Body) -> None:
         """Send a message that gets no answer."""

@@ -66,6 +66,12 @@ class Nursery:
         self._waiting.append(birth)
         self._send_waiting()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no birth is ordered or under way."""
+        zygote = self._zygote
+        return not self._waiting and (zygote is None or not zygote.pending)
+
     def call_off(self, order: ForkOrder) -> bool:
         """Withdraw an order that no zygote has seen; false when it is too late for that."""
         for birth in self._waiting:

@@ -43,7 +43,8 @@ class Recycler:
         past.over = past.over + 1 if is_over else 0
         if self._is_one_away():
             return
-        serving = [each for each in self._children.values() if each.serves]
+        children = self._children.values()
+        serving = [each for each in children if each.role == "worker" and each.serves]
         chosen = recycle.choose([self._wear(each) for each in serving], wanted, rules)
         if chosen is not None:
             name, why = chosen

@@ -7,66 +7,110 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from setproctitle import setproctitle
 
 from arenad import log
-from arenad.config import split_address
-from arenad.errors import ConfigError
-from arenad.master import activation, invariants, kernel
-from arenad.master.control import Control
+from arenad.errors import Refused
+from arenad.master import activation, control, handover, invariants, kernel
 from arenad.master.greeting import arenactl, greeting
+from arenad.master.handover import Handover
+from arenad.master.listeners import Listeners
 from arenad.master.loop import Loop
+from arenad.master.reload import Reloader
 from arenad.master.settings import Settings
 from arenad.master.supervisor import Supervisor
 from arenad.master.systemd import Notifier, Pulse
+from arenad.master.upgrade import Upgrader
+from arenad.schema import SCHEMA_VERSION
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET
-from arenad.schema.process import LogLine, ProcessRole
+from arenad.schema.process import LogLine
 
-LISTEN_BACKLOG = 1024
 CLEAN_UP_TIMEOUT_S = 5.0
 STRAY_WAIT_S = 0.1
 
-SIGNALS_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-Listeners = dict[ProcessRole, tuple[socket.socket, ...]]
+SIGNALS_TO_STOP = (signal.SIGTERM, signal.SIGINT)
 
 logger = logging.getLogger("arenad.master")
 
 
-def run(config: Config) -> int:
-    """Supervise until told to stop; gives the exit code. `ConfigError` comes before any start."""
+def run(load: Callable[[], Config]) -> int:
+    """Supervise until told to stop; gives the exit code. `ConfigError` comes before any start.
+
+    `load` reads the configuration, now and at each reload. An upgrade goes on with the old one.
+    """
     setproctitle("arenad: master")
     kernel.open_standard_streams()
-    handed = activation.take(os.environ)
-    settings = Settings(activation.applied(config, handed))
-    settings.claim_folders()
-    listeners = _listeners(settings, handed)
-    kernel.become_subreaper()
-    Master(settings, listeners).run()
+    if (left := handover.take(os.environ)) is not None:
+        settings = Settings(left.config)
+        settings.claim = left.folder_fd
+        master = Master(load, settings, Listeners.resumed(left.listeners), left)
+    else:
+        listeners = Listeners(activation.take(os.environ))
+        settings = Settings(activation.applied(load(), listeners.given))
+        settings.claim_folders()
+        listeners.follow(settings)
+        kernel.become_subreaper()
+        master = Master(load, settings, listeners)
+    master.run()
+    return 0
+
+
+def rehearse() -> int:
+    """Whether this program could go on from a handover; gives the exit code, or raises why not."""
+    number = os.environ.get(handover.VARIABLE, "")
+    if not number.isdecimal():
+        raise Refused("there is no handover; this is for `arenactl upgrade`")
+    Settings(handover.read(int(number)).config)
     return 0
 
 
 class Master:
     """Wires the loop, the supervisor, the control socket and the service manager together."""
 
-    def __init__(self, settings: Settings, listeners: Listeners) -> None:
-        """Everything is made, nothing runs yet, except the zygote."""
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        settings: Settings,
+        listeners: Listeners,
+        left: Handover | None = None,
+    ) -> None:
+        """Everything is made, nothing runs yet, except the zygote; `left` is what we go on with."""
         self._settings = settings
         self._listeners = listeners
+        self._left = left
         self._loop = Loop()
         self._wake, self._waker = socket.socketpair()
         self._notifier = Notifier()  # before any child can inherit the address
+        self._has_terminal = os.isatty(sys.stdin.fileno())
         self._is_ready = False
-        self._has_greeted = False
-        self._supervisor = Supervisor(self._loop, settings, listeners, self._on_change)
+        self._has_greeted = left is not None
+        self._supervisor = Supervisor(self._loop, settings, listeners.of, self._on_change)
         self._supervisor.on_leaving = self._on_leaving
         self._pulse = Pulse(self._loop, self._notifier, self._faults)
-        control_path = settings.runtime / CONTROL_SOCKET
-        self._control = Control(self._loop, self._supervisor, control_path)
+        self._reloader = Reloader(load, settings, listeners, self._supervisor)
+        upgrader = Upgrader(self._loop, self._supervisor, self._handover)
+        upgrader.environment = self._notifier.environment
+        self._path = settings.runtime / CONTROL_SOCKET
+        listener = (
+            control.listen(self._path) if left is None else socket.socket(fileno=left.control_fd)
+        )
+        office = control.Office(self._reloader, upgrader)
+        self._control = control.Control(self._loop, self._supervisor, office, listener)
         log.setup("master", settings.config.daemon.log_level, self._keep)
+
+    def _handover(self) -> Handover:
+        return Handover(
+            schema_version=SCHEMA_VERSION,
+            config=self._settings.config,
+            crew=self._supervisor.kept(self._control.streams),
+            listeners=self._listeners.kept,
+            control_fd=self._control.fd,
+            folder_fd=self._settings.claim,
+        )
 
     def _keep(self, line: LogLine) -> None:
         self._supervisor.ledger.log.append(line)
@@ -75,7 +119,11 @@ class Master:
     def run(self) -> None:
         """Until everything has stopped."""
         self._watch_signals()
-        self._supervisor.start()
+        if self._left is None:
+            self._supervisor.start()
+        else:
+            self._supervisor.resume(self._left.crew)
+            self._control.resume(self._left.crew)
         gc.collect()
         gc.freeze()
         self._pulse.start()
@@ -84,6 +132,7 @@ class Master:
         finally:
             is_clean = self._clean_up()
             self._control.close()
+            self._path.unlink(missing_ok=True)
             self._notifier.close()
         if is_clean:
             logger.info("stopped; nothing is left running")
@@ -97,17 +146,28 @@ class Master:
         for end in (self._wake, self._waker):
             end.setblocking(False)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        for number in (*SIGNALS_TO_STOP, signal.SIGCHLD):
+        for number in (*SIGNALS_TO_STOP, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)
         self._loop.watch(self._wake.fileno(), lambda _: self._on_signals(self._wake.recv(4096)))
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what an upgrade held back comes now
 
     def _on_signals(self, numbers: bytes) -> None:
         for number in set(numbers):
             if number == signal.SIGCHLD:
                 self._supervisor.on_sigchld()
+                continue
+            logger.info("received %s", signal.Signals(number).name)
+            if number == signal.SIGHUP and not self._has_terminal:
+                self._reload()
             else:
-                logger.info("received %s", signal.Signals(number).name)
                 self._supervisor.shutdown()
+
+    def _reload(self) -> None:
+        """As daemons do on SIGHUP; at a terminal it means that the terminal is gone."""
+        try:
+            self._reloader.reload(is_rehearsal=False)
+        except Refused as error:
+            logger.error("the configuration is not taken: %s", error.message)  # noqa: TRY400 - said whole
 
     # -- what others are told ----------------------------------------------------------------------
 
@@ -142,7 +202,7 @@ class Master:
         Those that a service manager handed over stay open there: they wait for the next start.
         """
         self._pulse.leave()
-        for listener in self._listeners["frontend"]:
+        for listener in self._listeners.of("frontend"):
             listener.close()
 
     def _faults(self) -> list[str]:
@@ -161,39 +221,3 @@ class Master:
                 return False
             signal.sigtimedwait({signal.SIGCHLD}, STRAY_WAIT_S)
         return True
-
-
-def _listeners(settings: Settings, handed: activation.Handed) -> Listeners:
-    """The TCP sockets, given or our own. They live here: a frontend that dies refuses nobody."""
-    config = settings.config
-    wanted: dict[ProcessRole, dict[str, str]] = {
-        "frontend": {"api.listen": config.api.listen, "gui.listen": config.gui.listen}
-    }
-    if settings.runs_demo:
-        wanted["demo"] = {"demo.listen": config.demo.listen}
-    faults: list[str] = []
-    sockets: Listeners = {
-        role: tuple(
-            handed.get(field) or _listen(field, address, faults)
-            for field, address in addresses.items()
-        )
-        for role, addresses in wanted.items()
-    }
-    if faults:
-        raise ConfigError(faults)
-    return sockets
-
-
-def _listen(field: str, address: str, faults: list[str]) -> socket.socket:
-    host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(LISTEN_BACKLOG)
-    except OSError as error:
-        remedy = "free it or name another"
-        faults.append(f"{field}: cannot listen at {address}: {error.strerror}; {remedy}")
-    listener.setblocking(False)
-    return listener

@@ -10,6 +10,7 @@ from pathlib import Path
 from arenad import __version__
 from arenad.config import load_profile
 from arenad.errors import ConfigError
+from arenad.master import change
 from arenad.master.life import Rules
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET, runtime_dir
@@ -39,7 +40,7 @@ logger = logging.getLogger("arenad.master")
 
 
 class Settings:
-    """Derived once at start; children are sent their part at their hello."""
+    """Derived at start and at each reload; children are sent their part at their hello."""
 
     version = __version__
     slots = SLOTS
@@ -47,11 +48,18 @@ class Settings:
     def __init__(self, config: Config) -> None:
         """Raises `ConfigError` when a name in the configuration leads nowhere."""
         self.config = config
+        self.claim = -1
         runtime = runtime_dir(config.daemon.runtime_dir, os.environ, os.getuid())
         self.runtime = runtime.absolute()
         self.user = _user(config.daemon.user)
-        self._profile = load_profile(config.site.profile)
-        self._upstream_key = _secret(config.demo.upstream_key_file)
+        self.profile = load_profile(config.site.profile)
+        self.upstream_key = _secret(config.demo.upstream_key_file)
+
+    def take(self, newer: "Settings") -> None:
+        """Go on with what a reload has read: all but the folder and the user, which stay."""
+        self.config = change.applicable(self.config, newer.config)
+        self.profile = newer.profile
+        self.upstream_key = newer.upstream_key
 
     @property
     def runs_demo(self) -> bool:
@@ -95,9 +103,9 @@ class Settings:
             self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.runtime.is_symlink():
                 raise _unusable(f"{self.runtime} is a symbolic link; name the folder itself")
-            self._claim = os.open(self.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            self._check_claim(self._claim)
-            os.fchmod(self._claim, 0o711 if self.user[0] != os.getuid() else 0o700)
+            self.claim = os.open(self.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            self._check_claim(self.claim)
+            os.fchmod(self.claim, 0o711 if self.user[0] != os.getuid() else 0o700)
             self.workers.mkdir(mode=0o700, exist_ok=True)
             os.chown(self.workers, *self.user)
         except OSError as error:
@@ -159,7 +167,7 @@ class Settings:
                 socket_path=str(self.worker_socket(name, generation)),
                 scratch_dir=str(self.scratch(name, generation)),
                 browser=config.browser,
-                profile=self._profile,
+                profile=self.profile,
                 site_url=self.site_url,
                 health=config.health,
                 slots=SLOTS,
@@ -170,7 +178,7 @@ class Settings:
                 api=config.api, queue=config.queue, chat=config.chat, gui_address=config.gui.listen
             )
             return Welcome(level, frontend=frontend, beat_s=beat_s)
-        demo = DemoSettings(demo=config.demo, upstream_key=self._upstream_key)
+        demo = DemoSettings(demo=config.demo, upstream_key=self.upstream_key)
         return Welcome(level, demo=demo, beat_s=beat_s)
 
 

@@ -3,13 +3,18 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
+from arenad.master.handover import KeptChild, KeptLink
 from arenad.master.life import Life
 from arenad.master.loop import Channel, Timer
 from arenad.master.silence import Silence
 from arenad.schema.control import ChildState
 from arenad.schema.process import Beat, Condition, ForkOrder, Model, ProcessRole, Seat
+
+KEPT = tuple(name for name in KeptChild.__struct_fields__ if name != "link")
+"""What is handed over as it is."""
 
 
 class Supervised:
@@ -22,11 +27,12 @@ class Supervised:
         self.life = Life(generation=generation)
         self.held = False
         self.spare = False
+        self.outdated = False
         self.timer: Timer | None = None
         self.last_death = ""
         self.models: tuple[Model, ...] = ()
         self.socket_path = ""
-        self._first_generation = generation + 1
+        self.first_generation = generation + 1
         self.forget_process()
 
     def forget_process(self) -> None:
@@ -42,6 +48,19 @@ class Supervised:
         self.silence: Silence | None = None
         self.looking: Timer | None = None
         self.doom = ""
+
+    def kept(self, watching: Sequence[int], following: Sequence[int]) -> KeptChild:
+        """What goes on when another program takes the master's place, and the calls it has open."""
+        link = None
+        if self.channel is not None:
+            books, unsent = self.channel.peer.books, self.channel.unsent
+            link = KeptLink(self.channel.fd, books, unsent, tuple(watching), tuple(following))
+        return KeptChild(link=link, **{name: getattr(self, name) for name in KEPT})
+
+    def resume(self, kept: KeptChild) -> None:
+        """Go on as that child, but for what is opened anew."""
+        for name in KEPT:
+            setattr(self, name, getattr(kept, name))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal through the pidfd, which can never hit another process."""
@@ -70,8 +89,9 @@ class Supervised:
 
     @property
     def serves(self) -> bool:
-        """Whether this worker can take requests."""
-        return self.life.phase == "ready" and self.condition == "ready"
+        """Whether this worker can take requests, or this other process does its work."""
+        is_well = self.role != "worker" or self.condition == "ready"
+        return self.life.phase == "ready" and is_well
 
     def seat(self, slots: int) -> Seat | None:
         """This instance's place in the roster; none unless it can be asked at all."""
@@ -100,7 +120,7 @@ class Supervised:
             generation=self.life.generation,
             pid=self.pid,
             phase_age_s=now_s - self.life.since_s,
-            restarts=max(0, self.life.generation - self._first_generation),
+            restarts=max(0, self.life.generation - self.first_generation),
             last_death=self.last_death,
             next_try_s=max(0.0, (self.life.deadline_s or 0.0) - now_s) if waits else None,
             condition="broken" if is_silent else self.condition,
@@ -115,6 +135,7 @@ class Supervised:
             loop_lag_ms=self.lag_ms,
             models=tuple(model.id for model in self.models),
             spare=self.spare,
+            outdated=self.outdated,
         )
 
 

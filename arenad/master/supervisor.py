@@ -15,10 +15,12 @@ from arenad.errors import Refused
 from arenad.log import wall_time_s
 from arenad.master import budget, fleet, report
 from arenad.master.autoscale import Autoscaler
+from arenad.master.handover import KeptCrew, KeptLedger, KeptTally
 from arenad.master.keeper import Keeper
 from arenad.master.ledger import Ledger, Tally
 from arenad.master.life import Event
 from arenad.master.loop import Channel, Loop
+from arenad.master.planner import Planner
 from arenad.master.recycler import Recycler
 from arenad.master.scale import Room, Sample
 from arenad.master.settings import Settings
@@ -26,7 +28,7 @@ from arenad.master.silence import Limits
 from arenad.master.supervised import Supervised
 from arenad.master.watch import Watch
 from arenad.schema import SCHEMA_VERSION
-from arenad.schema.control import State
+from arenad.schema.control import Change, Effect, State
 from arenad.schema.frame import Frame, Kind
 from arenad.schema.process import (
     Alive,
@@ -42,12 +44,20 @@ from arenad.schema.process import (
 )
 
 STORY_IN_STATE = 20
-WAY_OUT: tuple[tuple[ProcessRole, Event], ...] = (
-    ("frontend", Event.DRAIN),
-    ("worker", Event.STOP),
-    ("demo", Event.STOP),
-)
-"""Who leaves after whom, and how: whoever is asked by others stops after them."""
+
+Streams = tuple[Sequence[int], Sequence[int]]
+"""The open calls on one link: those that watch the state, and those that follow the log."""
+
+RENEWED: Mapping[Effect, tuple[ProcessRole, ...]] = {
+    "new frontends": ("frontend",),
+    "new instances": ("worker",),
+    "new arena": ("demo",),
+    "new arena and instances": ("demo", "worker"),
+}
+"""The roles whose processes are replaced, by what a change asks for."""
+
+REPLACED_BY_UPGRADE: tuple[ProcessRole, ...] = ("frontend", "worker")
+"""The arena goes on: it is a site, and whoever chats there would be cut off."""
 
 logger = logging.getLogger("arenad.master")
 
@@ -59,14 +69,13 @@ class Supervisor:
         self,
         loop: Loop,
         settings: Settings,
-        listeners: Mapping[ProcessRole, Sequence[socket.socket]],
+        listeners: Callable[[ProcessRole], Sequence[socket.socket]],
         on_change: Callable[[], None],
     ) -> None:
-        """`listeners` go to each child of the role; `on_change` is called after any change."""
+        """`listeners` go to each child of a role; `on_change` is called after any change."""
         self.wanted = settings.config.fleet.instances
         self.ledger = Ledger()
         self.tally = Tally()
-        self.leaving = False
         self.on_relayed: Callable[[Channel, Frame], None] = lambda _channel, _frame: None
         self.on_log: Callable[[LogLine], None] = lambda _line: None
         self.on_leaving: Callable[[], None] = lambda: None
@@ -74,18 +83,16 @@ class Supervisor:
         self._settings = settings
         self._on_change = on_change
         self._born_s = time.monotonic()
-        self._is_planning = False
         self._enlisted: frozenset[str] = frozenset()
         self._keeper = keeper = Keeper(loop, settings, listeners, self.tell)
         self._children = keeper.children
-        health = settings.config.health
-        limits = Limits(health.silent_s, health.hung_s)
-        self._watch = Watch(loop, limits, self._children.values, self._on_silence)
+        self._planner = Planner(keeper, settings, lambda: self.wanted, self._end)
+        self._watch = Watch(loop, self._limits(), self._children.values, self._on_silence)
         self._autoscaler = Autoscaler(loop, settings, self, self.tell)
         self._recycler = Recycler(settings, self._children, self._recycle)
         keeper.on_frame = self._on_frame
         keeper.on_exit = lambda child: self.tally.end(child.name)
-        keeper.on_change = self._on_life
+        keeper.on_change = lambda _child: self._on_life()
         self._news: Mapping[tuple[str, type], Callable[[Supervised, Any], None]] = {
             ("any", Hello): self._on_hello,
             ("any", Ready): self._on_ready,
@@ -102,15 +109,82 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin: the demo arena if it is the target, the frontends, the instances."""
-        if self._settings.runs_demo:
-            self._keeper.add("demo", "demo")
-        for number in range(1, self._settings.config.frontend.processes + 1):
-            self._keeper.add(f"frontend-{number}", "frontend")
-        if self.wanted > (most := self.room().affordable):
-            self.tell("fleet", self._refusal(self.wanted))
-            self.wanted = most
-        self._follow_plan()
+        self._want(self.wanted)
+        self._planner.follow()
         self._autoscaler.start()
+
+    def _want(self, instances: int) -> None:
+        """Have so many from now on, or as many as the memory budget affords, and say so."""
+        self.wanted = instances
+        if instances > (most := self.room().affordable):
+            self.tell("fleet", self._refusal(instances))
+            self.wanted = most
+
+    def renew(self, changes: Sequence[Change]) -> None:
+        """The settings have changed: tell children what they can take, replace who cannot."""
+        for change in changes:
+            for role in RENEWED.get(change.effect, ()):
+                self._keeper.renew(role)
+        self._watch.limits = self._limits()
+        for child in self._children.values():
+            if child.channel is not None:
+                welcome = self._settings.welcome(child.role, child.name, child.life.generation)
+                child.channel.note(welcome)
+        fields = {each.field for each in changes}
+        is_new_wish = "fleet.instances" in fields
+        wish = self._settings.config.fleet.instances if is_new_wish else self.wanted
+        self._want(min(wish, self.instances_max))
+        if any(field.startswith("autoscale.") for field in fields):
+            self._autoscaler.start()
+        self._send_roster()
+        self._planner.follow()
+        self._on_change()
+
+    # -- another program takes our place -----------------------------------------------------------
+
+    def kept(self, streams: Callable[[Channel | None], Streams]) -> KeptCrew:
+        """What it goes on with; `streams` are the calls that a frontend has open."""
+        children = self._children.values()
+        return KeptCrew(
+            born_s=self._born_s,
+            wanted=self.wanted,
+            aim=self._autoscaler.aim,
+            enlisted=self._enlisted,
+            generations=self._keeper.generations,
+            children=tuple(each.kept(*streams(each.channel)) for each in children),
+            tally=KeptTally(self.tally.past, self.tally.now),
+            ledger=KeptLedger(
+                tuple(self.ledger.story), self.ledger.stories, tuple(self.ledger.log)
+            ),
+        )
+
+    def resume(self, crew: KeptCrew) -> None:
+        """Go on in the place of an earlier program, then replace all that it started."""
+        self._born_s, self.wanted, self._enlisted = crew.born_s, crew.wanted, crew.enlisted
+        self.tally.resume(crew.tally.past, crew.tally.now)
+        self.ledger.resume(crew.ledger.story, crew.ledger.stories, crew.ledger.log)
+        self._keeper.resume(crew.children, crew.generations)
+        for child in self._children.values():
+            if child.channel is not None:
+                self._watch.begin(child)
+        for role in REPLACED_BY_UPGRADE:
+            self._keeper.renew(role)
+        self._autoscaler.resume(crew.aim)
+        self.tell("fleet", f"arenad {self._settings.version} has taken over in place")
+        self.on_sigchld()
+        self._on_life()
+
+    @property
+    def are_births_over(self) -> bool:
+        """Whether no child is just being born, so that each one is ours or nobody's."""
+        return self._keeper.are_births_over
+
+    @property
+    def guests(self) -> set[int]:
+        """Pids of processes of ours that are no children."""
+        return self._keeper.guests
+
+    # -- what operators ask for --------------------------------------------------------------------
 
     @property
     def instances_max(self) -> int:
@@ -135,8 +209,12 @@ class Supervisor:
         self.wanted = instances
         self.tell("fleet", why)
         self._send_roster()
-        self._follow_plan()
+        self._planner.follow()
         self._on_change()
+
+    def _limits(self) -> Limits:
+        health = self._settings.config.health
+        return Limits(health.silent_s, health.hung_s)
 
     # -- what the number of instances rests on -----------------------------------------------------
 
@@ -209,17 +287,16 @@ class Supervisor:
 
     def shutdown(self) -> None:
         """Frontends finish what they have, then the others stop; a second call hurries."""
-        if self.leaving:
+        if self._planner.leaving:
             logger.warning("asked again to stop: cutting off what still runs")
             for child in list(self._children.values()):
                 self._keeper.event(child, Event.STOP)
             return
-        self.leaving = True
         self._autoscaler.stop()
         drain_s = self._settings.config.fleet.drain_timeout_s
         logger.info("stopping: running chats have up to %g s to finish", drain_s)
         self.on_leaving()
-        self._leave_step()
+        self._planner.leave()
         self._on_change()
 
     def state(self) -> State:
@@ -251,56 +328,23 @@ class Supervisor:
         self.ledger.tell(wall_time_s(), about, text)
         logger.info("%s: %s", about, text)
 
-    # -- the plan ----------------------------------------------------------------------------------
+    @property
+    def leaving(self) -> bool:
+        """Whether the way out has begun."""
+        return self._planner.leaving
 
-    def _follow_plan(self) -> None:
-        """Step by step until nothing is left to do now; each step may change what is next."""
-        if self.leaving or self._is_planning:
-            return
-        self._is_planning = True
-        while (plan := self._plan()) != fleet.Plan():
-            for name in plan.forget:
-                self._keeper.forget(name)
-            for name in plan.drain:
-                self._keeper.event(self._children[name], Event.DRAIN)
-            for name in plan.start:
-                if name in self._children:
-                    self._keeper.event(self._children[name], Event.START)
-                else:
-                    self._keeper.add(name, "worker")
-        self._is_planning = False
-
-    def _plan(self) -> fleet.Plan:
-        members = {
-            name: fleet.Member(child.life.phase, child.life.wanted, child.held)
-            for name, child in self._children.items()
-            if child.role == "worker"
-        }
-        config = self._settings.config.fleet
-        return fleet.plan(members, self.wanted + config.spares, config.start_parallel)
-
-    def _leave_step(self) -> None:
-        """The next step of the way out, once the step before is done."""
-        for role, event in WAY_OUT:
-            staying = [
-                child
-                for child in self._children.values()
-                if child.role == role and child.life.phase != "stopped"
-            ]
-            for child in staying:
-                if child.life.wanted:
-                    self._keeper.event(child, event)
-            if any(child.life.phase != "stopped" for child in staying):
-                return
+    def _end(self) -> None:
         self._loop.running = False
 
-    def _on_life(self, child: Supervised) -> None:
+    # -- who must know -----------------------------------------------------------------------------
+
+    def _on_life(self) -> None:
         """A child took a step: tell whoever must know, and go on with what waited for it."""
         self._send_roster()
         if self.leaving:
-            self._leave_step()
-        elif child.role == "worker":
-            self._follow_plan()
+            self._planner.leave()
+        else:
+            self._planner.follow()
         self._on_change()
 
     def _send_roster(self) -> None:
@@ -374,8 +418,7 @@ class Supervisor:
         child.condition_reason = news.reason
         if before != news.condition:
             self.tell(child.name, f"{news.condition}: {news.reason}")
-            self._send_roster()
-            self._on_change()
+            self._on_life()
 
     def _on_alive(self, child: Supervised, alive: Alive) -> None:
         child.lag_ms = alive.loop_lag_ms

@@ -42,6 +42,15 @@ class Notifier:
         """How long a sign of life may be missing; 0 when nobody waits for one."""
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What was taken out of the environment, for a program that takes our place."""
+        if not self.is_present:
+            return {}
+        address = "@" + self._address[1:] if self._address.startswith("\0") else self._address
+        watchdog = {"WATCHDOG_USEC": str(int(self.watchdog_s * 1_000_000))}
+        return {"NOTIFY_SOCKET": address, **(watchdog if self.watchdog_s else {})}
+
+    @property
     def is_present(self) -> bool:
         """Whether a service manager listens."""
         return self._socket is not None

@@ -38,7 +38,7 @@ class Watch:
     ) -> None:
         """`on_change` hears, with a line for the story, who was marked or speaks again."""
         self._loop = loop
-        self._limits = limits
+        self.limits = limits
         self._children = children
         self._on_change = on_change
 
@@ -46,7 +46,7 @@ class Watch:
         """The child has said hello: from now on it beats."""
         now_s = time.monotonic()
         child.silence = Silence(now_s)
-        self._look_at(child, now_s + self._limits.silent_s)
+        self._look_at(child, now_s + self.limits.silent_s)
 
     def heard(self, child: Supervised) -> None:
         """The child said something; anything is a sign of life."""
@@ -86,7 +86,7 @@ class Watch:
         if child.silence is None or child.doom:
             return
         seen = _seen(child, time.monotonic() - due_s)
-        child.silence, opinion = look(child.silence, seen, self._limits)
+        child.silence, opinion = look(child.silence, seen, self.limits)
         self._carry_out(child, opinion)
 
     def _carry_out(self, child: Supervised, opinion: Opinion) -> None:

@@ -10,6 +10,10 @@ from arenad.schema.process import Condition, ProcessRole
 
 Phase = Literal["starting", "ready", "draining", "stopping", "backoff", "failed", "stopped"]
 Word = Literal["well", "starting", "degraded", "down", "stopping"]
+Effect = Literal[
+    "at once", "new frontends", "new instances", "new arena", "new arena and instances", "restart"
+]
+"""What a changed field asks for: nothing more, a rolling replacement, or a restart by hand."""
 
 
 class GetState(Message):
@@ -53,6 +57,23 @@ class GetStory(Message):
     name: str
 
 
+class Reload(Message):
+    """Read the configuration again and follow it. Ends at once with `Reloaded`.
+
+    With `dry_run` only tell what would change.
+    """
+
+    dry_run: bool
+
+
+class Upgrade(Message):
+    """Start the master's program anew in place, then replace all children. Ends with `Done`.
+
+    The answer comes when the new program has been looked at and found to take over; then the
+    connection ends.
+    """
+
+
 class Shutdown(Message):
     """Drain everything and leave. Ends at once with `Done`."""
 
@@ -70,10 +91,26 @@ class Done(Message):
     text: str
 
 
+class Change(Record):
+    """One field of the configuration that is not what it was, both values in words."""
+
+    field: str
+    before: str
+    after: str
+    effect: Effect
+
+
+class Reloaded(Message):
+    """What a reload changes, or would change, in the order of the file."""
+
+    changes: tuple[Change, ...]
+
+
 class ChildState(Record):
     """One supervised process. Times are ages in seconds; memory is proportional (PSS), in bytes.
 
-    A `spare` is ready, but asked by nobody until another instance is lost or more are wanted.
+    A `spare` is ready, but asked by nobody until another instance is lost or more are wanted. An
+    `outdated` one was started with what a reload or an upgrade has changed, and is to be replaced.
     """
 
     name: str
@@ -97,6 +134,7 @@ class ChildState(Record):
     loop_lag_ms: float = 0.0
     models: tuple[str, ...] = ()
     spare: bool = False
+    outdated: bool = False
 
 
 class Traffic(Record):

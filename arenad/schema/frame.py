@@ -39,6 +39,9 @@ Body = (
     | control.Reset
     | control.GetStory
     | control.StoryOf
+    | control.Reload
+    | control.Reloaded
+    | control.Upgrade
     | control.Shutdown
     | control.Logs
     | control.Done

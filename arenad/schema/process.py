@@ -73,7 +73,10 @@ class Hello(Message):
 
 
 class Welcome(Message):
-    """Master to child: the settings, exactly one of three by role, and how often it is to beat."""
+    """Master to child: the settings, exactly one of three by role, and how often it is to beat.
+
+    Sent again when a reload has changed them: then the child takes what it can while it runs.
+    """
 
     log_level: LogLevel
     worker: WorkerSettings | None = None

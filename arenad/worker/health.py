@@ -34,7 +34,7 @@ class Health:
         """`browser` has been greeted, `page` has been opened."""
         self._browser = browser
         self._page = page
-        self._settings = settings
+        self.settings = settings
         self._suspicion = Suspicion()
         self._evidence = asyncio.Event()
         self._root = psutil.Process(browser.pid)
@@ -50,7 +50,7 @@ class Health:
     async def trouble(self) -> str:
         """Wait until something is wrong; gives what."""
         while not (reason := await self._round()):
-            pause_s = CONFIRM_S if self._suspicion.is_open else self._settings.probe_s
+            pause_s = CONFIRM_S if self._suspicion.is_open else self.settings.probe_s
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._evidence.wait()
@@ -76,7 +76,7 @@ class Health:
 
     async def _patience(self, who: str, ask: Callable[[float], Awaitable[None]]) -> str:
         """Ask until there is an answer, or the deadline is used up; then what is wrong."""
-        limit_s = self._settings.timeout_s
+        limit_s = self.settings.timeout_s
         piece_s = limit_s / PIECES
         silent_s = 0.0
         for _ in range(MAX_PIECES):
@@ -106,7 +106,7 @@ class Health:
         """Look at the browser's processes; gives what is certainly wrong."""
         now_s = asyncio.get_running_loop().time()
         parts = list(_parts(self._tree))
-        is_due = now_s - self._scanned_s >= self._settings.interval_s
+        is_due = now_s - self._scanned_s >= self.settings.interval_s
         if is_due or self._suspicion.is_open or len(parts) < len(self._tree):
             self._tree = _scan(self._root)
             self._scanned_s = now_s

@@ -10,9 +10,12 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from arenad import child
 from arenad.errors import ArenadError, ProfileOutdated, RequestError
 from arenad.link import Tasks
+from arenad.schema.frame import Body
 from arenad.schema.process import (
     Beat,
     Drained,
@@ -50,6 +53,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
     if welcome.worker is None:
         raise ArenadError("the master sent a worker no worker's settings")
     worker = Worker(me, welcome.worker)
+    me.on_note = worker.on_note
     worker.begin()
     try:
         await me.stopping.wait()
@@ -79,6 +83,13 @@ class Worker:
     def begin(self) -> None:
         """Start in the background, so that a word to stop is heard at any moment of it."""
         self._keep(self._start, "start")
+
+    def on_note(self, body: Body) -> None:
+        """The master has new settings: the times of the probes are taken at once."""
+        if isinstance(body, Welcome) and body.worker is not None:
+            self._settings = replace(self._settings, health=body.worker.health)
+            if self._health is not None:
+                self._health.settings = body.worker.health
 
     def _keep(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         self._tasks.start(self._guarded(work), name)

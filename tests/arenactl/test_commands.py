@@ -13,6 +13,7 @@ from arenactl.__main__ import main
 from arenactl.output import Output
 from arenad.schema.chat import Failure
 from arenad.schema.control import (
+    Change,
     ChildState,
     Done,
     DrainOne,
@@ -20,6 +21,8 @@ from arenad.schema.control import (
     GetStory,
     Happening,
     Logs,
+    Reload,
+    Reloaded,
     Reset,
     Restart,
     Scale,
@@ -27,6 +30,7 @@ from arenad.schema.control import (
     State,
     StateNow,
     StoryOf,
+    Upgrade,
     Watch,
 )
 from arenad.schema.process import LogLine
@@ -294,3 +298,95 @@ def test_a_story_as_json(capsys):
         {"at_unix_s": NOON_S, "about": "w1", "text": "died: killed by SIGKILL"}
     ]
     assert told["now"]["phase"] == "ready"
+
+
+# -- reload and upgrade -----------------------------------------------------------------------------
+
+CHANGED = Reloaded(
+    (
+        Change(field="queue.limit", before="256", after="7", effect="at once"),
+        Change(
+            field="browser.args",
+            before="[]",
+            after=json.dumps([f"--switch-{n}" for n in range(9)])[:60] + "…",
+            effect="new instances",
+        ),
+        Change(field="daemon.user", before='""', after='"me"', effect="restart"),
+    )
+)
+UP_TO_DATE = state(worker("w1", generation=2))
+OUTDATED = state(worker("w1", outdated=True))
+
+
+def test_a_rehearsed_reload_tells_each_change(capsys):
+    """Field, values, what it takes; no line is wider than a terminal."""
+    script = {GetState: told(ONE), Reload: [end(CHANGED)]}
+    assert run(script, "reload", "--dry-run", "--wait") == (0, [GetState(), Reload(dry_run=True)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["3 fields would change:", "  queue.limit: 256 -> 7 (at once)"]
+    assert "needs a restart" in " ".join(lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_an_unchanged_file_is_said(capsys):
+    """Not an empty list."""
+    script = {GetState: told(ONE), Reload: [end(Reloaded(()))]}
+    assert run(script, "reload")[0] == 0
+    assert capsys.readouterr().out == "nothing has changed\n"
+
+
+def test_reload_as_json_is_what_was_told(capsys):
+    """A program reads the changes as the daemon said them."""
+    script = {GetState: told(ONE), Reload: [end(CHANGED)]}
+    assert run(script, "reload", "--json")[0] == 0
+    assert msgspec.json.decode(capsys.readouterr().out, type=Reloaded) == CHANGED
+
+
+def test_a_faulty_file_is_a_failure(capsys):
+    """Exit code 1, with the daemon's words."""
+    refused = Failure("refused", "nothing was changed: queue.limit: is 0; must be 1")
+    assert run({GetState: told(ONE), Reload: [end(refused)]}, "reload")[0] == 1
+    assert "queue.limit: is 0" in capsys.readouterr().err
+
+
+def test_reload_waits_for_the_last_replacement(capsys):
+    """Until nobody is outdated, nor on the way in or out."""
+    moving = state(worker("w1", phase="draining", outdated=True), worker("w2"))
+    script = {
+        GetState: told(OUTDATED),
+        Reload: [end(CHANGED)],
+        Watch: states(OUTDATED, moving, UP_TO_DATE),
+    }
+    assert run(script, "reload", "--wait")[0] == 0
+    out = capsys.readouterr().out
+    assert "1 to be replaced, 0 starting or leaving" in out
+    assert "1 to be replaced, 1 starting or leaving" in out
+    assert out.endswith("every process is up to date\n")
+
+
+def test_reload_says_who_does_not_come_up(capsys):
+    """A replacement that failed ends the wait with its reason."""
+    failed = state(worker("w1", generation=2, phase="failed", last_death="exit code 75"))
+    script = {GetState: told(OUTDATED), Reload: [end(CHANGED)], Watch: states(OUTDATED, failed)}
+    assert run(script, "reload", "--wait")[0] == 1
+    assert "w1" in capsys.readouterr().err
+
+
+def test_upgrade_follows_the_new_program(capsys):
+    """The connection ends with the old one; the command comes again and waits there."""
+    script = {
+        GetState: told(OUTDATED),
+        Upgrade: [end(Done("the new program takes over")), hang_up],
+        Watch: states(OUTDATED, UP_TO_DATE),
+    }
+    assert run(script, "upgrade", "--wait") == (0, [GetState(), Upgrade(), Watch()])
+    out = capsys.readouterr().out
+    assert out.startswith("the new program takes over\n")
+    assert out.endswith("every process is up to date\n")
+
+
+def test_an_upgrade_that_is_refused(capsys):
+    """A broken installation is told, with exit code 1."""
+    refused = Failure("refused", "nothing was changed: SyntaxError")
+    assert run({GetState: told(ONE), Upgrade: [end(refused)]}, "upgrade", "--wait")[0] == 1
+    assert "SyntaxError" in capsys.readouterr().err

@@ -46,6 +46,7 @@ def test_install_puts_everything_in_place(tmp_path, capsys):
     assert all(f"wrote {tmp_path}{path}" in said for path in service.FILES.values())
     unit = (tmp_path / UNIT).read_text()
     assert "\nExecStart=/usr/bin/env --config /etc/arenad/arenad.yaml\n" in unit
+    assert "\nExecReload=/usr/bin/arenactl reload\n" in unit
     assert service.SHIPPED_ENTRY not in unit
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in written(tmp_path)} == {0o644}
 

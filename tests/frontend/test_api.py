@@ -484,11 +484,12 @@ def test_closing_is_told(tmp_path: Path) -> None:
             wire = await at.wire()
             ask = await at.worker.asked()
             at.api.is_closing = True
-            assert not at.api.idle.is_set()
+            assert at.api.activity.count == 1
             await ask.tell("a")
             _, headers, _ = await wire.answer()
             assert headers["connection"] == "close"
             assert await wire.reader.read() == b""
-            await at.api.idle.wait()
+            await at.api.activity.quiet(0.01)
+            assert at.api.activity.count == 0
 
     play(story())

@@ -256,3 +256,28 @@ async def a_viewer(made: Frontend) -> None:
     assert (await viewer.head())[0] == 101
     await viewer.reader.readexactly(100_000)
     viewer.leave()
+
+
+def test_later_settings_are_taken_while_it_runs(tmp_path: Path) -> None:
+    """A second welcome changes the limits from the next request on; who is in stays in."""
+
+    async def story() -> None:
+        async with with_worker(tmp_path) as (made, worker):
+            first, ask = await chat(made, worker)
+            settings = FrontendSettings(
+                api=ApiConfig(),
+                queue=QueueConfig(limit=1, wait_s=0.1),
+                chat=ChatConfig(),
+                gui_address="",
+            )
+            made.link.note(Welcome("info", frontend=settings))
+            made.link.note(roster(worker))  # its answer comes after the settings were taken
+            await until(lambda: any(isinstance(note, FrontendBeat) for note in made.notes))
+            second = await Wire.to(made.api)
+            second.send("POST /v1/chat/completions HTTP/1.1", BODY % b"false", Host="localhost")
+            status, _, body = await second.answer()
+            assert (status, b"within 0.1 s" in body) == (429, True)
+            await ask.tell("a")
+            assert (await first.answer())[0] == 200
+
+    play(story())

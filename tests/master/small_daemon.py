@@ -115,6 +115,7 @@ class SmallDaemon:
         self.config.write_text(json.dumps(config))  # JSON is YAML
         self.log_path = folder / "log"
         self.environment: dict[str, str] = {}
+        self.cwd = Path.cwd()  # where `python -m arenad` finds the package
 
     def start(self) -> None:
         with self.log_path.open("ab") as log:
@@ -124,6 +125,7 @@ class SmallDaemon:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **self.environment},
+                cwd=self.cwd,
             )
 
     def log(self) -> str:

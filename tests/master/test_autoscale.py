@@ -95,9 +95,9 @@ def test_an_operators_wish_stands_for_a_while(tmp_path):
     scene.scaler.start()
     note = scene.scaler.hold(6)
     scene.pool.wanted = 6
-    held_until_s = scene.scaler._aim.held_until_s
+    held_until_s = scene.scaler.aim.held_until_s
     scene.run_until(lambda: scene.pool.wanted < 6)
-    assert scene.scaler._aim.changed_s >= held_until_s
+    assert scene.scaler.aim.changed_s >= held_until_s
     assert note == "; autoscaling goes on in 0.3 s"
 
 

@@ -3,7 +3,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenad.master.fleet import Member, Plan, enlist, name_of, number_of, plan
+from arenad.master.fleet import (
+    LEAVING_LIMIT,
+    Member,
+    Part,
+    Plan,
+    enlist,
+    lone,
+    name_of,
+    number_of,
+    plan,
+    relay,
+    renew,
+)
 
 PHASES = ("starting", "ready", "draining", "stopping", "backoff", "failed", "stopped")
 GOALS = {"starting": True, "ready": True, "backoff": True, "failed": True, "stopped": False}
@@ -134,3 +146,126 @@ def test_a_spare_takes_the_place_and_keeps_it():
     second = enlist({"w2": True, "w3": True}, first, 2)
     assert second == {"w2", "w3"}
     assert enlist(crew, second, 2) == second
+
+
+# -- replacements -----------------------------------------------------------------------------------
+
+
+def part(phase="ready", *, wanted=True, is_old=False, serves=None):
+    return Part(phase, wanted, is_old=is_old, serves=phase == "ready" if serves is None else serves)
+
+
+def parts():
+    """Any process that a plan may find; only a ready one serves."""
+    return st.builds(
+        lambda phase, wanted, is_old, serves: part(
+            phase,
+            wanted=GOALS.get(phase, wanted),
+            is_old=is_old,
+            serves=serves and phase == "ready",
+        ),
+        *(st.sampled_from(PHASES), st.booleans(), st.booleans(), st.booleans()),
+    )
+
+
+CREWS = st.dictionaries(st.integers(1, 12).map(name_of), parts(), max_size=12)
+
+
+@given(CREWS)
+def test_never_all_instances_are_replaced_at_once(crew):
+    """Of those that serve, a quarter at most is away at any time, and one always may be."""
+    chosen = renew(crew)
+    assert all(crew[name].is_old and crew[name].phase == "ready" for name in chosen)
+    serving = [name for name in chosen if crew[name].serves]
+    assert len(serving) <= max(1, len(crew) // 4)
+
+
+def test_instances_are_replaced_in_turn():
+    """The next one goes when the last one is back; in the end all are new."""
+    crew = {name_of(number): part(is_old=True) for number in range(1, 4)}
+    for name in list(crew):
+        assert renew(crew) == (name,)
+        crew[name] = part("draining", is_old=True)
+        assert renew(crew) == ()
+        crew[name] = part("starting")
+        assert renew(crew) == ()
+        crew[name] = part()
+    assert renew(crew) == ()
+
+
+def test_what_does_not_come_up_is_the_last_that_is_replaced():
+    """A change that instances cannot live with takes one of them, not all."""
+    crew = {"w1": part("backoff"), "w2": part(is_old=True), "w3": part(is_old=True)}
+    assert renew(crew) == ()
+    assert renew({**crew, "w1": part(serves=False)}) == ()  # up, but its page is not ready
+
+
+def test_an_outdated_instance_of_no_use_is_replaced_at_once():
+    """It may be what the change mends; and one that failed before holds nobody up."""
+    crew = {"w1": part(is_old=True, serves=False), "w2": part(is_old=True)}
+    assert renew(crew) == ("w1",)
+    assert renew({"w1": part("failed", is_old=True), "w2": part(is_old=True)}) == ("w2",)
+
+
+def fronts():
+    return st.dictionaries(
+        st.integers(1, 20).map(lambda number: f"frontend-{number}"), parts(), max_size=12
+    )
+
+
+@given(fronts(), st.integers(1, 4))
+def test_frontends_that_serve_stay_until_others_do(crew, wanted):
+    """After the drains there are as many that serve as are wanted, or as many as there were."""
+    orders = relay(crew, wanted)
+    serving = {name for name, each in crew.items() if each.wanted and each.serves}
+    assert len(serving - set(orders.drain)) == min(wanted, len(serving))
+    assert set(orders.start).isdisjoint(crew)
+    assert all(not crew[name].wanted and crew[name].phase == "stopped" for name in orders.forget)
+
+
+@given(fronts(), st.integers(1, 4))
+def test_frontends_end_as_wanted(crew, wanted):
+    """However it begins: with time, there are just as many as wanted, none of them outdated."""
+    for _ in range(40):
+        orders = relay(crew, wanted)
+        for name in orders.forget:
+            del crew[name]
+        for name in orders.drain:
+            phase = "draining" if crew[name].phase == "ready" else "stopping"
+            crew[name] = part(phase, wanted=False, is_old=crew[name].is_old)
+        for name in orders.start:
+            crew[name] = part("starting")
+        for name, each in crew.items():
+            crew[name] = after_a_while(each)
+    assert len(crew) == wanted
+    assert all(each.phase == "ready" and not each.is_old for each in crew.values())
+
+
+def after_a_while(each: Part) -> Part:
+    """A process that starts is new; whatever is on its way arrives."""
+    if each.phase in ("draining", "stopping") and not each.wanted:
+        return part("stopped", wanted=False, is_old=each.is_old)
+    if each.phase == "ready":
+        return part("ready", is_old=each.is_old)
+    return part("ready") if each.wanted else each
+
+
+def test_few_frontends_leave_at_a_time():
+    """Streams that last hold a successor up before there are too many generations."""
+    leaving = {f"frontend-{n}": part("draining", wanted=False) for n in range(LEAVING_LIMIT)}
+    crew = {**leaving, "frontend-20": part(is_old=True)}
+    assert relay(crew, 1).start == ()
+    del crew["frontend-0"]
+    assert relay(crew, 1).start == ("frontend-8",)
+
+
+def test_a_lone_process_comes_goes_and_is_renewed():
+    """Started when it is wanted, drained when it is not, restarted when it is outdated."""
+    assert lone("demo", None, is_wanted=True) == Plan(start=("demo",))
+    assert lone("demo", None, is_wanted=False) == Plan()
+    assert lone("demo", part(), is_wanted=True) == Plan()
+    assert lone("demo", part(is_old=True), is_wanted=True) == Plan(renew=("demo",))
+    assert lone("demo", part("starting", is_old=True), is_wanted=True) == Plan()
+    assert lone("demo", part(), is_wanted=False) == Plan(drain=("demo",))
+    gone = part("stopped", wanted=False)
+    assert lone("demo", gone, is_wanted=False) == Plan(forget=("demo",))

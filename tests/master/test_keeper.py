@@ -7,7 +7,7 @@ made = settings(life={"stop_timeout_s": 0.3, "start_timeout_s": 20})
 keeper.LINKLESS_S = 0.2
 acts(demo="", worker="")
 story = []
-keep = keeper.Keeper(loop, made, {}, lambda about, text: story.append(text))
+keep = keeper.Keeper(loop, made, lambda role: (), lambda about, text: story.append(text))
 wake = sigchld(keep.sweep)
 
 def phase(name="demo"):

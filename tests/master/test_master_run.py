@@ -37,7 +37,7 @@ def test_the_way_out_leaves_nothing(tmp_path: Path):
     assert not any(process.is_running() for process in known)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_the_start(tmp_path: Path, number: signal.Signals):
     """A stop before anybody is ready is as clean as one afterwards."""
     daemon = SmallDaemon(tmp_path)

@@ -47,7 +47,7 @@ def test_a_second_daemon_is_refused(runtime: Path):
     first = settings(runtime)
     first.claim_folders()
     assert "another arenad runs in" in fault_of(settings(runtime))
-    fcntl.flock(first._claim, fcntl.LOCK_UN)
+    fcntl.flock(first.claim, fcntl.LOCK_UN)
     settings(runtime).claim_folders()
 
 

@@ -16,7 +16,7 @@ def fleet(**changed):
 
 def begin():
     global boss, wake
-    boss = Supervisor(loop, made, {}, lambda: None)
+    boss = Supervisor(loop, made, lambda role: (), lambda: None)
     wake = sigchld(boss.on_sigchld)
     boss.start()
 

@@ -10,7 +10,7 @@ made = settings(
     health={"silent_s": 1.2, "hung_s": 1.6},
     life={"stop_timeout_s": 0.5, "backoff_first_s": 0.01, "backoff_limit_s": 0.02, "deaths": 50},
 )
-boss = Supervisor(loop, made, {}, lambda: None)
+boss = Supervisor(loop, made, lambda role: (), lambda: None)
 wake = sigchld(boss.on_sigchld)
 
 def worker():

@@ -74,7 +74,7 @@ def test_the_operators_commands_work(two: Daemon) -> None:
     assert len(commands) >= 7
     for program, *words in commands[:-1]:
         assert program == ".venv/bin/arenactl"
-        done = two.ctl(*words)
+        done = two.ctl(*words, timeout_s=150)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         assert max(map(len, done.stdout.splitlines()), default=0) <= 200
 

@@ -223,6 +223,47 @@ def test_a_stop_lets_chats_finish_and_leaves_nothing(service: Machine) -> None:
     assert service.run("ls", "/run/arenad").returncode != 0
 
 
+def test_a_reload_follows_the_file(service: Machine) -> None:
+    """`systemctl reload` takes what changed; a faulty file fails it, and changes nothing."""
+    config = "/etc/arenad/arenad.yaml"
+    service.must("cp", config, "/tmp/arenad.yaml")
+    master = service.main_process()
+    try:
+        service.must("sed", "-i", "s/^  limit: 256$/  limit: 7/", config)
+        service.must("systemctl", "reload", "arenad.service")
+        assert service.state()["traffic"]["queue_limit"] == 7
+        service.must("sed", "-i", "s/^  limit: 7$/  limit: 0/", config)
+        assert service.run("systemctl", "reload", "arenad.service").returncode != 0
+        assert "queue.limit: is 0" in service.journal()
+        assert service.state()["traffic"]["queue_limit"] == 7
+    finally:
+        service.must("cp", "/tmp/arenad.yaml", config)
+    service.must("systemctl", "reload", "arenad.service")
+    assert service.state()["traffic"]["queue_limit"] == 256
+    assert service.main_process() == master
+
+
+def test_an_upgrade_in_the_service(service: Machine, say: Callable[[str], None]) -> None:
+    """The same main process for systemd, and a chat that runs meanwhile ends whole."""
+    text = " ".join(f"word{number}" for number in range(120))  # 20 words a second
+    master, restarts = service.main_process(), service.shown("arenad.service", "NRestarts")
+    chat = f"python -c {shlex.quote(CHAT % text)} >/tmp/answer 2>&1 &"
+    service.must("sh", "-c", chat)
+    until(lambda: any(each.get("busy") for each in service.state()["children"]), "a chat runs")
+    began_s = time.monotonic()
+    assert "up to date" in service.must("arenactl", "upgrade", "--wait")
+    say(f"upgrade in the service: all replaced after {time.monotonic() - began_s:.1f} s")
+    answer = until(lambda: service.run("cat", "/tmp/answer").stdout, "the answer")
+    assert json.loads(answer) == [text, "stop"]
+    assert service.main_process() == master
+    assert service.shown("arenad.service", "NRestarts") == restarts
+    fed = service.shown("arenad.service", "WatchdogTimestampMonotonic")
+    until(
+        lambda: service.shown("arenad.service", "WatchdogTimestampMonotonic") != fed,
+        "the new program feeds the watchdog",
+    )
+
+
 def test_a_faulty_configuration_is_not_tried_again(installed: Machine) -> None:
     """The fault is in the journal, and systemd does not start it over and over."""
     installed.must("systemctl", "stop", "arenad.service")

@@ -1,0 +1,64 @@
+"""What a new configuration changes, and what each change asks for: a brain.
+
+The effects are a table by section or field, the longest name that fits counts. Whatever is not in
+it is read by the master each time it decides, or is told to children while they run.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from arenad.schema.base import Record
+from arenad.schema.config import Config
+from arenad.schema.control import Change, Effect
+
+EFFECTS: dict[str, Effect] = {
+    "daemon.user": "restart",
+    "daemon.runtime_dir": "restart",
+    "api": "new frontends",
+    "gui": "new frontends",
+    "browser": "new instances",
+    "site": "new instances",
+    "demo": "new arena",
+    "demo.listen": "new arena and instances",
+}
+
+MAX_SHOWN_CHARS = 60
+
+
+def between(before: Config, after: Config) -> tuple[Change, ...]:
+    """Every field that differs, in the order of the file."""
+    return tuple(
+        Change(field=field, before=shown(old), after=shown(new), effect=effect_of(field))
+        for field, old, new in _differences(before, after, "")
+    )
+
+
+def effect_of(field: str) -> Effect:
+    """What a change of this field asks for."""
+    fitting = [name for name in EFFECTS if field == name or field.startswith(f"{name}.")]
+    return EFFECTS[max(fitting, key=len)] if fitting else "at once"
+
+
+def shown(value: object) -> str:
+    """A value in a word or two, as it would stand in the file."""
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
+
+
+def applicable(before: Config, after: Config) -> Config:
+    """The new configuration, less what only a restart can follow: there the old one still holds."""
+    daemon = msgspec.structs.replace(
+        after.daemon, user=before.daemon.user, runtime_dir=before.daemon.runtime_dir
+    )
+    return msgspec.structs.replace(after, daemon=daemon)
+
+
+def _differences(before: Record, after: Record, path: str) -> Iterator[tuple[str, object, object]]:
+    for field in msgspec.structs.fields(type(before)):
+        name = f"{path}{field.name}"
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        if isinstance(old, Record) and isinstance(new, Record):
+            yield from _differences(old, new, f"{name}.")
+        elif old != new:
+            yield name, old, new

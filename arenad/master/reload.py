@@ -1,0 +1,70 @@
+"""`arenactl reload`: read the configuration again, say what changes, follow it.
+
+Everything is read, checked and listened at before anything is changed, so a faulty file changes
+nothing. What cannot be taken by a running process is taken by its successor.
+"""
+
+import logging
+from collections.abc import Callable
+
+from arenad import log
+from arenad.errors import ConfigError, Refused
+from arenad.master import activation, change
+from arenad.master.listeners import Listeners
+from arenad.master.settings import Settings
+from arenad.master.supervisor import Supervisor
+from arenad.schema.config import Config
+from arenad.schema.control import Change, Reloaded
+
+logger = logging.getLogger("arenad.master")
+
+
+class Reloader:
+    """Brings a changed configuration to where it counts."""
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        settings: Settings,
+        listeners: Listeners,
+        supervisor: Supervisor,
+    ) -> None:
+        """`load` reads the file again; it raises `ConfigError`."""
+        self._load = load
+        self._settings = settings
+        self._listeners = listeners
+        self._supervisor = supervisor
+
+    def reload(self, *, is_rehearsal: bool) -> Reloaded:
+        """Raises `Refused` with every fault; then nothing has changed."""
+        try:
+            newer = Settings(activation.applied(self._load(), self._listeners.given))
+            changes = (*change.between(self._settings.config, newer.config), *self._beside(newer))
+            if not is_rehearsal:
+                self._listeners.follow(newer)
+        except ConfigError as error:
+            raise Refused(f"nothing was changed: {'; '.join(error.faults)}") from error
+        if changes and not is_rehearsal:
+            self._follow(newer, changes)
+        return Reloaded(changes)
+
+    def _beside(self, newer: Settings) -> tuple[Change, ...]:
+        """What files that the configuration names hold now; a secret is not shown."""
+        old, site, demo = self._settings, newer.config.site, newer.config.demo
+        told: list[Change] = []
+        if newer.profile != old.profile and site.profile == old.config.site.profile:
+            before, after = f"version {old.profile.version}", f"version {newer.profile.version}"
+            field = f"the profile {site.profile}"
+            told.append(Change(field=field, before=before, after=after, effect="new instances"))
+        if newer.upstream_key != old.upstream_key:
+            field = f"the key in {demo.upstream_key_file or 'demo.upstream_key_file'}"
+            told.append(Change(field=field, before="…", after="another", effect="new arena"))
+        return tuple(told)
+
+    def _follow(self, newer: Settings, changes: tuple[Change, ...]) -> None:
+        fields = ", ".join(each.field for each in changes)
+        logger.info("the configuration has changed: %s", fields)
+        self._settings.take(newer)
+        log.set_level(self._settings.config.daemon.log_level)
+        self._supervisor.tell("fleet", f"reloaded; changed: {fields}")
+        self._supervisor.renew(changes)

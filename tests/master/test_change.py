@@ -1,0 +1,73 @@
+"""What a new configuration changes, and what each change asks for."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenad.master import change
+from arenad.schema.config import Config, DaemonConfig, DemoConfig, FleetConfig, QueueConfig
+from arenad.schema.control import Effect
+
+FIELDS = [
+    f"{section.name}.{field.name}"
+    for section in msgspec.structs.fields(Config)
+    for field in msgspec.structs.fields(section.type)
+]
+
+
+def test_nothing_changes_nothing():
+    """Two readings of one file differ in no field."""
+    assert change.between(Config(), Config()) == ()
+
+
+def test_every_difference_is_told_in_the_order_of_the_file():
+    """Field, both values as they would stand in the file, and the effect."""
+    after = Config(
+        demo=DemoConfig(listen="127.0.0.1:1"),
+        fleet=FleetConfig(instances=3),
+        daemon=DaemonConfig(user="somebody"),
+    )
+    told = [
+        (each.field, each.before, each.after, each.effect)
+        for each in change.between(Config(), after)
+    ]
+    assert told == [
+        ("daemon.user", '""', '"somebody"', "restart"),
+        ("fleet.instances", "2", "3", "at once"),
+        ("demo.listen", '"127.0.0.1:5105"', '"127.0.0.1:1"', "new arena and instances"),
+    ]
+
+
+@pytest.mark.parametrize("name", change.EFFECTS)
+def test_the_table_names_what_there_is(name: str):
+    """Each row is a section or a field of the configuration, and each effect is one of them."""
+    assert any(field == name or field.startswith(f"{name}.") for field in FIELDS)
+    assert change.EFFECTS[name] in get_args(Effect)
+
+
+def test_the_longest_name_counts():
+    """A field's own row comes before its section's; a field without any is taken at once."""
+    assert change.effect_of("demo.chunks_per_s") == "new arena"
+    assert change.effect_of("demo.listen") == "new arena and instances"
+    assert change.effect_of("queue.limit") == "at once"
+    assert change.effect_of("apiary.limit") == "at once"
+
+
+@given(st.text(max_size=400))
+def test_values_are_shown_short(text: str):
+    """However long a value is."""
+    assert len(change.shown(text)) <= change.MAX_SHOWN_CHARS + 1
+
+
+def test_what_needs_a_restart_is_not_taken():
+    """The folder and the user stay, the rest is new; so the next reload says it again."""
+    after = Config(
+        daemon=DaemonConfig(user="somebody", log_level="debug"), queue=QueueConfig(limit=7)
+    )
+    taken = change.applicable(Config(), after)
+    assert taken.daemon == DaemonConfig(log_level="debug")
+    assert taken.queue.limit == 7
+    assert [each.field for each in change.between(taken, after)] == ["daemon.user"]
