@@ -65,6 +65,22 @@ def test_network_answers_come_back_to_the_letter(tmp_path: Path, name: str) -> N
     tell(story())
 
 
+def test_an_event_source_is_a_request_too(tmp_path: Path) -> None:
+    """Its body can be read as any other, with what no EventSource would tell, such as comments."""
+    stream = rules(STREAMS["eventsource"].replace("transport: eventsource", "method: GET"))
+    assert stream.transport == "fetch"
+
+    async def story() -> None:
+        async with serving_demo() as address, browser_in(tmp_path) as browser:
+            page = await Page.create(browser.devtools)
+            await page.open(f"{address}/other/eventsource")
+            for model in ("demo-echo", "demo-echo-instant"):
+                read = await answer(page, stream, AWKWARD, model)
+                assert (read.text, read.outcome) == (AWKWARD, Finish("stop"))
+
+    tell(story())
+
+
 MARKDOWN_BLOCKS = [
     block
     for block in models.long_text(600_000, 3).split("\n\n")[:-1]
