@@ -20,6 +20,7 @@ test: check ## check, then all tests; PYTEST_ARGS="…" passes through
 bench: ## what a death, a beat and a command cost; BENCH_ARGS="…" passes through
 	@scripts/setup dev
 	PYTHONPATH=tests/processes python -m bench.supervisor $(BENCH_ARGS)
+	PYTHONPATH=tests/master python -m bench.deaths
 
 renewals: ## 50 reloads and 10 upgrades under load: is a request lost?
 	@scripts/setup dev

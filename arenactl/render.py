@@ -132,10 +132,11 @@ _PID = Column("PID", lambda child: str(child.pid) if child.pid else NOTHING, 7)
 _GENERATION = Column("GEN", lambda child: str(child.generation), 4)
 _MODELS = Column("MODELS", lambda child: count(len(child.models)), 6)
 _PROCESSES = Column("PROCS", lambda child: count(child.processes), 5)
+_DESCRIPTORS = Column("FDS", lambda child: count(child.descriptors), 5)
 
 STATUS_COLUMNS = (_STATE, _AGE, _BUSY, _ANSWERED, _RESTARTS, _MEMORY, _CPU)
 INSTANCE_COLUMNS = (
-    *(_STATE, _AGE, _PID, _GENERATION, _MODELS, _PROCESSES),
+    *(_STATE, _AGE, _PID, _GENERATION, _MODELS, _PROCESSES, _DESCRIPTORS),
     *(_BUSY, _ANSWERED, _MEMORY, _CPU),
 )
 

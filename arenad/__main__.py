@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from arenad import __version__, config, log
+from arenad import __version__, log
 from arenad.errors import ConfigError, Refused
-from arenad.master import run
+from arenad.master import reading, run
 from arenad.master.settings import Settings
 from arenad.schema.config import Config
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     path: Path | None = arguments.config or next(filter(_is_there, DEFAULT_PATHS), None)
 
     def load() -> Config:
-        return config.load(path) if path else config.parse(b"")
+        return reading.read(path)
 
     try:
         if arguments.check_handover:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from arenad import link, log
+from arenad import deadman, link, log
 from arenad.errors import ArenadError
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.frame import Body
@@ -23,6 +23,9 @@ from arenad.schema.process import Alive, Drain, ForkOrder, Hello, Stop, Welcome
 
 WELCOME_TIMEOUT_S = 10.0
 LEAVE_TIMEOUT_S = 10.0
+
+LATE_MS = 200.0
+"""A loop that turns so late is worth a word to the master; a stood-still one is later still."""
 
 STDERR_FD = 2
 
@@ -36,11 +39,15 @@ logger = logging.getLogger("arenad.child")
 class Child:
     """A role's end of its life: the master's link, the settings, the two words drain and stop."""
 
-    def __init__(self, order: ForkOrder, sockets: Sequence[socket.socket]) -> None:
-        """The first socket is the master's link, the others are listeners, in its order."""
+    def __init__(self, order: ForkOrder, switch: int, sockets: Sequence[socket.socket]) -> None:
+        """The first socket is the master's link, the others are listeners, in its order.
+
+        The `switch` is wound as long as our loop turns (`deadman`).
+        """
         self.order = order
         self.name = order.name
         self.listeners = tuple(sockets[1:])
+        self._switch = switch
         self._end = sockets[0]
         self.draining = asyncio.Event()
         self.stopping = asyncio.Event()
@@ -68,7 +75,7 @@ class Child:
         if self.stopping.is_set() or self._welcome is None:
             return None
         log.setup(self.name, self._welcome.log_level, self.master.note)
-        self.tasks.start(self._beat(self._welcome.beat_s), "beat")
+        self.tasks.start(self._beat(self._welcome), "beat")
         return self._welcome
 
     def _on_note(self, body: Body) -> None:
@@ -90,13 +97,22 @@ class Child:
             log.set_level(welcome.log_level)
             self.on_note(welcome)
 
-    async def _beat(self, interval_s: float) -> None:
-        """Tell the master that our loop turns, and how late it was; silence means that it hangs."""
+    async def _beat(self, welcome: Welcome) -> None:
+        """Wind the switch as long as our loop turns; say only when it turns late, and again well.
+
+        What is said is said after winding, for the master then looks at the switch.
+        """
         now_s = asyncio.get_running_loop().time
+        was_late = False
         while True:
-            self.master.note(Alive(self.lag_ms))
-            due_s = now_s() + interval_s
-            await asyncio.sleep(interval_s)
+            welcome = self._welcome or welcome  # a reload may have changed how
+            deadman.wind(self._switch, welcome.wound_s)
+            is_late = self.lag_ms >= LATE_MS
+            if is_late or was_late:
+                self.master.note(Alive(self.lag_ms))
+            was_late = is_late
+            due_s = now_s() + welcome.beat_s
+            await asyncio.sleep(welcome.beat_s)
             self.lag_ms = max(0.0, 1000.0 * (now_s() - due_s))
 
     async def _end_with_master(self) -> None:
@@ -125,8 +141,8 @@ class Child:
 Run = Callable[[Child, Welcome], Awaitable[None]]
 
 
-async def _live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) -> int:
-    child = Child(order, sockets)
+async def _live(order: ForkOrder, switch: int, sockets: Sequence[socket.socket], run: Run) -> int:
+    child = Child(order, switch, sockets)
     try:
         if (welcome := await child.greet()) is not None:
             await run(child, welcome)
@@ -135,14 +151,14 @@ async def _live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) ->
     return child.exit_code
 
 
-def live(order: ForkOrder, sockets: Sequence[socket.socket], run: Run) -> int:
+def live(order: ForkOrder, switch: int, sockets: Sequence[socket.socket], run: Run) -> int:
     """Run a role in this forked process; gives its exit code. A bug is said and is its end."""
     gc.enable()
     faulthandler.register(signal.SIGUSR2, STDERR_FD)  # the master asks a hung child where it hangs
     log.setup(order.name, "info", lambda _: None)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_live(order, sockets, run))
+            return runner.run(_live(order, switch, sockets, run))
     except ArenadError as error:
         logger.error("%s leaves: %s", order.name, error)  # noqa: TRY400 - it says all there is
         return EXIT_BROKEN

@@ -16,6 +16,7 @@ from msgspec import inspect
 from arenad.errors import ConfigError
 from arenad.schema.base import Record
 from arenad.schema.config import Config
+from arenad.schema.paths import split_address
 from arenad.schema.profile import Profile
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -46,7 +47,8 @@ def parse(text: bytes) -> Config:
     config = _section(Config, {} if tree is None else tree, "", faults)
     if isinstance(config, Config):
         faulty = {fault.partition(":")[0] for fault in faults}
-        faults += [text for fields, text in _contradictions(config) if not faulty & fields]
+        found = _contradictions(config, _given(tree))
+        faults += [text for fields, text in found if not faulty & fields]
         if not faults:
             return config
     raise ConfigError(faults)
@@ -207,21 +209,28 @@ def _bounds(number: inspect.IntType | inspect.FloatType) -> str:
 # -- values against each other --------------------------------------------------------------------
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` as host and port."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+def _given(tree: object) -> set[str]:
+    """The fields that the file itself names."""
+    sections = cast("dict[str, object]", tree) if isinstance(tree, dict) else {}
+    return {
+        f"{section}.{name}"
+        for section, fields in sections.items()
+        if isinstance(fields, dict)
+        for name in cast("dict[str, object]", fields)
+    }
 
 
-def _contradictions(config: Config) -> Iterator[tuple[set[str], str]]:
-    """Faults that types do not show, each with the fields that it compares."""
-    yield from _address_faults(
-        {
-            "api.listen": config.api.listen,
-            "gui.listen": config.gui.listen,
-            "demo.listen": config.demo.listen,
-        }
-    )
+def _contradictions(config: Config, given: set[str]) -> Iterator[tuple[set[str], str]]:
+    """Faults that types do not show, each with the fields that it compares.
+
+    Each begins with a field that is `given`: the other one may have its default.
+    """
+    addresses = {
+        "api.listen": config.api.listen,
+        "gui.listen": config.gui.listen,
+        "demo.listen": config.demo.listen,
+    }
+    yield from _address_faults(dict(sorted(addresses.items(), key=lambda each: each[0] in given)))
     fleet, life, health = config.fleet, config.life, config.health
     scale = config.autoscale
     most = scale.max or fleet.max_instances
@@ -239,15 +248,24 @@ def _contradictions(config: Config) -> Iterator[tuple[set[str], str]]:
     )
     for small, value, large, limit in pairs:
         if value > limit:
-            remedy = "lower the one or raise the other"
-            yield {small, large}, f"{small}: is {value:g}, over {large} ({limit:g}); {remedy}"
-    if scale.hysteresis_percent >= scale.utilisation_percent:
-        remedy = "lower the one or raise the other"
+            yield {small, large}, _contrast((small, value, "over"), (large, limit, "below"), given)
+    aim, less = scale.utilisation_percent, scale.hysteresis_percent
+    if less >= aim:
         small, large = "autoscale.hysteresis_percent", "autoscale.utilisation_percent"
-        below = (
-            f"is {scale.hysteresis_percent:g}, not below {large} ({scale.utilisation_percent:g})"
-        )
-        yield {small, large}, f"{small}: {below}; {remedy}"
+        told = _contrast((small, less, "not below"), (large, aim, "not above"), given)
+        yield {small, large}, told
+
+
+_Side = tuple[str, float, str]
+"""A field, its value, and how that stands to the other one."""
+
+
+def _contrast(small: _Side, large: _Side, given: set[str]) -> str:
+    """The fault of two fields, told from the side of one that the file names."""
+    is_large = large[0] in given and small[0] not in given
+    (field, value, how), (other, limit, _) = (large, small) if is_large else (small, large)
+    remedy = "raise the one or lower the other" if is_large else "lower the one or raise the other"
+    return f"{field}: is {value:g}, {how} {other} ({limit:g}); {remedy}"
 
 
 def _address_faults(addresses: dict[str, str]) -> Iterator[tuple[set[str], str]]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import select
 import signal
 import socket
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from arenad import child, log
+from arenad import child, deadman, log
 from arenad.errors import ArenadError
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.frame import Body
@@ -40,6 +41,7 @@ class Master:
 
     def __init__(self) -> None:
         self.end, self.childs_end = socket.socketpair()
+        self.switch = deadman.create()
         self.end.settimeout(ENOUGH_S)
         self.heard: list[Body] = []
         self._peer = Peer()
@@ -50,7 +52,7 @@ class Master:
             if not (chunk := self.end.recv(65536)):
                 return None
             said = [frame.body for frame in self._peer.receive(chunk) if frame.body is not None]
-            self.heard += [each for each in said if not isinstance(each, Alive)]
+            self.heard += said
             for body in said:
                 if isinstance(body, kind):
                     return body
@@ -71,11 +73,12 @@ def live(
             master.hear(type(None))
         finally:
             master.end.close()  # a script that fails ends the child, too
+            os.close(master.switch)
 
     thread = threading.Thread(target=play, name="scripted master")
     thread.start()
     try:
-        exit_code = child.live(ORDER, [master.childs_end, *listeners], run)
+        exit_code = child.live(ORDER, master.switch, [master.childs_end, *listeners], run)
     finally:
         thread.join(ENOUGH_S)
     return exit_code, master.heard
@@ -99,18 +102,51 @@ def welcome_then(*bodies: Body) -> Callable[[Master], None]:
     return script
 
 
-def test_a_child_beats_until_it_leaves() -> None:
-    """As often as it is told, with how late its loop was."""
-    beats: list[Body | None] = []
+def test_a_child_that_is_well_beats_in_silence() -> None:
+    """It winds its switch, as often as it is told, and the master hears nothing of that."""
 
     def script(master: Master) -> None:
         assert master.hear(Hello)
-        master.say(Welcome("info", beat_s=0.01))
-        beats.extend(master.hear(Alive) for _ in range(3))
+        master.say(Welcome("info", beat_s=0.05, wound_s=1.0))
+        ran_down.append(bool(select.select([master.switch], [], [], 2.0)[0]))
         master.say(Stop())
 
-    assert live(until_stopped, script)[0] == child.EXIT_ASKED
-    assert all(isinstance(beat, Alive) and beat.loop_lag_ms >= 0.0 for beat in beats)
+    ran_down: list[bool] = []
+    _, heard = live(until_stopped, script)
+    assert ran_down == [False]
+    assert [type(body) for body in heard] == [Hello, Ready]
+
+
+def test_a_child_that_stood_still_says_so() -> None:
+    """Its switch runs down meanwhile; then it is wound again, and its lag is told until it is none."""
+
+    async def run(me: child.Child, _: Welcome) -> None:
+        await asyncio.sleep(0)
+        assert select.select([master.switch], [], [], ENOUGH_S)[
+            0
+        ]  # as long as that the loop stands
+        await me.stopping.wait()
+
+    def script(of: Master) -> None:
+        nonlocal master
+        master = of
+        assert master.hear(Hello)
+        master.say(Welcome("info", beat_s=0.05, wound_s=0.5))
+        said.append(master.hear(Alive))
+        ran_down.append(deadman.has_run_down(master.switch))
+        said.append(master.hear(Alive))
+        master.say(Stop())
+
+    master: Master
+    said: list[Body | None] = []
+    ran_down: list[bool] = []
+    live(run, script)
+    assert ran_down == [False]
+    first, last = said
+    assert isinstance(first, Alive)
+    assert first.loop_lag_ms > child.LATE_MS
+    assert isinstance(last, Alive)
+    assert last.loop_lag_ms < child.LATE_MS
 
 
 def test_a_child_tells_where_it_hangs_when_asked(capfd: pytest.CaptureFixture[str]) -> None:

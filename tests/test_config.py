@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arenad import config
@@ -51,12 +51,6 @@ def test_the_whole_configuration_makes_a_round_trip() -> None:
 def test_loopback_addresses_are_taken(address: str) -> None:
     """By number in both families, and by name."""
     assert config.parse(f'api: {{listen: "{address}"}}'.encode()).api.listen == address
-
-
-def test_an_address_is_split_into_host_and_port() -> None:
-    """Brackets belong to the writing, not to the host."""
-    assert config.split_address("127.0.0.1:80") == ("127.0.0.1", 80)
-    assert config.split_address("[::1]:443") == ("::1", 443)
 
 
 # -- what is said of one fault ----------------------------------------------------------------------
@@ -291,6 +285,9 @@ _fields = [
 
 
 @given(st.dictionaries(st.sampled_from(_fields), _values, max_size=6))
+@example({("life", "backoff_limit_s"): 0.0625})
+@example({("autoscale", "utilisation_percent"): 5})
+@example({("api", "listen"): "127.0.0.1:5104"})
 def test_any_value_in_any_field_is_taken_or_named(given_: dict[tuple[str, str], object]) -> None:
     """Each fault begins with the name of a field that the file gave; what is taken fits its type."""
     tree: dict[str, dict[str, object]] = {}

@@ -16,9 +16,9 @@ LINGER_S = 0.5
 """Browsers keep connections: who has been quiet for so long is hung up on."""
 
 
-def main(order: ForkOrder, sockets: Sequence[socket.socket]) -> int:
+def main(order: ForkOrder, switch: int, sockets: Sequence[socket.socket]) -> int:
     """Live as the demo arena; gives the exit code."""
-    return child.live(order, sockets, run)
+    return child.live(order, switch, sockets, run)
 
 
 async def run(me: child.Child, welcome: Welcome) -> None:

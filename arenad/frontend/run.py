@@ -31,9 +31,9 @@ is served, and told that the connection ends. Who is quiet for so long is hung u
 logger = logging.getLogger("arenad.frontend")
 
 
-def main(order: ForkOrder, sockets: Sequence[socket.socket]) -> int:
+def main(order: ForkOrder, switch: int, sockets: Sequence[socket.socket]) -> int:
     """Live as a frontend; gives the exit code."""
-    return child.live(order, sockets, run)
+    return child.live(order, switch, sockets, run)
 
 
 async def run(me: child.Child, welcome: Welcome) -> None:

@@ -12,8 +12,8 @@ from collections.abc import MutableMapping
 
 from msgspec.structs import replace
 
-from arenad.config import split_address
 from arenad.schema.config import Config
+from arenad.schema.paths import split_address
 
 FIRST_FD = 3
 MAX_FDS = 64

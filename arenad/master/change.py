@@ -17,6 +17,8 @@ EFFECTS: dict[str, Effect] = {
     "daemon.runtime_dir": "restart",
     "api": "new frontends",
     "gui": "new frontends",
+    "limits": "new instances",
+    "limits.required": "restart",
     "browser": "new instances",
     "site": "new instances",
     "demo": "new arena",
@@ -51,7 +53,8 @@ def applicable(before: Config, after: Config) -> Config:
     daemon = msgspec.structs.replace(
         after.daemon, user=before.daemon.user, runtime_dir=before.daemon.runtime_dir
     )
-    return msgspec.structs.replace(after, daemon=daemon)
+    limits = msgspec.structs.replace(after.limits, required=before.limits.required)
+    return msgspec.structs.replace(after, daemon=daemon, limits=limits)
 
 
 def _differences(before: Record, after: Record, path: str) -> Iterator[tuple[str, object, object]]:

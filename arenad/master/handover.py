@@ -61,6 +61,7 @@ class KeptChild(msgspec.Struct, frozen=True):
     pid: int
     order: ForkOrder | None
     link: KeptLink | None
+    switch: int = -1
 
 
 class KeptListener(msgspec.Struct, frozen=True):
@@ -150,9 +151,17 @@ def take(environ: MutableMapping[str, str]) -> Handover | None:
 
 def descriptors(handover: Handover) -> list[int]:
     """All that has to stay open."""
-    links = [child.link.fd for child in handover.crew.children if child.link is not None]
+    children = handover.crew.children
+    links = [child.link.fd for child in children if child.link is not None]
+    switches = [child.switch for child in children if child.switch >= 0]
     listeners = [listener.fd for listener in handover.listeners.values()]
-    return [*links, *listeners, handover.control_fd, handover.folder_fd]
+    return [*links, *switches, *listeners, handover.control_fd, handover.folder_fd]
+
+
+def processes(handover: Handover) -> set[str]:
+    """The processes that go on, each by its name and generation, as their groups are called."""
+    going_on = (child for child in handover.crew.children if child.pid)
+    return {f"{child.name}.{child.life.generation}" for child in going_on}
 
 
 class _Version(msgspec.Struct):

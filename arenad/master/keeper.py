@@ -11,10 +11,14 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
+from arenad import deadman
+from arenad.master.blank import Birth
 from arenad.master.handover import KeptChild
 from arenad.master.life import Event, Order, step
 from arenad.master.loop import Channel, Loop
-from arenad.master.nursery import Birth, Nursery
+from arenad.master.nursery import Nursery
 from arenad.master.settings import Settings
 from arenad.master.supervised import Supervised, death_reason
 from arenad.schema.control import Phase
@@ -150,15 +154,30 @@ class Keeper:
             role=child.role, name=child.name, generation=generation, uid=uid, gid=gid
         )
         child.socket_path = str(self._settings.worker_socket(child.name, generation))
+        group, group_fd = "", -1
         try:
+            group, group_fd = self._group(child)
+            child.switch = deadman.create()
             ours, theirs = socket.socketpair()
         except OSError as error:
+            if group_fd >= 0:
+                os.close(group_fd)
             reason = f"no link could be made ({error.strerror})"
             self._loop.after(0.0, lambda: self._on_unborn(order, reason))
             return
+        child.order = order = msgspec.structs.replace(order, group=group)
         child.channel = self._channel(child, ours)
-        self._nursery.fork(Birth(order, theirs, self._listeners(child.role)))
+        self._nursery.fork(
+            Birth(order, theirs, child.switch, self._listeners(child.role), group_fd)
+        )
         self._tell(child.name, f"starting (generation {generation})")
+
+    def _group(self, child: Supervised) -> tuple[str, int]:
+        """The file through which a worker enters its control group, opened with our rights."""
+        if child.role != "worker":
+            return "", -1
+        path = self._settings.groups.make(child.name, child.life.generation)
+        return path, os.open(path, os.O_WRONLY | os.O_CLOEXEC) if path else -1
 
     def _channel(
         self,
@@ -202,6 +221,7 @@ class Keeper:
                 child.last_death = reason
             child.close_process()
             self.event(child, Event.DIED)
+            self._tidy(order.name, order.generation, TIDY_TRIES)
 
     def _pids(self) -> set[int]:
         return {child.pid for child in self.children.values()} | self.guests
@@ -219,30 +239,40 @@ class Keeper:
             return  # not yet (a debugger holds it): epoll will say so again
         if child.channel is not None:
             child.channel.read_rest()
-        reason = death_reason(ending)
-        if child.doom:
-            reason = f"{child.doom}; {reason}"
-        elif child.condition == "broken":
-            reason = f"{child.condition_reason}; {reason}"
+        reason = self._reason(child, ending)
         if child.life.phase not in ("draining", "stopping") or ending.si_status:
             child.last_death = reason
             self._tell(child.name, f"died: {reason}")
         self._loop.unwatch(child.pidfd)
+        self._loop.unwatch(child.switch)
         child.close_process()
         self.on_exit(child)
         name, generation, wanted = child.name, child.life.generation, child.life.wanted
         self.event(child, Event.DIED)
         # Whoever takes its place goes first: what follows can take a tenth of a second of disk.
-        self._loop.after(0.0, self._nursery.sweep)
+        self._loop.after(0.0, lambda: self._bury(name, generation))
         if child.role == "worker" and wanted:
             self._loop.after(TIDY_AGAIN_S, lambda: self._tidy(name, generation, TIDY_TRIES))
         elif child.role == "worker":
             self._tidy(name, generation, TIDY_TRIES)
 
+    def _reason(self, child: Supervised, ending: os.waitid_result) -> str:
+        """Why it died: its limits, what was found or said of it, and how it ended."""
+        limit = self._settings.groups.verdict(child.name, child.life.generation)
+        is_broken = child.condition == "broken"
+        known = child.doom or (child.condition_reason if is_broken else "")
+        return "; ".join(filter(None, (limit, known, death_reason(ending))))
+
+    def _bury(self, name: str, generation: int) -> None:
+        """End what it left: by its group, where it has one, and as our own by now."""
+        self._settings.groups.kill(name, generation)
+        self._nursery.sweep()
+
     def _tidy(self, name: str, generation: int, tries: int) -> None:
         """A browser that is just being killed may still write: then once more a moment later."""
         try:
             self._settings.remove_scratch(name, generation)
+            self._settings.groups.remove(name, generation)
         except OSError as error:
             if tries > 1:
                 self._loop.after(TIDY_AGAIN_S, lambda: self._tidy(name, generation, tries - 1))

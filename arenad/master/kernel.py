@@ -1,4 +1,4 @@
-"""The few calls of Linux that Python does not have: prctl(2) and the list of one's own children."""
+"""The few calls of Linux that Python does not have: prctl(2), the list of one's own children."""
 
 import ctypes
 import os
@@ -29,6 +29,12 @@ def die_with(parent_pid: int) -> bool:
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     return os.getppid() == parent_pid
+
+
+def trim() -> None:
+    """Give back what a start has taken and left: malloc_trim(3), where there is one."""
+    if (malloc_trim := getattr(_libc, "malloc_trim", None)) is not None:
+        malloc_trim(0)
 
 
 def open_standard_streams() -> None:

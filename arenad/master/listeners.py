@@ -7,11 +7,11 @@ import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from arenad.config import split_address
 from arenad.errors import ConfigError
 from arenad.master import activation
 from arenad.master.handover import KeptListener
 from arenad.master.settings import Settings
+from arenad.schema.paths import split_address
 from arenad.schema.process import ProcessRole
 
 LISTEN_BACKLOG = 1024

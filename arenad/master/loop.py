@@ -17,6 +17,9 @@ READ_BYTES = 256 * 1024
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
 """A child or an operator that reads nothing for so long is cut off rather than remembered."""
 
+MIN_TIMERS = 64
+"""So many timers are kept, cancelled ones among them, before it is worth to look through them."""
+
 MAX_LAST_READS = 64
 """Enough for all that a socket holds; a process that leaked its end cannot hold us up with more."""
 
@@ -44,6 +47,7 @@ class Loop:
         self._watched: dict[int, Callable[[int], None]] = {}
         self._new: set[int] = set()
         self._timers: list[tuple[float, int, Timer]] = []
+        self._tidy_at = MIN_TIMERS
         self._order = itertools.count()
         self.running = True
 
@@ -65,7 +69,15 @@ class Loop:
         """Call back at this time of the monotonic clock."""
         timer = Timer(callback)
         heapq.heappush(self._timers, (when_s, next(self._order), timer))
+        if len(self._timers) >= self._tidy_at:
+            self._tidy()
         return timer
+
+    def _tidy(self) -> None:
+        """Forget cancelled timers, of which many deaths in a row leave many, due long after."""
+        self._timers = [each for each in self._timers if each[2].callback is not None]
+        heapq.heapify(self._timers)
+        self._tidy_at = max(MIN_TIMERS, 2 * len(self._timers))
 
     def after(self, delay_s: float, callback: Callable[[], None]) -> Timer:
         """Call back in `delay_s` seconds; never from within this call."""

@@ -1,21 +1,21 @@
 """Where children are born and what they leave is buried: the zygote, and all that can befall it.
 
-Orders wait here while there is no zygote. One that died is started again, at once the first time
-and ever later while it goes on dying; one that hangs on an order is killed. Whatever process
-becomes ours and is nobody's child (a browser whose worker died) is killed and reaped.
+An order is the blank's, if there is one, and else the zygote's; it waits here while there is none.
+A zygote that died is started again, at once the first time and ever later while it goes on dying;
+one that hangs on an order is killed. Whatever process becomes ours and is nobody's child (a browser
+whose worker died) is killed and reaped.
 """
 
 import logging
 import os
 import signal
-import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
 from arenad.master import kernel, life
+from arenad.master.blank import Birth, Blanks
 from arenad.master.loop import Loop, Timer
 from arenad.master.zygote import Zygote
 from arenad.schema.process import Forked, ForkOrder
@@ -23,15 +23,10 @@ from arenad.schema.process import Forked, ForkOrder
 FORK_TIMEOUT_S = 20.0
 """For one order, the zygote's own start included (a second, many on a busy machine)."""
 
+SWEEP_AFTER_S = 0.05
+"""Whoever takes a dead one's place goes first; what it left is killed so much later."""
+
 logger = logging.getLogger("arenad.master")
-
-
-class Birth(NamedTuple):
-    """A child on order: its end of the link is closed here once it was handed over."""
-
-    order: ForkOrder
-    link: socket.socket
-    listeners: Sequence[socket.socket]
 
 
 class Nursery:
@@ -57,12 +52,30 @@ class Nursery:
         self._zygote_deaths = 0
         self._deadline: Timer | None = None
         self._sweeps_later = False
+        self._next_sweep: Timer | None = None
+        self._blanks = Blanks(loop, self._wait)
+        self._newborn: set[int] = set()
         self._start_zygote()
 
     # -- birth -------------------------------------------------------------------------------------
 
     def fork(self, birth: Birth) -> None:
         """Have the child made as soon as there is somebody to make it."""
+        order = birth.order
+        self._blanks.rest(order)
+        if not (pid := self._blanks.become(birth)):
+            self._wait(birth)
+            return
+        birth.close()
+        self._newborn.add(pid)
+        forked = Forked(name=order.name, generation=order.generation, pid=pid)
+        self._loop.after(0.0, lambda: self._tell_born(forked))
+
+    def _tell_born(self, forked: Forked) -> None:
+        self._on_born(forked)
+        self._newborn.discard(forked.pid)
+
+    def _wait(self, birth: Birth) -> None:
         self._waiting.append(birth)
         self._send_waiting()
 
@@ -70,30 +83,34 @@ class Nursery:
     def is_idle(self) -> bool:
         """Whether no birth is ordered or under way."""
         zygote = self._zygote
-        return not self._waiting and (zygote is None or not zygote.pending)
+        is_idle = not self._waiting and not self._newborn
+        return is_idle and (zygote is None or not zygote.pending)
 
     def call_off(self, order: ForkOrder) -> bool:
         """Withdraw an order that no zygote has seen; false when it is too late for that."""
         for birth in self._waiting:
             if birth.order == order:
                 self._waiting.remove(birth)
-                birth.link.close()
+                birth.close()
                 self._fail(order, "there was no zygote to fork it")
                 return True
         return False
 
     def _fail(self, order: ForkOrder, reason: str) -> None:
-        self._loop.after(0.0, lambda: self._on_unborn(order, reason))
+        if not order.name:
+            self._blanks.unborn()
+        else:
+            self._loop.after(0.0, lambda: self._on_unborn(order, reason))
 
     def _send_waiting(self) -> None:
         while self._zygote is not None and self._waiting:
             birth = self._waiting.popleft()
             try:
-                self._zygote.fork(birth.order, [birth.link, *birth.listeners])
+                self._zygote.fork(birth.order, birth.fds)
             except OSError as error:
                 self._fail(birth.order, f"the zygote takes no order ({error.strerror})")
             finally:
-                birth.link.close()
+                birth.close()
         self._await_answer()
 
     def _await_answer(self) -> None:
@@ -117,7 +134,10 @@ class Nursery:
             self._deadline.cancel()
             self._deadline = None
         self._await_answer()
-        self._on_born(forked)
+        if forked.name:
+            self._on_born(forked)
+        else:
+            self._blanks.born(forked.pid)
         if self._sweeps_later:
             self.sweep()
 
@@ -166,16 +186,22 @@ class Nursery:
     # -- burial ------------------------------------------------------------------------------------
 
     def sweep(self) -> None:
-        """Kill and reap every process that was adopted from a dead child: stopped browsers too.
+        """Kill and reap soon what was adopted from a dead child: stopped browsers too."""
+        if self._next_sweep is None:
+            self._next_sweep = self._loop.after(SWEEP_AFTER_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """All children that nobody knows.
 
         Each death may give us that process's own children, and SIGCHLD brings us back here. While
         the zygote is forking, an unknown child may be one that is just being born: its answer does.
         """
+        self._next_sweep = None
         zygote = self._zygote
         self._sweeps_later = zygote is not None and bool(zygote.pending)
         if not self._sweeps_later:
             own = (zygote.pid,) if zygote is not None else ()
-            _bury({*self._known(), *own})
+            _bury({*self._known(), *own, *self._newborn, self._blanks.pid})
 
     def end_all(self) -> bool:
         """At the very end: kill and reap every process there is; false once there is none."""

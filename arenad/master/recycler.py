@@ -9,14 +9,14 @@ from arenad.master.settings import Settings
 from arenad.master.supervised import Supervised
 
 
-class Past:
-    """One process of an instance: which, its draw for the jitter, its readings over the limit."""
+class Known:
+    """One process of an instance: which, its draw for the jitter, its past."""
 
     def __init__(self, generation: int) -> None:
         """A new process."""
         self.generation = generation
         self.draw = random.random()  # noqa: S311 - jitter, no secret
-        self.over = 0
+        self.past = recycle.Past()
 
 
 class Recycler:
@@ -32,15 +32,14 @@ class Recycler:
         self._settings = settings
         self._children = children
         self._replace = replace
-        self._pasts: dict[str, Past] = {}
+        self._known: dict[str, Known] = {}
         self._away: tuple[str, int] | None = None
 
     def look(self, child: Supervised, wanted: int) -> None:
-        """An instance has sent a beat: note its memory, then see whether any is to be replaced."""
+        """An instance has sent a beat: take it in, then see whether any is to be replaced."""
         rules = self._settings.config.recycle
-        past = self._past(child)
-        is_over = bool(rules.memory_bytes) and child.beat.memory_bytes > rules.memory_bytes
-        past.over = past.over + 1 if is_over else 0
+        known = self._of(child)
+        known.past = recycle.take(known.past, child.beat, rules)
         if self._is_one_away():
             return
         children = self._children.values()
@@ -51,10 +50,10 @@ class Recycler:
             self._away = name, self._children[name].life.generation
             self._replace(self._children[name], why)
 
-    def _past(self, child: Supervised) -> Past:
-        known = self._pasts.get(child.name)
+    def _of(self, child: Supervised) -> Known:
+        known = self._known.get(child.name)
         if known is None or known.generation != child.life.generation:
-            known = self._pasts[child.name] = Past(child.life.generation)
+            known = self._known[child.name] = Known(child.life.generation)
         return known
 
     def _is_one_away(self) -> bool:
@@ -69,12 +68,6 @@ class Recycler:
         return self._away is not None
 
     def _wear(self, child: Supervised) -> recycle.Wear:
-        past = self._past(child)
-        return recycle.Wear(
-            name=child.name,
-            age_s=time.monotonic() - child.life.since_s,
-            requests=child.beat.answered + child.beat.failed,
-            memory_bytes=child.beat.memory_bytes,
-            over=past.over,
-            draw=past.draw,
-        )
+        known = self._of(child)
+        age_s = time.monotonic() - child.life.since_s
+        return recycle.Wear(child.name, age_s, child.beat, known.past, known.draw)

@@ -47,12 +47,14 @@ def run(load: Callable[[], Config]) -> int:
     if (left := handover.take(os.environ)) is not None:
         settings = Settings(left.config)
         settings.claim = left.folder_fd
+        settings.groups.claim(settings.runtime, handover.processes(left))
         master = Master(load, settings, Listeners.resumed(left.listeners), left)
     else:
         listeners = Listeners(activation.take(os.environ))
         settings = Settings(activation.applied(load(), listeners.given))
         settings.claim_folders()
         listeners.follow(settings)
+        settings.groups.claim(settings.runtime)
         kernel.become_subreaper()
         master = Master(load, settings, listeners)
     master.run()
@@ -126,6 +128,7 @@ class Master:
             self._control.resume(self._left.crew)
         gc.collect()
         gc.freeze()
+        kernel.trim()
         self._pulse.start()
         try:
             self._loop.run()
@@ -220,4 +223,5 @@ class Master:
             if time.monotonic() > deadline_s:
                 return False
             signal.sigtimedwait({signal.SIGCHLD}, STRAY_WAIT_S)
+        self._settings.groups.leave()
         return True

@@ -8,10 +8,12 @@ import stat
 from pathlib import Path
 
 from arenad import __version__
-from arenad.config import load_profile
 from arenad.errors import ConfigError
 from arenad.master import change
+from arenad.master.cgroup import Groups
 from arenad.master.life import Rules
+from arenad.master.reading import load_profile
+from arenad.master.silence import Limits
 from arenad.schema.config import Config
 from arenad.schema.paths import CONTROL_SOCKET, runtime_dir
 from arenad.schema.process import (
@@ -49,6 +51,7 @@ class Settings:
         """Raises `ConfigError` when a name in the configuration leads nowhere."""
         self.config = config
         self.claim = -1
+        self.groups = Groups(config.limits)
         runtime = runtime_dir(config.daemon.runtime_dir, os.environ, os.getuid())
         self.runtime = runtime.absolute()
         self.user = _user(config.daemon.user)
@@ -58,6 +61,7 @@ class Settings:
     def take(self, newer: "Settings") -> None:
         """Go on with what a reload has read: all but the folder and the user, which stay."""
         self.config = change.applicable(self.config, newer.config)
+        self.groups.follow(self.config.limits)
         self.profile = newer.profile
         self.upstream_key = newer.upstream_key
 
@@ -161,7 +165,9 @@ class Settings:
         """A child's settings."""
         config = self.config
         level = config.daemon.log_level
-        beat_s = config.health.silent_s / BEATS_IN_SILENCE
+        health = config.health
+        beat_s = health.silent_s / BEATS_IN_SILENCE
+        wound_s = Limits(health.silent_s, health.hung_s).wound_s
         if role == "worker":
             worker = WorkerSettings(
                 socket_path=str(self.worker_socket(name, generation)),
@@ -171,15 +177,16 @@ class Settings:
                 site_url=self.site_url,
                 health=config.health,
                 slots=SLOTS,
+                group_required=config.limits.required,
             )
-            return Welcome(level, worker=worker, beat_s=beat_s)
+            return Welcome(level, worker=worker, beat_s=beat_s, wound_s=wound_s)
         if role == "frontend":
             frontend = FrontendSettings(
                 api=config.api, queue=config.queue, chat=config.chat, gui_address=config.gui.listen
             )
-            return Welcome(level, frontend=frontend, beat_s=beat_s)
+            return Welcome(level, frontend=frontend, beat_s=beat_s, wound_s=wound_s)
         demo = DemoSettings(demo=config.demo, upstream_key=self.upstream_key)
-        return Welcome(level, demo=demo, beat_s=beat_s)
+        return Welcome(level, demo=demo, beat_s=beat_s, wound_s=wound_s)
 
 
 def _unusable(fault: str) -> ConfigError:

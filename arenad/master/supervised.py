@@ -39,6 +39,7 @@ class Supervised:
         """What belongs to one process only."""
         self.pid = 0
         self.pidfd = -1
+        self.switch = -1
         self.order: ForkOrder | None = None
         self.channel: Channel | None = None
         self.condition: Condition | None = None
@@ -74,6 +75,8 @@ class Supervised:
             self.channel.close()
         if self.pidfd >= 0:
             os.close(self.pidfd)
+        if self.switch >= 0:
+            os.close(self.switch)
         self.forget_process()
 
     @property
@@ -85,7 +88,7 @@ class Supervised:
     @property
     def is_silent(self) -> bool:
         """Whether its beats are late, so that nobody is to be sent to it."""
-        return self.silence is not None and self.silence.marked is not None
+        return self.silence is not None and self.silence.is_marked
 
     @property
     def serves(self) -> bool:
@@ -136,6 +139,7 @@ class Supervised:
             models=tuple(model.id for model in self.models),
             spare=self.spare,
             outdated=self.outdated,
+            descriptors=self.beat.descriptors,
         )
 
 

@@ -109,6 +109,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin: the demo arena if it is the target, the frontends, the instances."""
+        if groups := self._settings.groups.sentence:
+            self.tell("fleet", groups)
         self._want(self.wanted)
         self._planner.follow()
         self._autoscaler.start()
@@ -431,6 +433,7 @@ class Supervisor:
 
     def _on_beat(self, child: Supervised, beat: Beat) -> None:
         child.beat = beat
+        child.lag_ms = beat.loop_lag_ms
         if not self.leaving:
             self._recycler.look(child, self.wanted)
         self._on_change()

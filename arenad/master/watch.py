@@ -1,17 +1,20 @@
-"""Watches that children beat: one timer each, and a word of the kernel when one is stopped.
+"""Watches that children beat, without being woken by a beat.
 
-SIGCHLD tells us that a child was stopped, so most hangs by signal are seen before a beat is late.
+Each child winds a switch of its own (`deadman`), and the kernel wakes us when one runs down.
+SIGCHLD tells us that a child was stopped, so most hangs by signal are seen before that.
 """
 
 import logging
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterable
 
+from arenad import deadman
 from arenad.master import kernel
 from arenad.master.loop import Loop
-from arenad.master.silence import Limits, Opinion, Order, Seen, Silence, look
+from arenad.master.silence import Limits, Opinion, Order, Seen, Silence, look, stopped
 from arenad.master.supervised import Supervised
 
 STOPPED_S = 0.5
@@ -43,61 +46,51 @@ class Watch:
         self._on_change = on_change
 
     def begin(self, child: Supervised) -> None:
-        """The child has said hello: from now on it beats."""
-        now_s = time.monotonic()
-        child.silence = Silence(now_s)
-        self._look_at(child, now_s + self.limits.silent_s)
+        """The child has said hello: from now on it beats, and its switch tells when it does not."""
+        child.silence = Silence(time.monotonic())
+        events = select.EPOLLIN | select.EPOLLET
+        self._loop.watch(child.switch, lambda _: self._on_run_down(child), events)
 
     def heard(self, child: Supervised) -> None:
-        """The child said something; anything is a sign of life."""
-        before = child.silence
-        if before is None:
-            return
-        now_s = time.monotonic()
-        child.silence = Silence(now_s)
-        if before.marked is not None:
-            self._on_change(child, f"beats again after {now_s - before.heard_s:.1f} s")
+        """A doubted child said something: if it beats again, it is well at once."""
+        if child.silence is not None and child.silence.since is not None:
+            seen = _seen(child, 0.0)
+            if not seen.has_run_down and seen.state != "T":
+                self._judge(child, seen)
+
+    def _on_run_down(self, child: Supervised) -> None:
+        if child.silence is not None and child.silence.since is None:
+            self._look(child, time.monotonic())
 
     def on_sigchld(self) -> None:
         """Some child ended, was stopped or goes on: mark those that are stopped."""
         while (news := _stopped()) is not None:
             for child in self._children():
                 if child.pid == news.si_pid:
-                    self._on_stopped(child)
-
-    def _on_stopped(self, child: Supervised) -> None:
-        now_s = time.monotonic()
-        silence = child.silence or Silence(now_s)
-        if silence.marked is None:
-            child.silence = Silence(silence.heard_s, _seen(child, 0.0))
-            self._on_change(child, "its process was stopped")
-        self._look_at(child, now_s + STOPPED_S)
-
-    def _look_at(self, child: Supervised, when_s: float) -> None:
-        """Look again then, instead of whenever was meant before."""
-        if child.looking is not None:
-            child.looking.cancel()
-        child.looking = self._loop.at(when_s, lambda: self._look(child, when_s))
+                    silence = child.silence or Silence(time.monotonic())
+                    child.silence, opinion = stopped(silence, _seen(child, 0.0), STOPPED_S)
+                    self._carry_out(child, opinion)
 
     def _look(self, child: Supervised, due_s: float) -> None:
         if child.channel is None or child.life.phase == "stopping":
             return  # gone, or on its way with a deadline of its own
-        child.channel.read_rest()  # beats that came while we were busy count
-        if child.silence is None or child.doom:
-            return
-        seen = _seen(child, time.monotonic() - due_s)
-        child.silence, opinion = look(child.silence, seen, self.limits)
-        self._carry_out(child, opinion)
+        self._judge(child, _seen(child, time.monotonic() - due_s))
+
+    def _judge(self, child: Supervised, seen: Seen) -> None:
+        if child.silence is not None and not child.doom:
+            child.silence, opinion = look(child.silence, seen, self.limits)
+            self._carry_out(child, opinion)
 
     def _carry_out(self, child: Supervised, opinion: Opinion) -> None:
+        if child.looking is not None:
+            child.looking.cancel()
         if opinion.order is Order.KILL:
             self._kill(child, opinion.reason)
             return
-        if opinion.order is Order.MARK:
+        if opinion.order is not Order.WAIT:
             self._on_change(child, opinion.reason)
-        elif opinion.order is Order.CLEAR:
-            self._on_change(child, "goes on")
-        self._look_at(child, opinion.next_s)
+        if (next_s := opinion.next_s) is not None:
+            child.looking = self._loop.at(next_s, lambda: self._look(child, next_s))
 
     def _kill(self, child: Supervised, reason: str) -> None:
         """Say why; a process that runs is first asked where it hangs."""
@@ -115,7 +108,8 @@ class Watch:
 
 def _seen(child: Supervised, overslept_s: float) -> Seen:
     state, waited_s = kernel.seen(child.pid)
-    return Seen(time.monotonic(), state, waited_s, overslept_s)
+    has_run_down = deadman.has_run_down(child.switch)
+    return Seen(time.monotonic(), state, waited_s, has_run_down, overslept_s)
 
 
 def _stopped() -> os.waitid_result | None:

@@ -3,7 +3,7 @@
 The master, still small, forks the zygote; only the zygote imports the roles. With the collector off
 during the imports and frozen before each fork, children share those pages. A role is forked twice:
 the intermediate exits, so that the kernel gives the role to the master (a subreaper), which can
-then wait for it. The order is told with the role's sockets over one SOCK_SEQPACKET pair.
+then wait for it. The order is told with the role's switch and sockets over one SOCK_SEQPACKET pair.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -27,7 +28,8 @@ from arenad.master import kernel
 from arenad.schema.process import Forked, ForkOrder
 
 MAX_ORDER_BYTES = 16 * 1024
-MAX_SOCKETS = 8
+MAX_FDS = 8
+PIPE_BYTES = 64 * 1024
 LATE_IMPORTS = (
     "concurrent.futures.thread",
     "encodings.ascii",
@@ -72,10 +74,9 @@ class Zygote:
         finally:
             theirs.close()
 
-    def fork(self, order: ForkOrder, sockets: Sequence[socket.socket]) -> None:
-        """Ask for a child with these sockets. Raises OSError when the zygote takes no order."""
-        fds = [end.fileno() for end in sockets]
-        socket.send_fds(self.end, [_encode(order)], fds)
+    def fork(self, order: ForkOrder, fds: Sequence[int]) -> None:
+        """Ask for a child with these. Raises OSError when the zygote takes no order."""
+        send(self.end, order, fds)
         self.pending.append(order)
 
     def read(self) -> bool:
@@ -99,15 +100,14 @@ class Zygote:
         os.close(self.pidfd)
 
 
+def send(end: socket.socket, order: ForkOrder, fds: Sequence[int]) -> None:
+    """Order a zygote to make a child, or a blank to become one. Raises OSError."""
+    socket.send_fds(end, [_encode(order)], fds)
+
+
 def _fork_zygote(end: socket.socket) -> int:
     master_pid = os.getpid()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        pid = os.fork()  # a signal meant for the child must not wake the master: blocked till then
-    finally:
-        if os.getpid() == master_pid:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if pid:
+    if pid := _fork_blocked():
         return pid
     try:
         _scrub((end.fileno(),))
@@ -119,6 +119,66 @@ def _fork_zygote(end: socket.socket) -> int:
         logger.exception("the zygote ends with a bug")
     finally:
         os._exit(0)
+
+
+def apart(work: Callable[[], bytes], timeout_s: float) -> bytes:
+    """What `work` gives, done in a process of its own that is gone afterwards, with all it took.
+
+    Empty when that process failed. Raises OSError when there could be none, `TimeoutError`.
+    """
+    told, tell = os.pipe()
+    master_pid = os.getpid()
+    try:
+        pid = _fork_blocked()
+    except OSError:
+        os.close(told)
+        raise
+    finally:
+        if os.getpid() == master_pid:
+            os.close(tell)
+    if pid == 0:
+        _work_apart(work, tell, master_pid)
+    try:
+        return _read_all(told, time.monotonic() + timeout_s)
+    finally:
+        os.close(told)
+        os.kill(pid, signal.SIGKILL)  # it has said all, or has had its time
+        os.waitpid(pid, 0)
+
+
+def _work_apart(work: Callable[[], bytes], tell: int, master_pid: int) -> NoReturn:
+    try:
+        _scrub((tell,))
+        if kernel.die_with(master_pid):
+            with open(tell, "wb", closefd=False) as pipe:  # its end is the end of this process
+                pipe.write(work())
+    except BaseException:  # the boundary of the process: the master sees only that it failed
+        logger.exception("a process apart ends with a bug")
+    finally:
+        os._exit(0)
+
+
+def _read_all(pipe: int, deadline_s: float) -> bytes:
+    chunks: list[bytes] = []
+    while True:
+        left_s = max(0.0, deadline_s - time.monotonic())
+        if not select.select([pipe], [], [], left_s)[0]:
+            raise TimeoutError
+        chunk = os.read(pipe, PIPE_BYTES)
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+
+
+def _fork_blocked() -> int:
+    """Fork; signals are blocked in the child until `_scrub`, lest they wake the master."""
+    master_pid = os.getpid()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        return os.fork()
+    finally:
+        if os.getpid() == master_pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _scrub(keep: Sequence[int]) -> None:
@@ -145,7 +205,7 @@ def _serve(end: socket.socket, master_pid: int) -> None:
     gc.collect()
     gc.freeze()
     while True:
-        packed, fds, flags, _ = socket.recv_fds(end, MAX_ORDER_BYTES, MAX_SOCKETS)
+        packed, fds, flags, _ = socket.recv_fds(end, MAX_ORDER_BYTES, MAX_FDS)
         if not packed:
             return
         order = _order_of(packed)
@@ -209,14 +269,39 @@ def _become(
             os.setgroups([])
             os.setgid(order.gid)
             os.setuid(order.uid)
-        said = order.name if order.name.startswith(order.role) else f"{order.role} {order.name}"
-        setproctitle(f"arenad: {said}")
+        _title(order)
         if kernel.die_with(master_pid):
-            module = sys.modules[ROLES[order.role]]
-            exit_code = module.main(order, [socket.socket(fileno=fd) for fd in fds])
+            exit_code = _begin(order, fds)
     except BaseException:  # the boundary of the process: the master sees only its exit code
         logger.exception("%s could not begin its life", order.name)
     finally:
         with contextlib.suppress(Exception):  # a broken stderr must not hide the exit code
             sys.stderr.flush()
         os._exit(exit_code)
+
+
+def _begin(order: ForkOrder, fds: list[int]) -> int:
+    """Live as the order says; gives the exit code. A blank first waits to be told who it is."""
+    if not order.name:
+        with socket.socket(fileno=fds[0]) as end:
+            packed, fds, flags, _ = socket.recv_fds(end, MAX_ORDER_BYTES, MAX_FDS)
+        if not packed:
+            return 0  # nobody was lost as long as the master needed it
+        if flags & socket.MSG_CTRUNC:
+            raise OSError("its sockets did not get through")
+        order = _order_of(packed)
+        _title(order)
+    if order.group:
+        order = msgspec.structs.replace(order, group_fd=fds.pop())
+    module = sys.modules[ROLES[order.role]]
+    return module.main(order, fds[0], [socket.socket(fileno=fd) for fd in fds[1:]])
+
+
+def _title(order: ForkOrder) -> None:
+    if not order.name:
+        said = "blank"
+    elif order.name.startswith(order.role):
+        said = order.name
+    else:
+        said = f"{order.role} {order.name}"
+    setproctitle(f"arenad: {said}")

@@ -23,6 +23,9 @@ Window = Annotated[float, Meta(gt=0, le=3600)]
 Bytes = Annotated[int, Meta(ge=0, le=2**50)]
 PercentOrNone = Annotated[float, Meta(ge=0, le=100)]
 Percent = Annotated[float, Meta(gt=0, le=100)]
+CpuPercent = Annotated[int, Meta(ge=0, le=6400)]
+"""Of one processor: 150 is one and a half."""
+
 BodyBytes = Annotated[int, Meta(ge=1, le=48 * 1024 * 1024)]
 """A body has to fit into one frame (`wire.MAX_FRAME_BYTES`) with all that is put around it."""
 
@@ -85,7 +88,18 @@ class RecycleConfig(Record):
     age_s: SecondsOrOff = 0.0
     requests: Count = 0
     memory_bytes: Bytes = 0
+    descriptors: Count = 0
+    idle_cpu_percent: CpuPercent = 0
     jitter_percent: PercentOrNone = 20.0
+
+
+class LimitsConfig(Record):
+    """What one instance may take at most, held by the kernel where it can be; 0 is no limit."""
+
+    memory_max_bytes: Bytes = 0
+    cpu_percent: CpuPercent = 0
+    tasks: Count = 0
+    required: bool = False
 
 
 class LifeConfig(Record):
@@ -179,6 +193,7 @@ class Config(Record):
     fleet: FleetConfig = field(default_factory=FleetConfig)
     autoscale: AutoscaleConfig = field(default_factory=AutoscaleConfig)
     recycle: RecycleConfig = field(default_factory=RecycleConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     life: LifeConfig = field(default_factory=LifeConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     api: ApiConfig = field(default_factory=ApiConfig)

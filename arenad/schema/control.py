@@ -135,6 +135,7 @@ class ChildState(Record):
     models: tuple[str, ...] = ()
     spare: bool = False
     outdated: bool = False
+    descriptors: int = 0
 
 
 class Traffic(Record):

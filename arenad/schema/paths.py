@@ -1,4 +1,4 @@
-"""Where the daemon keeps its sockets, computed alike by the daemon and by arenactl. No I/O."""
+"""Where the daemon is to be found: its sockets, computed alike by arenactl; addresses. No I/O."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,3 +20,9 @@ def runtime_dir(configured: str, environ: Mapping[str, str], uid: int) -> Path:
     if session := environ.get("XDG_RUNTIME_DIR", ""):
         return Path(session) / "arenad"
     return Path(f"/tmp/arenad-{uid}")  # noqa: S108 - checked for its owner and mode before use
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as host and port."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -40,6 +40,7 @@ class WorkerSettings(Record):
     site_url: str
     health: HealthConfig
     slots: int
+    group_required: bool = False
 
 
 class FrontendSettings(Record):
@@ -73,9 +74,10 @@ class Hello(Message):
 
 
 class Welcome(Message):
-    """Master to child: the settings, exactly one of three by role, and how often it is to beat.
+    """Master to child: the settings, exactly one of three by role, and how it is to beat.
 
-    Sent again when a reload has changed them: then the child takes what it can while it runs.
+    Every `beat_s` it winds its switch, to run down after `wound_s`. Sent again when a reload has
+    changed them: then the child takes what it can while it runs.
     """
 
     log_level: LogLevel
@@ -83,6 +85,7 @@ class Welcome(Message):
     frontend: FrontendSettings | None = None
     demo: DemoSettings | None = None
     beat_s: float = 1.0
+    wound_s: float = 2.0
 
 
 class Ready(Message):
@@ -92,7 +95,7 @@ class Ready(Message):
 
 
 class Alive(Message):
-    """Child to master, every `Welcome.beat_s`: its loop turns, and how late it did."""
+    """Child to master: its loop turned late, or after that in time again."""
 
     loop_lag_ms: float
 
@@ -106,7 +109,11 @@ class SessionIs(Message):
 
 
 class Beat(Message):
-    """Worker to master, at an interval: measurements of the instance."""
+    """Worker to master, when something of it is worth a word: measurements of the instance.
+
+    `readings` counts the measurements of memory, processor, processes and descriptors so far; a
+    beat whose count has not grown repeats the last one.
+    """
 
     busy: int
     answered: int
@@ -115,10 +122,12 @@ class Beat(Message):
     processes: int
     cpu_percent: float
     loop_lag_ms: float
+    descriptors: int = 0
+    readings: int = 0
 
 
 class FrontendBeat(Message):
-    """Frontend to master, once a second: what it carries. Counters grow from its start.
+    """Frontend to master, at most once a second, when it changed: what it carries, since its start.
 
     `queue_wait_s` is how long the one has waited who has waited the longest.
     """
@@ -174,13 +183,22 @@ class Stop(Message):
 
 
 class ForkOrder(Record):
-    """Master to zygote: fork this child. Its link, then its listening sockets, come along."""
+    """Master to zygote: fork this child. Its switch, its link, its listening sockets come along.
+
+    Or to a blank: become this child. A blank itself has no name yet, and one socket to be told it.
+
+    `group` is the file through which the child enters its control group, if it has one. A move
+    takes the kernel some 10 ms, so the child makes it after its hello. It has dropped its rights by
+    then, but the kernel asks for those with which `group_fd` was opened.
+    """
 
     role: ProcessRole
     name: str
     generation: int
     uid: int
     gid: int
+    group: str = ""
+    group_fd: int = -1
 
 
 class Forked(Record):

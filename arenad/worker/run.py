@@ -29,6 +29,7 @@ from arenad.worker.browser import Browser, launch
 from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.health import Health
 from arenad.worker.meter import Meter
+from arenad.worker.news import is_news
 from arenad.worker.page import Page
 from arenad.worker.serve import ChatServer
 from arenad.worker.session import Event, Order, Session, step
@@ -43,15 +44,16 @@ EXIT_GRACE_S = 1.0
 logger = logging.getLogger("arenad.worker")
 
 
-def main(order: ForkOrder, sockets: Sequence[socket.socket]) -> int:
+def main(order: ForkOrder, switch: int, sockets: Sequence[socket.socket]) -> int:
     """Live as a worker; gives the exit code."""
-    return child.live(order, sockets, run)
+    return child.live(order, switch, sockets, run)
 
 
 async def run(me: child.Child, welcome: Welcome) -> None:
     """Until told to stop, or the browser or its page is beyond repair."""
     if welcome.worker is None:
         raise ArenadError("the master sent a worker no worker's settings")
+    _enter_group(me.order, is_required=welcome.worker.group_required)
     worker = Worker(me, welcome.worker)
     me.on_note = worker.on_note
     worker.begin()
@@ -59,6 +61,21 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         await me.stopping.wait()
     finally:
         await worker.close()
+
+
+def _enter_group(order: ForkOrder, *, is_required: bool) -> None:
+    """Before our first process, so that all of them are born there. Raises `ArenadError`."""
+    if order.group_fd < 0:
+        return
+    try:
+        os.write(order.group_fd, b"0")
+    except OSError as error:
+        said = f"cannot enter the control group {order.group}: {error.strerror}"
+        if is_required:
+            raise ArenadError(said) from error
+        logger.warning("%s; going on without", said)
+    finally:
+        os.close(order.group_fd)
 
 
 class Worker:
@@ -72,6 +89,7 @@ class Worker:
         self._tasks = Tasks()
         self._meter = Meter()
         self._reading = self._meter.take(0.0)
+        self._readings = 0
         self._measured_s = time.monotonic()
         self._lag_ms = 0.0
         self._browser: Browser | None = None
@@ -186,8 +204,8 @@ class Worker:
     # -- at intervals ------------------------------------------------------------------------------
 
     async def _beat(self, chats: ChatServer) -> None:
-        """Tell the master what changed; that we live it hears from `Alive`."""
-        last = None
+        """Tell the master what changed by so much that it matters."""
+        told, told_s = None, 0.0
         while True:
             beat = Beat(
                 busy=chats.busy,
@@ -197,18 +215,23 @@ class Worker:
                 processes=self._reading.processes,
                 cpu_percent=self._reading.cpu_percent,
                 loop_lag_ms=self._lag_ms,
+                descriptors=self._reading.descriptors,
+                readings=self._readings,
             )
-            if beat != last:
+            now_s = time.monotonic()
+            if is_news(told, beat, now_s - told_s):
                 self._me.master.note(beat)
-            last = beat
+                told, told_s = beat, now_s
             await asyncio.sleep(BEAT_INTERVAL_S)
 
     async def _look(self, site: PageSite, chats: ChatServer) -> None:
         """Measure, and see that the page is still one on which a chat can begin."""
         while True:
             now_s = time.monotonic()
-            self._reading = self._meter.take(now_s - self._measured_s)
+            # The kernel walks the page tables of the whole tree, for some 30 ms: not in our loop.
+            self._reading = await asyncio.to_thread(self._meter.take, now_s - self._measured_s)
             self._measured_s = now_s
+            self._readings += 1
             self._lag_ms = self._me.lag_ms
             if not chats.busy:
                 await self._check_prompt(site, chats)

@@ -30,6 +30,7 @@ CHILDREN = st.builds(
     answered=WHOLE,
     memory_bytes=WHOLE,
     processes=WHOLE,
+    descriptors=WHOLE,
     cpu_percent=FRACTION,
     models=st.lists(NASTY, max_size=2).map(tuple),
 )
@@ -146,6 +147,20 @@ def test_an_old_death_of_a_healthy_child_is_told_only_close_up():
     well_again = state(worker("w1", last_death="exit 1", restarts=1, phase_age_s=4000))
     assert not any("exit 1" in line for line in render.status(well_again))
     assert render.instances(well_again)[-1] == "  last death: exit 1"
+
+
+def test_an_instance_close_up():
+    """What it costs, in one line: processes, descriptors, memory, processor."""
+    page = render.instances(
+        state(worker("w1", processes=9, descriptors=143, memory_bytes=431 * 2**20, cpu_percent=12))
+    )
+    shown = dict(zip(page[0].split(), page[1].split(), strict=True))
+    assert [shown[each] for each in ("PROCS", "FDS", "MEMORY", "CPU")] == [
+        "9",
+        "143",
+        "431M",
+        "12%",
+    ]
 
 
 def test_no_instances_says_what_to_do():

@@ -97,7 +97,7 @@ class Battered(Daemon):
     def strays(self) -> list[str]:
         """Zombies, and children of the master that it does not keep."""
         kept = {child["pid"] for child in self.state()["children"]}
-        kept |= set(self.titled("arenad: zygote"))
+        kept |= {*self.titled("arenad: zygote"), *self.titled("arenad: blank")}
         found: list[str] = []
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):

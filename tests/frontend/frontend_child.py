@@ -5,6 +5,7 @@ import json
 import socket
 import sys
 
+from arenad import deadman
 from arenad.frontend import run
 from arenad.master.zygote import LATE_IMPORTS
 from arenad.schema.process import ForkOrder
@@ -14,7 +15,7 @@ for module in LATE_IMPORTS:
 order = ForkOrder(role="frontend", name="frontend-1", generation=1, uid=0, gid=0)
 sockets = [socket.socket(fileno=int(fd)) for fd in sys.argv[1:]]
 before = set(sys.modules)
-exit_code = run.main(order, sockets)
+exit_code = run.main(order, deadman.create(), sockets)
 late = sorted(set(sys.modules) - before)
 sys.stdout.write(json.dumps(late))
 sys.stdout.flush()

@@ -1,21 +1,25 @@
 """A role for tests that acts as the variable ACTS of its role says, word for word."""
 
+import contextlib
 import os
 import signal
 import time
 
+from arenad import deadman
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.control import Scale
 from arenad.schema.frame import Kind
 from arenad.schema.process import Alive, Drain, Drained, Hello, LogLine, Ready, SessionIs, Stop
 from arenad.wire import Peer
 
-BEAT_S = 0.5
+BEAT_S = 0.4
+WOUND_S = 1.0
 
 
-def main(order, sockets):
+def main(order, switch, sockets):
     """Act, then serve until told to stop."""
     link, peer = sockets[0], Peer()
+    deadman.wind(switch, WOUND_S)
     me = (order.role, order.name, order.generation, os.getpid())
     said = {
         "hello": lambda: peer.note(Hello(SCHEMA_VERSION, *me)),
@@ -32,6 +36,8 @@ def main(order, sockets):
         "orphan": leave_an_orphan,
         "deaf": lambda: time.sleep(3600),
         "busy": burn,
+        "enter": lambda: os.write(order.group_fd, b"0"),
+        "hoard": lambda: bytearray(b"x") * 2**28,
     }
     for act in os.environ[f"ACTS_{order.role}"].split():
         if act == "die":
@@ -40,12 +46,12 @@ def main(order, sockets):
             link.sendall(said[act]())
         else:
             done[act]()
-    return serve(link, peer)
+    return serve(link, switch, peer)
 
 
-def serve(link, peer):
+def serve(link, switch, peer):
     link.settimeout(BEAT_S)
-    while chunk := receive(link, peer):
+    while chunk := receive(link, switch, peer):
         for frame in peer.receive(chunk):
             assert frame.kind is Kind.CALL
             if isinstance(frame.body, Drain):
@@ -55,13 +61,13 @@ def serve(link, peer):
     return 0
 
 
-def receive(link, peer):
-    """What the master says next; until then, beat."""
+def receive(link, switch, peer):
+    """What the master says next; until then, beat, and say so as one who was late."""
     while True:
-        try:
+        deadman.wind(switch, WOUND_S)
+        link.sendall(peer.note(Alive(0.0)))
+        with contextlib.suppress(TimeoutError):
             return link.recv(65536)
-        except TimeoutError:
-            link.sendall(peer.note(Alive(0.0)))
 
 
 def burn():

@@ -12,8 +12,8 @@ import json, logging, os, signal, socket, sys, time
 from pathlib import Path
 sys.path.insert(0, {folder!r})
 import msgspec
-from arenad import log
-from arenad.master import kernel, keeper, life, nursery, zygote
+from arenad import deadman, log
+from arenad.master import blank, kernel, keeper, life, nursery, zygote
 from arenad.master.loop import Loop
 from arenad.master.life import Event
 from arenad.master.settings import Settings

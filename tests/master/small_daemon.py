@@ -144,10 +144,14 @@ class SmallDaemon:
         return children[name].pid if children[name].phase == "ready" else 0
 
     def zygote(self) -> int:
+        return self.titled("arenad: zygote")
+
+    def titled(self, title: str) -> int:
+        """The pid of the master's child with this title; 0 if there is none."""
         children = psutil.Process(self.process.pid).children()
         for child in children:
             with contextlib.suppress(psutil.Error):
-                if "arenad: zygote" in " ".join(child.cmdline()):
+                if title in " ".join(child.cmdline()):
                     return child.pid
         return 0
 

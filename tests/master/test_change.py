@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arenad.master import change
-from arenad.schema.config import Config, DaemonConfig, DemoConfig, FleetConfig, QueueConfig
+from arenad.schema.config import (
+    Config,
+    DaemonConfig,
+    DemoConfig,
+    FleetConfig,
+    LimitsConfig,
+    QueueConfig,
+)
 from arenad.schema.control import Effect
 
 FIELDS = [
@@ -71,3 +78,5 @@ def test_what_needs_a_restart_is_not_taken():
     assert taken.daemon == DaemonConfig(log_level="debug")
     assert taken.queue.limit == 7
     assert [each.field for each in change.between(taken, after)] == ["daemon.user"]
+    after = Config(limits=LimitsConfig(tasks=9, required=True))
+    assert change.applicable(Config(), after).limits == LimitsConfig(tasks=9)

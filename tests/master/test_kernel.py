@@ -88,3 +88,20 @@ os.waitpid(child, 0)
 state, waited_s = kernel.seen(os.getpid())
 print(stopped, *kernel.seen(child), state, 0.0 <= waited_s < 60.0)
 """).split() == ["T", "X", "0.0", "R", "True"]  # fmt: skip
+
+
+def test_freed_memory_is_given_back():
+    """What a start has taken and no longer needs does not stay with the master."""
+    program = """
+from pathlib import Path
+from arenad.master import kernel
+def rss_kib():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+kept = [[bytes(1000) for _ in range(20_000)], bytes(1000)]
+large = rss_kib()
+del kept[0]
+kernel.trim()
+assert rss_kib() < large - 10_000, (large, rss_kib())
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)

@@ -79,6 +79,18 @@ def test_timers_fire_in_order_of_time_then_of_making():
     assert fired == ["a", "b", "c"]
 
 
+def test_cancelled_timers_are_forgotten_long_before_they_are_due():
+    """Ten thousand of them leave a bounded number behind, and the one that counts still fires."""
+    loop = Loop()
+    fired = []
+    loop.after(0.0, lambda: (fired.append("kept"), setattr(loop, "running", False)))
+    for _ in range(10_000):
+        loop.after(3600.0, lambda: fired.append("cancelled")).cancel()
+    assert len(loop._timers) < 2 * loop_module.MIN_TIMERS
+    loop.run()
+    assert fired == ["kept"]
+
+
 def test_a_timer_made_by_a_timer_waits_for_the_next_turn():
     """`after` never calls back from within, so no chain of timers can starve the descriptors."""
     loop, turns = Loop(), []

@@ -17,7 +17,7 @@ def fork(name):
     ours, theirs = socket.socketpair()
     links.append(ours)
     order = ForkOrder(role="demo", name=name, generation=1, uid=os.getuid(), gid=os.getgid())
-    nest.fork(nursery.Birth(order, theirs, ()))
+    nest.fork(blank.Birth(order, theirs, deadman.create(), ()))
     return order
 
 def lives(pid):

@@ -17,6 +17,7 @@ class Crew:
         sections = {"daemon": {"runtime_dir": str(folder)}, "recycle": rules}
         self.children = {name: Supervised(name, "worker") for name in names}
         self.gone: list[tuple[str, str]] = []
+        self.readings = 0
         settings = Settings(msgspec.convert(sections, Config))
         self.recycler = Recycler(
             settings, self.children, lambda child, why: self.gone.append((child.name, why))
@@ -32,7 +33,8 @@ class Crew:
 
     def beat(self, name: str, answered: int = 0, memory_bytes: int = 0) -> None:
         child = self.children[name]
-        child.beat = Beat(0, answered, 0, memory_bytes, 9, 0.0, 0.0)
+        self.readings += 1
+        child.beat = Beat(0, answered, 0, memory_bytes, 9, 0.0, 0.0, 99, self.readings)
         self.recycler.look(child, len(self.children))
 
     def names(self) -> list[str]:
@@ -78,9 +80,9 @@ def test_the_draw_stays_for_a_life(tmp_path):
     """Jitter is drawn once for each process: not a new chance at each beat."""
     crew = Crew(tmp_path, ("w1",), requests=100, jitter_percent=100)
     child = crew.children["w1"]
-    draws = {crew.recycler._past(child).draw for _ in range(5)}
+    draws = {crew.recycler._of(child).draw for _ in range(5)}
     crew.ready("w1", 2)
-    draws |= {crew.recycler._past(child).draw for _ in range(5)}
+    draws |= {crew.recycler._of(child).draw for _ in range(5)}
     assert len(draws) == 2
 
 

@@ -11,6 +11,7 @@ import pytest
 PRELUDE = """
 import json, os, resource, select, signal, socket, sys
 sys.path.insert(0, {folder!r})
+from arenad import deadman
 from arenad.master import kernel, zygote
 from arenad.schema.process import ForkOrder
 from tiny_role import tell
@@ -28,7 +29,9 @@ def order(name="a", uid=os.getuid(), gid=os.getgid()):
 def fork(nest, *args, **kwargs):
     ours, theirs = socket.socketpair()
     ours.settimeout(20)
-    nest.fork(order(*args, **kwargs), [theirs])
+    switch = deadman.create()
+    nest.fork(order(*args, **kwargs), [switch, theirs.fileno()])
+    os.close(switch)
     theirs.close()
     ready(nest.end)
     nest.read()
@@ -76,6 +79,7 @@ say(role=role, forked=forked.pid, me=os.getpid(), status=ending.si_status, zygot
     assert role["session"] == role["pid"]
     assert role["death_signal"] == 9
     assert role["fds"] == [0, 1, 2, *role["sockets"]]
+    assert role["switch"] == "anon_inode:[timerfd]"
     assert (role["masked"], role["handled"], role["wakeup_fd"]) == ([], [], -1)
     assert role["sigpipe_ignored"], "a write to a peer that vanished would kill the role"
     assert (role["threads"], role["tasks"], role["name"]) == (1, 1, "a")
@@ -214,3 +218,35 @@ say(status=os.waitid(os.P_PID, forked.pid, os.WEXITED).si_status)
 """)  # fmt: skip
     assert found["status"] == 1
     assert "a could not begin its life" in found["stderr"]
+
+
+def test_work_apart_leaves_nothing_but_its_result():
+    """More than a pipe holds comes back; its process, its imports and its descriptors are gone."""
+    found = run("""
+before = len(os.listdir("/proc/self/fd"))
+def work():
+    import fractions
+    return b"x" * 300_000 + str(os.getpid()).encode()
+got = zygote.apart(work, 20)
+say(size=len(got.rstrip(b"0123456789")), other=int(got.strip(b"x")) != os.getpid(),
+    imported="fractions" in sys.modules, children=kernel.child_pids(),
+    fds=len(os.listdir("/proc/self/fd")) - before)
+""")  # fmt: skip
+    assert found["size"] == 300_000
+    assert found["other"]
+    assert (found["imported"], found["children"], found["fds"]) == (False, [], 0)
+
+
+def test_work_apart_that_fails_or_hangs_is_ended():
+    """A bug is said and gives nothing; what takes too long is killed, and that is an error."""
+    found = run("""
+nothing = zygote.apart(lambda: 1 / 0, 20)
+try:
+    zygote.apart(lambda: select.select([], [], []), 0.2)
+    hung = ""
+except TimeoutError:
+    hung = "ended"
+say(nothing=nothing.decode(), hung=hung, children=kernel.child_pids())
+""")  # fmt: skip
+    assert (found["nothing"], found["hung"], found["children"]) == ("", "ended", [])
+    assert "ZeroDivisionError" in found["stderr"]

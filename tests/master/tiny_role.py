@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 
-def main(order, sockets):
+def main(order, switch, sockets):
     """Say what this process is, then wait for the end of the socket."""
     link = sockets[0]
     death_signal = ctypes.c_int()
@@ -23,7 +23,8 @@ def main(order, sockets):
         "session": os.getsid(0),
         "death_signal": death_signal.value,
         "fds": [fd for fd in fds if os.path.lexists(f"/proc/self/fd/{fd}")],
-        "sockets": [end.fileno() for end in sockets],
+        "switch": str(Path(f"/proc/self/fd/{switch}").readlink()),
+        "sockets": [switch, *(end.fileno() for end in sockets)],
         "masked": [int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
         "handled": [
             int(each)

@@ -44,6 +44,7 @@ def worker(name: str, **changes: Any) -> ChildState:
         failed=2,
         memory_bytes=412 * 1024 * 1024,
         processes=7,
+        descriptors=143,
         cpu_percent=12.5,
         models=("arena-large",),
     )
@@ -278,6 +279,7 @@ def test_shows_figures_and_places(page: Page) -> None:
     expect(page.locator("#api-url")).to_have_text("http://127.0.0.1:5102/v1")
     expect(page.locator("#uptime")).to_have_text("1 h 2 min")
     expect(row(page, "w1").locator("[data-part=memory]")).to_have_text("412 MiB")
+    expect(row(page, "w1").locator("[data-part=descriptors]")).to_have_text("143 descriptors")
     expect(row(page, "frontend-1").locator("[data-part=word]")).to_have_text("ready")
     expect(page.locator("#story li")).to_contain_text("ready after 0.8 s")
 

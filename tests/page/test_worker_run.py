@@ -24,7 +24,7 @@ from real_browser import (
     until,
 )
 
-from arenad import child, link
+from arenad import child, deadman, link
 from arenad.errors import WorkerLost
 from arenad.schema.chat import Chat, Finish, TextDelta, Turn
 from arenad.schema.config import BrowserConfig, HealthConfig
@@ -94,7 +94,8 @@ async def _worker(
     )
     master.worker = await link.adopt(ours, "w1", on_note=master.heard.append)
     master.worker.note(Welcome("info", worker=settings))
-    life = asyncio.get_running_loop().create_task(child._live(order, [theirs], run.run))
+    switch = deadman.create()
+    life = asyncio.get_running_loop().create_task(child._live(order, switch, [theirs], run.run))
     try:
         yield master, life
         await life
@@ -102,6 +103,7 @@ async def _worker(
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
         master.worker.close()
+        os.close(switch)
     assert not master.scratch.exists()
     assert not master.socket_path.exists()
     assert psutil.Process().children() == []
@@ -143,6 +145,8 @@ def _is_beat_after_chat(note: Body) -> bool:
         return False
     assert note.processes > 1
     assert note.memory_bytes > 0
+    assert note.descriptors > 10
+    assert note.readings > 0
     return True
 
 

@@ -108,6 +108,21 @@ def test_what_cannot_be_afforded_is_refused(spared: Daemon) -> None:
     assert spared.state()["instances_wanted"] == 2
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"descriptors": 50}, r"it has \d+ descriptors open \(recycle.descriptors 50\)"),
+        ({"idle_cpu_percent": 1}, r"it has no chat and uses \d+ % of a processor"),
+    ],
+)
+def test_recycling_by_what_an_instance_costs(rule: dict[str, int], words: str) -> None:
+    """Limits that a healthy browser exceeds at rest, measured often: it is drained and replaced."""
+    with running(1, recycle=rule, health={"interval_s": 0.2}) as daemon:
+        until(lambda: daemon.child("w1")["generation"] > 1, "w1 is replaced")
+        assert re.search(rf"w1: recycled: {words}", daemon.log())
+        assert "w1: died" not in daemon.log()
+
+
 def test_recycling_by_requests_loses_no_chat() -> None:
     """Each is drained and replaced after some chats, never two at a time; every answer is whole."""
     rules = {"requests": 6, "jitter_percent": 50}

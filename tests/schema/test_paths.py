@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from arenad.schema.paths import RUNTIME_DIR_VARIABLE, runtime_dir
+from arenad.schema.paths import RUNTIME_DIR_VARIABLE, runtime_dir, split_address
 
 SESSION = {"XDG_RUNTIME_DIR": "/run/user/1000"}
 NAMED = {RUNTIME_DIR_VARIABLE: "/srv/arenad", **SESSION}
@@ -26,3 +26,9 @@ def test_the_nearest_word_decides(
 ) -> None:
     """Configuration, then environment, then who asks; an empty variable is none."""
     assert runtime_dir(configured, environ, uid) == Path(expected)
+
+
+def test_an_address_is_split_into_host_and_port() -> None:
+    """Brackets belong to the writing, not to the host."""
+    assert split_address("127.0.0.1:80") == ("127.0.0.1", 80)
+    assert split_address("[::1]:443") == ("::1", 443)

@@ -174,7 +174,12 @@ class Machine:
         command = ["sh", "-c", f'{enter}exec "$@"', "sh"]
         command += ["systemd-nspawn", *options, "/bin/sh", "-c", inner]
         # Its own system-call filter would be counted as one of the browser's.
-        environment = {**os.environ, "SYSTEMD_NSPAWN_TMPFS_TMP": "0", "SYSTEMD_SECCOMP": "0"}
+        environment = {
+            **os.environ,
+            "SYSTEMD_NSPAWN_TMPFS_TMP": "0",
+            "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",  # where this machine has both, the newer one
+            "SYSTEMD_SECCOMP": "0",
+        }
         with self.console.open("wb") as console:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -200,6 +201,83 @@ def test_a_killed_master_comes_back(service: Machine, say: Callable[[str], None]
         f"kill -9 of the master: {len(known)} processes gone after {gone_s:.2f} s, "
         f"serving after {served_s:.2f} s, well after {well_s:.2f} s"
     )
+
+
+def group_of(process: psutil.Process) -> str:
+    """The last part of its control group."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
+        return next(line for line in lines if line.startswith("0::")).rpartition("/")[2]
+    return ""
+
+
+def browser_in(machine: Machine, group: str) -> list[psutil.Process]:
+    """The processes in an instance's group but for its worker."""
+    inside = [each for each in machine.processes() if group_of(each) == group]
+    return [each for each in inside if "arenad: worker" not in " ".join(each.cmdline())]
+
+
+def test_each_instance_has_a_group_and_a_stopped_browser_ends_with_it(service: Machine) -> None:
+    """The unit's group is delegated: below it are the daemon's and one for each incarnation."""
+    groups = {group_of(each) for each in service.processes()}
+    generation = next(c["generation"] for c in service.state()["children"] if c["name"] == "w1")
+    group = f"w1.{generation}"
+    assert groups >= {"daemon", group}
+    assert {each[:2] for each in groups} == {"da", "w1", "w2"}
+    browser = browser_in(service, group)
+    assert len(browser) > 3
+    folder = f"/sys/fs/cgroup/system.slice/arenad.service/arenad-*/{group}"
+    assert service.run("sh", "-c", f"ls -d {folder}").returncode == 0
+    for process in browser:
+        process.send_signal(signal.SIGSTOP)
+    worker = next(c["pid"] for c in service.state()["children"] if c["name"] == "w1")
+    service.must("kill", "-KILL", str(worker))
+    assert_gone(browser)
+    until(lambda: service.run("sh", "-c", f"ls -d {folder}").returncode != 0, "its group is gone")
+    until(lambda: service.state().get("word") == "well", "the daemon is well again")
+    assert browser_in(service, f"w1.{generation + 1}")
+
+
+def test_a_new_master_ends_what_a_killed_one_left(service: Machine) -> None:
+    """With systemd told to kill nobody but the master, stopped browsers stay until it is back."""
+    with changed(service, "KillMode=process"):
+        generation = next(c["generation"] for c in service.state()["children"] if c["name"] == "w2")
+        left = browser_in(service, f"w2.{generation}")
+        assert left
+        for process in left:
+            process.send_signal(signal.SIGSTOP)
+        service.main_process().kill()
+        assert_gone(left)
+        until(lambda: service.state().get("word") == "well", "the daemon is well again")
+        ended = f"ended what an earlier daemon left in w2.{generation}"
+        assert ended in service.journal()
+
+
+def test_limits_that_cannot_be_held_are_said_and_required_ones_refused(installed: Machine) -> None:
+    """Or they are held, where the machine has its controllers in cgroup v2."""
+    installed.must("systemctl", "stop", "arenad.service")
+    folder = "/sys/fs/cgroup/system.slice/arenad.service"
+    given = "limits: {tasks: 1500}"
+    drop_in = "ExecStart=/opt/arenad/.venv/bin/arenad --config /run/limited.yaml"
+    installed.must("sh", "-c", f"echo '{given}' >/run/limited.yaml")
+    with changed(installed, "ExecStart=", drop_in):
+        installed.must("systemctl", "start", "arenad.service")
+        until(lambda: installed.state().get("word") == "well", "the daemon is well")
+        is_held = "pids" in installed.must("cat", f"{folder}/cgroup.controllers").split()
+        said = installed.journal()
+        if is_held:
+            assert "limited to 1500 processes and threads" in said
+            assert installed.must("sh", "-c", f"cat {folder}/arenad-*/w1.*/pids.max") == "1500\n"
+        else:
+            assert "limits.tasks is not held: there is no controller `pids`" in said
+        installed.must("systemctl", "stop", "arenad.service")
+        required = given.replace("1500", "1500, required: true")
+        installed.must("sh", "-c", f"echo '{required}' >/run/limited.yaml")
+        started = installed.run("systemctl", "start", "arenad.service").returncode == 0
+        assert started == is_held
+        if not is_held:
+            assert installed.shown("arenad.service", "ExecMainStatus") == "78"
+            assert "limits.tasks: cannot be held" in installed.journal()
 
 
 def test_a_stop_lets_chats_finish_and_leaves_nothing(service: Machine) -> None:

@@ -6,7 +6,8 @@ import sys
 from arenad.worker.meter import Meter
 
 CHILD = (
-    "held = bytearray(b'x' * 50_000_000); sum(range(3_000_000)); print('up', flush=True); input()"
+    "held = bytearray(b'x' * 50_000_000); files = [open('/dev/null') for _ in range(40)];"
+    "sum(range(3_000_000)); print('up', flush=True); input()"
 )
 
 
@@ -25,6 +26,7 @@ def test_a_child_is_counted_with_its_memory_and_work() -> None:
         child.communicate(b"\n")
     assert both.processes == alone.processes + 1
     assert both.memory_bytes > alone.memory_bytes + 50_000_000
+    assert both.descriptors > alone.descriptors + 40
     assert both.cpu_percent > 0
     assert again.cpu_percent < both.cpu_percent
     after = meter.take(1.0)

@@ -117,6 +117,7 @@ export function fillInstance(row, child, beside) {
   fillBar(part(row, "memory-bar"), share(child.memory_bytes, beside.largest_bytes));
   write(part(row, "cpu"), measured ? percent(child.cpu_percent) : "–");
   write(part(row, "processes"), measured ? count(child.processes) : "–");
+  write(part(row, "descriptors"), measured ? `${count(child.descriptors)} descriptors` : "");
 }
 
 /**

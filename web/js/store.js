@@ -25,6 +25,7 @@ import { withoutWord } from "./words.js";
  * @property {number} memory_bytes
  * @property {number} processes
  * @property {number} cpu_percent
+ * @property {number} descriptors open ones, of its processes that let us look
  * @property {boolean} [spare] ready, but asked by nobody until it is needed
  */
 

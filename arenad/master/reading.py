@@ -1,0 +1,67 @@
+"""Reads configuration files in a process of their own, so that the master need not be able to.
+
+What reading takes (YAML, the checks, the words for faults) is as large as half of the rest of the
+master, and of use for a moment. A file that cannot be read to its end holds nobody up, either.
+"""
+
+import importlib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from arenad.errors import ConfigError
+from arenad.master import zygote
+from arenad.schema.config import Config
+from arenad.schema.profile import Profile
+
+READ_TIMEOUT_S = 8.0
+"""It takes a tenth of a second, but the disk may not answer; systemd's watchdog waits for 20 s."""
+
+_READER = "arenad.config"
+_Read = TypeVar("_Read", Config, Profile)
+
+
+class _Answer(msgspec.Struct):
+    """What the reading process found: the value packed, or its faults."""
+
+    packed: bytes = b""
+    faults: tuple[str, ...] = ()
+
+
+def read(path: Path | None, timeout_s: float = READ_TIMEOUT_S) -> Config:
+    """A checked configuration, by default the built-in one. Raises `ConfigError` with all faults.
+
+    May be called at any time, in a running master too; it waits for at most `timeout_s`.
+    """
+    if path is None:
+        return _apart("parse", b"", Config, "the built-in configuration", timeout_s)
+    return _apart("load", path, Config, str(path), timeout_s)
+
+
+def load_profile(name: str, timeout_s: float = READ_TIMEOUT_S) -> Profile:
+    """A shipped site profile. Raises `ConfigError`."""
+    return _apart("load_profile", name, Profile, "site.profile", timeout_s)
+
+
+def _apart(
+    function: str, argument: bytes | str | Path, kind: type[_Read], what: str, timeout_s: float
+) -> _Read:
+    def work() -> bytes:
+        reader = importlib.import_module(_READER)
+        try:
+            answer = _Answer(msgspec.msgpack.encode(getattr(reader, function)(argument)))
+        except ConfigError as error:
+            answer = _Answer(faults=tuple(error.faults))
+        return msgspec.msgpack.encode(answer)
+
+    try:
+        packed = zygote.apart(work, timeout_s)
+        answer = msgspec.msgpack.decode(packed, type=_Answer)
+    except TimeoutError as error:
+        raise ConfigError([f"{what}: could not be read within {timeout_s:g} s"]) from error
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError([f"{what}: the process that was to read it failed ({error})"]) from error
+    if answer.faults:
+        raise ConfigError(list(answer.faults))
+    return msgspec.msgpack.decode(answer.packed, type=kind)
