@@ -357,6 +357,8 @@ SLEEPS = {
     "arenad/child.py:_beat": "the beat by which the master knows a hang from a rest",
     "arenad/demo/generation.py:paced": "the pace of a model that writes is the point",
     "arenad/demo/generation.py:_beat": "the site's own heartbeat while it is silent",
+    "arenad/demo/scenes.py:staged": "a fault: silence, or heartbeats alone, before an answer",
+    "arenad/demo/scenes.py:_after_first": "a fault: silence in the middle of an answer",
     "arenad/frontend/gui.py:_watch": "a master that refuses to tell its state is asked again",
     "arenad/frontend/seats.py:_keep_link": "no event tells when a worker listens again",
 }

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
 from time import monotonic
-from typing import Literal
-
-from aiohttp import web
+from typing import Literal, Protocol
 
 from arenad.demo import protocol
 from arenad.demo.models import Piece
+from arenad.demo.protocol import Attachment, Side
 from arenad.demo.upstream import UpstreamFault
 
 HEARTBEAT_S = 5.0
@@ -39,14 +38,29 @@ async def paced(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
         yield piece
 
 
-class Generation:
-    """Writes one answer. `text` and `reasoning` are what was written so far, as UTF-8."""
+class Sink(Protocol):
+    """Where the lines go: a prepared response, or what stands before it."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
-        """`response` is prepared before `run`."""
+    async def write(self, line: bytes, /) -> None:
+        """Take a line; waits while the client reads too slowly. Raises `ConnectionError`."""
+
+
+class Generation:
+    """Writes one side's answer.
+
+    `text` and `reasoning` are what was written so far, as UTF-8, `pictures` what was drawn.
+    """
+
+    def __init__(self, sink: Sink, side: Side = "a", beat_s: float | None = None) -> None:
+        """`beat_s` is the silence after which a heartbeat is written; None: the usual one."""
         self.text = bytearray()
         self.reasoning = bytearray()
-        self._response = response
+        self.pictures: list[Attachment] = []
+        self._sink = sink
+        self._side: Side = side
+        self._beat_s = HEARTBEAT_S if beat_s is None else beat_s
+        self._prompt_bytes = 0
+        self._has_finished = False
         self._stop_wanted = False
         self._deadline: asyncio.Timeout | None = None
         self._wrote_at = monotonic()
@@ -61,14 +75,15 @@ class Generation:
         self, message: str, prompt_bytes: int, pieces: AsyncGenerator[Piece, None]
     ) -> Ending:
         """Write the whole answer that fills `message`; returns how it ended."""
+        self._prompt_bytes = prompt_bytes
         try:
-            await self._write(protocol.start_line(message))
+            await self._write(protocol.start_line(message, self._side))
             async with asyncio.TaskGroup() as group:
                 beating = group.create_task(self._beat())
                 ending = await self._speak(pieces)
                 beating.cancel()
-            reason = "length" if ending == "cut" else "stop"
-            await self._write(protocol.finish_line(reason, prompt_bytes, len(self.text)))
+            if not self._has_finished:
+                await self._finish("length" if ending == "cut" else "stop")
         except ConnectionError:
             return "left"
         return ending
@@ -83,7 +98,7 @@ class Generation:
         except TimeoutError:
             return "stopped" if self._stop_wanted else "cut"
         except UpstreamFault as fault:
-            await self._write(protocol.error_line(str(fault)))
+            await self._write(protocol.error_line(str(fault), self._side))
         except ConnectionError:
             return "left"
         finally:
@@ -91,27 +106,61 @@ class Generation:
         return "finished"
 
     async def _take(self, piece: Piece) -> bool:
-        kept = self.text if piece.kind == "text" else self.reasoning
-        encoded = piece.text.encode()
+        match piece.kind:
+            case "text" | "reasoning":
+                return await self._grow(piece.kind, piece.text)
+            case "line":
+                self.pictures += _pictures(piece)
+                await self._write(protocol.line(piece.text, piece.value, self._side))
+            case "raw":
+                await self._write(piece.text.encode() + b"\n")
+            case "finish":
+                await self._finish(piece.text)
+            case "image":
+                raise ValueError("a picture needs an address before it can be written")
+        return True
+
+    async def _grow(self, kind: Literal["text", "reasoning"], text: str) -> bool:
+        kept = self.text if kind == "text" else self.reasoning
+        encoded = text.encode()
         if len(kept) + len(encoded) > ANSWER_LIMIT_BYTES:
             return False
         kept += encoded
-        await self._write(protocol.piece_line(piece.kind, piece.text))
+        await self._write(protocol.piece_line(kind, text, self._side))
         return True
+
+    async def _finish(self, reason: str) -> None:
+        """Write the last line, unless the reason is empty; whatever comes after, it stays one."""
+        self._has_finished = True
+        if reason:
+            size_bytes = len(self.text)
+            line = protocol.finish_line(reason, self._prompt_bytes, size_bytes, self._side)
+            await self._write(line)
 
     async def _beat(self) -> None:
         with suppress(ConnectionError):  # the speaker learns of it too
             while True:
                 silent_s = monotonic() - self._wrote_at
-                if silent_s >= HEARTBEAT_S:
-                    await self._write(protocol.HEARTBEAT_LINE)
+                if silent_s >= self._beat_s:
+                    await self._write(protocol.heartbeat_line(self._side))
                     silent_s = 0.0
-                await asyncio.sleep(HEARTBEAT_S - silent_s)
+                await asyncio.sleep(self._beat_s - silent_s)
 
     async def _write(self, line: bytes) -> None:
         self._wrote_at = monotonic()
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await self._response.write(line)
+                await self._sink.write(line)
         except TimeoutError:
             raise ConnectionAbortedError("the client reads nothing") from None
+
+
+def _pictures(piece: Piece) -> list[Attachment]:
+    """The pictures that a line brings, as histories have them."""
+    if piece.text != "2":
+        return []
+    return [
+        Attachment("picture.png", item["mimeType"], item["image"])
+        for item in piece.value
+        if item["type"] == "image"
+    ]

@@ -3,10 +3,11 @@
 A piece says how long to rest before it; whoever performs it keeps the time.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from arenad.demo import eliza
 from arenad.demo.protocol import Turn
@@ -22,12 +23,18 @@ _WORD = re.compile(rf"\S{{1,{CHUNK_LIMIT}}}\s{{0,{CHUNK_LIMIT}}}|\s{{1,{CHUNK_LI
 _INTEGER = re.compile(r"[0-9]{1,18}")
 
 
+Kind = Literal["text", "reasoning", "image", "line", "raw", "finish"]
+"""What `text` is: `image`: the words to draw; `line`: a line's code (its value is `value`);
+`raw`: a whole line; `finish`: the reason."""
+
+
 class Piece(NamedTuple):
     """A part of an answer: its text, the rest before it in seconds, and its kind."""
 
     text: str
     pause_s: float = 0.0
-    kind: Literal["text", "reasoning"] = "text"
+    kind: Kind = "text"
+    value: Any = None
 
 
 Performer = Callable[[Sequence[Turn], float], Iterator[Piece]]
@@ -70,6 +77,49 @@ def _slow_start(conversation: Sequence[Turn], pause_s: float) -> Iterator[Piece]
 
 def _eliza(conversation: Sequence[Turn], pause_s: float) -> Iterator[Piece]:
     return _words(eliza.reply(conversation), pause_s)
+
+
+def _reasoning(conversation: Sequence[Turn], pause_s: float) -> Iterator[Piece]:
+    text = conversation[-1].text
+    thought = f"The user wrote {len(text)} characters. They may want to read them again."
+    for piece in _words(thought, pause_s):
+        yield piece._replace(kind="reasoning")
+    yield from _words(text, pause_s)
+
+
+def _image(conversation: Sequence[Turn], pause_s: float) -> Iterator[Piece]:
+    yield Piece("2", pause_s, "line", [{"type": "heartbeat"}])
+    yield Piece(conversation[-1].text, pause_s, "image")
+
+
+SOURCES = (
+    ("The arena's own book of sources", "https://demo.example/sources?q=[one]"),
+    ("A second opinion", "https://demo.example/second_(opinion)"),
+)
+"""Titles and addresses that the search model names; the brackets in them are on purpose."""
+
+
+def _search(conversation: Sequence[Turn], pause_s: float) -> Iterator[Piece]:
+    for place, (title, url) in enumerate(SOURCES):
+        told = json.dumps({"source": {"title": title, "url": url}})
+        call = {"toolCallId": f"search-{place}", "argsTextDelta": told}
+        yield Piece("c", pause_s, "line", call)
+    yield from _words(f"Two sources say of this: {conversation[-1].text}", pause_s)
+
+
+def _files(conversation: Sequence[Turn], pause_s: float) -> Iterator[Piece]:
+    """One line of JSON for each file: what arrived, for whoever wants to compare."""
+    files = conversation[-1].files
+    if not files:
+        yield Piece("There is no file with this message.")
+    for place, each in enumerate(files):
+        told = {
+            "name": each.name,
+            "type": each.content_type,
+            "bytes": each.size_bytes,
+            "sha256": each.sha256,
+        }
+        yield Piece(json.dumps(told) + "\n", pause_s if place else 0.0)
 
 
 def _long(conversation: Sequence[Turn], pause_s: float) -> Iterator[Piece]:
@@ -199,5 +249,10 @@ PERFORMERS: dict[str, Performer] = {
     "demo-echo-instant": _echo_instant,
     "demo-long": _long,
     "demo-slow-start": _slow_start,
+    "demo-reasoning": _reasoning,
+    "demo-image": _image,
+    "demo-search": _search,
+    "demo-files": _files,
+    "demo-stealth": _eliza,
 }
 """Every model that is computed here, by its public name."""

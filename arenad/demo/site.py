@@ -1,4 +1,4 @@
-"""The demo arena as an aiohttp application: routes, refusals, and who is answering right now."""
+"""The demo arena as an aiohttp application: its rooms wired together, refusals, strangers."""
 
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
@@ -7,21 +7,25 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import web
 
-from arenad.demo import pages, protocol
-from arenad.demo.chats import Chats, Message, find_answer, history
-from arenad.demo.generation import Ending, Generation
+from arenad.demo import pages, protocol, variants
+from arenad.demo.accounts import Accounts
+from arenad.demo.asks import Asks
+from arenad.demo.control import LIMIT_HEADERS, SCENE, Control
+from arenad.demo.gates import Gates, set_page_cookies
 from arenad.demo.other.talks import Talks
 from arenad.demo.protocol import Refusal
+from arenad.demo.uploads import Uploads
+from arenad.demo.variants import VARIANTS
 from arenad.demo.voices import Voices
 from arenad.schema.process import DemoSettings
 
 SHUTDOWN_TIMEOUT_S = 1.0
 """Once the site is told to stop, running answers have this long before they are cut."""
 
-STREAM_PATH = "/nextjs-api/stream"
+STREAM_PATH = VARIANTS[variants.DEFAULT].stream
 _POLICY = (
-    "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'self'"
+    "default-src 'self'; script-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -33,21 +37,38 @@ _HEADERS = {
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Site:
-    """The site's memory and its replies, one method for each route."""
+class Front:
+    """The arena's page in every variant, its parts, and the counts."""
 
-    def __init__(self, voices: Voices) -> None:
+    def __init__(self, voices: Voices, control: Control, known: Accounts) -> None:
         """Read the page into memory; nothing is read from disk later."""
         self._voices = voices
-        self._models = {entry.id: entry.public_name for entry in voices.entries}
-        self._page = pages.page(voices.entries)
+        self._control = control
+        self._accounts = known
         self._assets = pages.assets()
-        self._chats = Chats()
-        self._running: dict[tuple[str, str], Generation] = {}
+        self._pages = {
+            each.name: pages.page(voices.listed(each.name), each) for each in VARIANTS.values()
+        }
 
-    async def page(self, _request: web.Request) -> web.Response:
+    def routes(self) -> list[web.RouteDef]:
+        """Pages of all variants; each answers at its own addresses alone."""
+        return [
+            web.get("/", self.page),
+            web.get("/{modality:text|image|search}/{mode:direct|side-by-side|battle}", self.page),
+            web.get("/c/{session}", self.page),
+            web.get("/demo/stats", self.counts),
+            web.get("/demo/{name}", self.asset),
+        ]
+
+    async def page(self, request: web.Request) -> web.Response:
         """The one page: a new chat, or the chat of the address."""
-        return web.Response(text=self._page, content_type="text/html", charset="utf-8")
+        scene = request[SCENE]
+        if not request.path.startswith("/c/") and not variants.serves(scene.variant, request.path):
+            raise Refusal(404, "not found")
+        html = pages.of_build(self._pages[scene.variant.name], self._control.build)
+        response = web.Response(text=html, content_type="text/html", charset="utf-8")
+        set_page_cookies(request, response, self._accounts)
+        return response
 
     async def asset(self, request: web.Request) -> web.Response:
         """A file that the page refers to."""
@@ -60,98 +81,25 @@ class Site:
         """`Counts` as JSON."""
         return _json(200, self._voices.counts)
 
-    async def history(self, request: web.Request) -> web.Response:
-        """A chat as JSON."""
-        return _json(200, history(self._chats.get(request.match_info["session"])))
-
-    async def create(self, request: web.Request) -> web.StreamResponse:
-        """The first message of a new chat; answers with the stream."""
-        ask = protocol.read_create(await request.read())
-        self._check_model(ask.model)
-        self._voices.check_room()
-        return await self._answer(request, ask.session, self._chats.open(ask))
-
-    async def follow_up(self, request: web.Request) -> web.StreamResponse:
-        """A later message of a chat; answers with the stream."""
-        ask = protocol.read_follow_up(await request.read(), request.match_info["session"])
-        self._check_model(ask.model)
-        self._voices.check_room()
-        return await self._answer(request, ask.session, self._chats.extend(ask))
-
-    async def retry(self, request: web.Request) -> web.StreamResponse:
-        """Another answer in the place of one; answers with the stream."""
-        again = protocol.read_retry(await request.read())
-        if again.model is not None:
-            self._check_model(again.model)
-        self._voices.check_room()
-        session, message = request.match_info["session"], request.match_info["message"]
-        return await self._answer(request, session, self._chats.retry(session, message, again))
-
-    async def stop(self, request: web.Request) -> web.Response:
-        """Stop a running answer, named by its own id or by that of the message it answers."""
-        session = request.match_info["session"]
-        answer = find_answer(self._chats.get(session), request.match_info["message"])
-        running = self._running.get((session, answer.id))
-        if running is not None:
-            running.stop()
-        return _json(200, {"stopped": running is not None})
-
-    def _check_model(self, model: str) -> None:
-        if model not in self._models:
-            raise Refusal(400, "unknown model", f"modelAId: {model} is not in this site's list")
-
-    async def _answer(
-        self, request: web.Request, session: str, answer: Message
-    ) -> web.StreamResponse:
-        chat = self._chats.get(session)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **_HEADERS})
-        generation = Generation(response)
-        self._running[session, answer.id] = generation
-        counts = self._voices.counts
-        counts.running += 1
-        counts.started += 1
-        ending: Ending = "left"
-        try:
-            await response.prepare(request)
-            prompt_bytes = len(chat.messages[-2].text)
-            name = self._models[answer.model or ""]
-            pieces = self._voices.answer(name, chat.conversation())
-            ending = await generation.run(answer.id, prompt_bytes, pieces)
-        finally:
-            # A client that left cancels this very task: it ends here, as `left`.
-            del self._running[session, answer.id]
-            self._chats.finish(chat, answer, bytes(generation.text), bytes(generation.reasoning))
-            counts.running -= 1
-            counts.end(ending)
-        return response
-
 
 def make_app(settings: DemoSettings) -> web.Application:
     """The whole site. Serve it with `handler_cancellation=True` (see `make_runner`)."""
-    voices = Voices(settings)
-    site = Site(voices)
+    voices, control, known = Voices(settings), Control(), Accounts()
+    gates, uploads = Gates(control, known), Uploads(control)
+    asks = Asks(voices, control, known, uploads)
     app = web.Application(
-        middlewares=[_refuse_strangers, _tell_refusals], client_max_size=protocol.BODY_LIMIT_BYTES
+        middlewares=[_refuse_strangers, _tell_refusals, gates.guard],
+        client_max_size=protocol.BODY_LIMIT_BYTES,
     )
     app.cleanup_ctx.append(voices.hold_upstream)
-    app.add_routes(
-        [
-            web.get("/", site.page),
-            web.get("/text/direct", site.page),
-            web.get("/c/{session}", site.page),
-            web.get("/demo/stats", site.counts),
-            web.get("/demo/{name}", site.asset),
-            web.get("/api/evaluation/{session}", site.history),
-            web.post(f"{STREAM_PATH}/create-evaluation", site.create),
-            web.post(f"{STREAM_PATH}/post-to-evaluation/{{session}}", site.follow_up),
-            web.post(f"{STREAM_PATH}/stop/{{session}}/messages/{{message}}", site.stop),
-            web.put(
-                f"{STREAM_PATH}/retry-evaluation-session-message/{{session}}/messages/{{message}}",
-                site.retry,
-            ),
-            *Talks(voices).routes(),
-        ]
-    )
+    app.add_routes(control.routes())
+    app.add_routes(gates.routes())
+    app.add_routes(uploads.routes())
+    app.add_routes(asks.routes())
+    app.add_routes(Front(voices, control, known).routes())
+    app.add_routes(Talks(voices).routes())
+    # Server actions are POSTs to the address of whatever page is shown.
+    app.add_routes([web.post(path, uploads.act) for path in ("/", "/{_:c|text|image|search}/{_2}")])
     return app
 
 
@@ -185,10 +133,12 @@ async def _tell_refusals(request: web.Request, handler: Reply) -> web.StreamResp
         told = {"error": refusal.error}
         if refusal.message:
             told["message"] = refusal.message
-        return _json(refusal.status, told)
+        response = _json(refusal.status, told)
+        response.headers.update(refusal.headers)
     except web.HTTPException as error:
-        return _json(error.status, {"error": error.reason.lower()})
+        response = _json(error.status, {"error": error.reason.lower()})
     if not response.prepared:
+        response.headers.update(request.get(LIMIT_HEADERS, {}))
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
     return response
@@ -210,4 +160,4 @@ def is_loopback(host: str) -> bool:
 
 def _json(status: int, value: object) -> web.Response:
     body = msgspec.json.encode(value)
-    return web.Response(status=status, body=body, content_type="application/json", headers=_HEADERS)
+    return web.Response(status=status, body=body, content_type="application/json")

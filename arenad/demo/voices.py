@@ -10,6 +10,7 @@ from arenad.demo.generation import paced
 from arenad.demo.models import Piece
 from arenad.demo.protocol import Refusal, Turn
 from arenad.demo.upstream import Upstream
+from arenad.demo.variants import DEFAULT
 from arenad.schema.process import DemoSettings
 
 RUNNING_LIMIT = 64
@@ -38,10 +39,15 @@ class Voices:
     def __init__(self, settings: DemoSettings) -> None:
         """The upstream is held while an application runs (see `hold_upstream`)."""
         self.entries = catalog.offered(settings.demo)
+        self.by_id = {entry.id: entry for entry in (*self.entries, catalog.STEALTH)}
         self.counts = Counts()
         self._settings = settings
         self._names = {entry.public_name for entry in self.entries}
         self._upstream: Upstream | None = None
+
+    def listed(self, variant: str) -> tuple[catalog.Entry, ...]:
+        """The models that a variant's page lists: dated ones have one that is not released."""
+        return self.entries if variant == DEFAULT else (*self.entries, catalog.STEALTH)
 
     async def hold_upstream(self, _app: web.Application) -> AsyncIterator[None]:
         """Keep the upstream's one client session while the application runs, if there is one."""

@@ -2,10 +2,11 @@
 
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from arenad.demo import chats
-from arenad.demo.protocol import Again, Ask, ChainMessage, Refusal, Turn
+from arenad.demo.protocol import Again, Ask, Attached, ChainMessage, Refusal, Second, Turn
 
 MODEL = str(uuid4())
 
@@ -170,3 +171,89 @@ def test_history_tells_the_chat() -> None:
 def test_an_empty_answer_has_failed() -> None:
     """An answer without a text is no answer."""
     assert _opened(chats.Chats(), text=b"").messages[-1].status == "failed"
+
+
+def _two(session: str, prompt: str, mode: str = "side-by-side") -> Ask:
+    second = Second("other", str(uuid4()))
+    return Ask(session, MODEL, str(uuid4()), str(uuid4()), prompt, None, mode, second=second)
+
+
+def _two_sided(known: chats.Chats, mode: str = "side-by-side") -> chats.Chat:
+    session = str(uuid4())
+    known.open(_two(session, "hi", mode))
+    chat = known.get(session)
+    for text, answer in zip((b"from a", b"from b"), chat.pending(), strict=True):
+        known.finish(chat, answer, text, b"")
+    return chat
+
+
+def test_each_side_knows_its_own_answers() -> None:
+    """What the other side said is never heard."""
+    known = chats.Chats()
+    chat = _two_sided(known)
+    known.extend(_two(chat.id, "more"))
+    for answer, own in zip(chat.pending(), ("from a", "from b"), strict=True):
+        assert chat.conversation(answer) == (
+            Turn("user", "hi"),
+            Turn("assistant", own),
+            Turn("user", "more"),
+        )
+
+
+def test_a_follow_up_of_two_sides_has_two_parents() -> None:
+    """Both answers of the turn before; each answer has the message it answers."""
+    known = chats.Chats()
+    chat = _two_sided(known)
+    known.extend(_two(chat.id, "more"))
+    asked, a, b, again, *_ = chats.history(chat)["messages"]
+    assert (a["parentMessageIds"], b["parentMessageIds"]) == ([asked["id"]], [asked["id"]])
+    assert again["parentMessageIds"] == [a["id"], b["id"]]
+    assert (a["participantPosition"], b["participantPosition"]) == ("a", "b")
+
+
+def test_a_battle_keeps_its_secret() -> None:
+    """Its history names no model until it is revealed."""
+    chat = _two_sided(chats.Chats(), "battle")
+    assert {each["modelId"] for each in chats.history(chat)["messages"]} == {None}
+    chat.is_revealed = True
+    assert [each["modelId"] for each in chats.history(chat)["messages"]] == [None, MODEL, "other"]
+
+
+def test_two_open_answers_want_a_choice() -> None:
+    """Until one is chosen there is no next turn; then the chat is a direct one."""
+    known = chats.Chats()
+    chat = _two_sided(known, "direct-battle")
+    assert chats.history(chat)["mode"] == "direct-battle"
+    with pytest.raises(Refusal, match="409 two answers"):
+        known.extend(_ask(chat.id))
+    known.choose(chat.id, chat.messages[-1].id)
+    assert chats.history(chat)["mode"] == "direct"
+    known.extend(_ask(chat.id, "more"))
+    assert chat.conversation()[1] == Turn("assistant", "from b")
+    with pytest.raises(Refusal, match="409"):
+        known.choose(chat.id, chat.messages[1].id)
+
+
+def test_retry_of_two_sides_empties_both() -> None:
+    """The turn is answered anew, by whichever of the two it was named."""
+    known = chats.Chats()
+    chat = _two_sided(known)
+    known.retry(chat.id, chat.messages[2].id, Again(None, None))
+    assert [each.side for each in chat.pending()] == ["a", "b"]
+
+
+def test_files_stay_with_their_turn() -> None:
+    """The model sees them; the history has the attachment as it was named."""
+    known = chats.Chats()
+    file = Attached("a", "text/plain", 1, "0f")
+    ask = msgspec.structs.replace(_ask(str(uuid4())), files=(file,))
+    known.open(ask)
+    assert known.get(ask.session).conversation()[-1].files == (file,)
+
+
+def test_a_chat_has_its_owner() -> None:
+    """And says how many messages it took."""
+    known = chats.Chats()
+    ask = _ask(str(uuid4()))
+    known.open(ask, "me")
+    assert (known.get(ask.session).owner, known.get(ask.session).prompts()) == ("me", 1)

@@ -1,9 +1,11 @@
 """The demo's computed models: what they say, in which pieces, with which rests."""
 
+import json
+
 import pytest
 
 from arenad.demo import catalog, models
-from arenad.demo.protocol import Turn
+from arenad.demo.protocol import Attached, Turn
 
 
 def _pieces(model: str, prompt: str, chunks_per_s: float = 20.0) -> list[models.Piece]:
@@ -16,7 +18,8 @@ def _said(pieces: list[models.Piece]) -> str:
 
 def test_every_model_of_the_catalog_is_computed() -> None:
     """The list on the page and the models behind it are the same."""
-    assert {entry.public_name for entry in catalog.CATALOG} == set(models.PERFORMERS)
+    listed = (*catalog.CATALOG, catalog.STEALTH)
+    assert {entry.public_name for entry in listed} == set(models.PERFORMERS)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +128,31 @@ def test_eliza_answers_at_a_pace() -> None:
     pieces = _pieces("demo-eliza", "I need a break.", 2.0)
     assert "a break" in _said(pieces)
     assert {piece.pause_s for piece in pieces[1:]} == {0.5}
+
+
+def test_reasoning_comes_before_the_text() -> None:
+    """First thoughts, then the prompt again."""
+    pieces = _pieces("demo-reasoning", "two words")
+    kinds = [piece.kind for piece in pieces]
+    assert kinds == sorted(kinds)
+    assert _said([piece for piece in pieces if piece.kind == "text"]) == "two words"
+
+
+def test_search_names_its_sources_first() -> None:
+    """Each in a tool call whose arguments are JSON text."""
+    calls = [piece.value for piece in _pieces("demo-search", "x") if piece.kind == "line"]
+    told = [json.loads(call["argsTextDelta"])["source"] for call in calls]
+    assert [(each["title"], each["url"]) for each in told] == list(models.SOURCES)
+
+
+def test_files_are_told_line_by_line() -> None:
+    """With name, type, size and hash; without a file the model says so."""
+    turn = Turn("user", "x", (Attached("a.txt", "text/plain", 3, "0f"),))
+    (told,) = models.pieces("demo-files", [turn], 20.0)
+    assert json.loads(told.text) == {
+        "name": "a.txt",
+        "type": "text/plain",
+        "bytes": 3,
+        "sha256": "0f",
+    }
+    assert "no file" in _said(_pieces("demo-files", "x"))

@@ -206,3 +206,57 @@ def test_unknown_pages_and_parts_are_404() -> None:
                 assert response.content_type == "text/javascript"
 
     asyncio.run(story())
+
+
+async def _raw(client: aiohttp.ClientSession, page: str, prompt: str) -> tuple[bytes, bool]:
+    """What came of an answer, and whether its body had an end."""
+    wish = _wish("demo-echo", prompt)
+    if page == "eventsource":
+        asking = client.get(f"/other/eventsource/answers/{await _asked(client, wish)}")
+    else:
+        path = {"sse": "sse/chat/completions", "jsonl": "jsonl/chat"}[page]
+        asking = client.post(f"/other/{path}", data=_posted(wish))
+    got = b""
+    async with asking as response:
+        try:
+            async for piece in response.content.iter_any():
+                got += piece
+        except aiohttp.ClientPayloadError:
+            return got, False
+    return got, True
+
+
+@pytest.mark.parametrize("page", ["eventsource", "sse", "jsonl"])
+def test_a_marker_asks_for_faults_here_too(page: str) -> None:
+    """Cut at its byte, split without a change, failing after the first piece."""
+
+    async def story() -> None:
+        async with arena() as client:
+            cut, ended = await _raw(client, page, "one two [[demo:cut=20]]")
+            assert (len(cut), ended) == (20, False)
+            whole, _ = await _raw(client, page, "one two")
+            split, _ = await _raw(client, page, "one two [[demo:split=1, slow-start=0]]")
+            assert (b"one " in whole, len(split)) == (True, len(whole))
+            failed, ended = await _raw(client, page, "one two [[demo:model-error]]")
+            assert (b"overloaded" in failed, b"two" in failed, ended) == (True, False, True)
+
+    asyncio.run(story())
+
+
+def test_a_fault_that_is_none_here_is_told() -> None:
+    """Over HTTP with 400, over a socket with an error frame; then the socket goes on."""
+
+    async def story() -> None:
+        async with arena() as client:
+            wish = _wish("demo-echo", "x [[demo:direct-battle]]")
+            async with client.post("/other/jsonl/chat", data=_posted(wish)) as response:
+                assert response.status == 400
+                assert "this page has cut" in await response.text()
+            async with client.ws_connect("/other/websocket/talk") as socket:
+                await socket.send_json({"type": "ask", "wish": wish})
+                assert await _read_to_the_end(socket, b"") == ("", "error")
+                failing = _wish("demo-echo", "one two [[demo:model-error]]")
+                await socket.send_json({"type": "ask", "wish": failing})
+                assert await _read_to_the_end(socket, b"") == ("one ", "error")
+
+    asyncio.run(story())

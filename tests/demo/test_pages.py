@@ -4,8 +4,10 @@ import json
 import re
 
 import msgspec
+import pytest
 
 from arenad.demo import catalog, pages
+from arenad.demo.variants import VARIANTS
 
 
 def test_model_list_is_found_by_its_anchors() -> None:
@@ -18,6 +20,30 @@ def test_model_list_is_found_by_its_anchors() -> None:
         entry.public_name for entry in catalog.CATALOG
     ]
     assert found[2] == catalog.CATALOG[0].id
+
+
+ANCHORS = {
+    "demo": r'\\"initialModels\\":(\[.*?\]),\\"initialModelAId\\"',
+    "2025-07": r'\\"initialState\\":(\[.*?\]),\\"modelAId\\"',
+    "2025-08": r'\[\\"\$\\",\\"models\\",null,(\{\\"id\\".*)\]"\]',
+    "2025-09": r'\\"initialModels\\":(\[.*?\]),\\"initialModelAId\\"',
+    "2025-11": r'\\"initialModels\\":(\[.*?\]),\\"initialModelAId\\"',
+    "2026": r'\\"initialModels\\":(\[.*?\]),\\"initialModelAId\\"',
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_each_variant_has_its_anchor(name: str) -> None:
+    """The key of its time, and no other's; in August 2025 the models stand there without one."""
+    html = pages.page((*catalog.CATALOG, catalog.STEALTH), VARIANTS[name])
+    found = re.search(ANCHORS[name], html)
+    assert found is not None
+    listed = json.loads(json.loads(f'"[{found[1].strip("[]")}]"'))
+    assert listed[0]["publicName"] == catalog.CATALOG[0].public_name
+    assert len(listed) == len(catalog.CATALOG) + 1
+    assert {key for key in ("initialModels", "initialState") if key in html} == (
+        {VARIANTS[name].anchor} - {""}
+    )
 
 
 def test_payload_cannot_leave_its_element() -> None:

@@ -54,8 +54,8 @@ def test_old_form_brings_the_chain() -> None:
     [
         ({"id": "x"}, "id"),
         ({"id": ...}, "id"),
-        ({"mode": "battle"}, "mode"),
-        ({"modality": "image"}, "modality"),
+        ({"mode": "duel"}, "mode"),
+        ({"modality": "smell"}, "modality"),
         ({"modelAId": 7}, "modelAId"),
         ({"modelAMessageId": USER}, "modelAMessageId"),
         ({"userMessage": ...}, "userMessage"),
@@ -126,3 +126,112 @@ def test_refusal_can_be_read_aloud() -> None:
     """Its text has the status, the error and the remedy."""
     assert str(protocol.Refusal(404, "unknown", "look elsewhere")) == "404 unknown: look elsewhere"
     assert str(protocol.Refusal(404, "unknown")) == "404 unknown"
+
+
+SECOND = "01a205c7-4831-7df9-9d9f-17a3519e3e3f"
+NOW_MS = 0x01A205C74831
+"""The time in all of these ids."""
+
+
+def test_two_sides_have_two_models() -> None:
+    """Side by side names both, a battle none; each has its own answer to fill."""
+    body = _body(mode="side-by-side", modelBId=MODEL, modelBMessageId=SECOND)
+    assert protocol.read_create(body).second == protocol.Second(MODEL, SECOND)
+    battle = protocol.read_create(_body(mode="battle", modelAId=..., modelBMessageId=SECOND))
+    assert (battle.mode, battle.model, battle.second) == (
+        "battle",
+        "",
+        protocol.Second("", SECOND),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"modelAId": ...}, "modelAId: is missing"),
+        ({"mode": "battle", "modelBMessageId": SECOND}, "modelAId: a battle chooses"),
+        ({"mode": "battle", "modelAId": ..., "modelBId": MODEL}, "modelBId: a battle chooses"),
+        ({"mode": "battle", "modelAId": ...}, "modelBMessageId: is missing"),
+        ({"mode": "side-by-side", "modelBMessageId": SECOND}, "modelBId: is missing"),
+        (
+            {"mode": "side-by-side", "modelBId": MODEL, "modelBMessageId": ANSWER},
+            "modelBMessageId: is the same as modelAMessageId",
+        ),
+    ],
+)
+def test_each_mode_has_its_own_fields(changes: dict[str, Any], field: str) -> None:
+    """What a mode needs is asked for, what it must not have is refused."""
+    with pytest.raises(protocol.Refusal, match=f"400 bad body: {field}"):
+        protocol.read_create(_body(**changes))
+
+
+def test_a_direct_body_may_name_a_second_answer() -> None:
+    """Some clients always do; in a direct chat it is not looked at."""
+    assert protocol.read_create(_body(modelBMessageId=SECOND)).second is None
+    ask = protocol.read_follow_up(_body(mode=..., modelBMessageId=SECOND), SESSION)
+    assert ask.second is None
+
+
+def test_a_follow_up_takes_the_mode_of_its_chat() -> None:
+    """Its body has none."""
+    body = _body(mode=..., modelAId=..., modelBMessageId=SECOND)
+    assert protocol.read_follow_up(body, SESSION, "battle").second == protocol.Second("", SECOND)
+
+
+@pytest.mark.parametrize(
+    ("rules", "changes", "field"),
+    [
+        (protocol.Rules(frozenset({1})), {}, "messages: is missing"),
+        (
+            protocol.Rules(frozenset({2})),
+            {"userMessage": ..., "messages": [_message("user", "x")]},
+            "userMessage: is missing",
+        ),
+    ],
+)
+def test_a_variant_takes_its_own_form(
+    rules: protocol.Rules, changes: dict[str, Any], field: str
+) -> None:
+    """A body of another date is refused, by the field that this one wants."""
+    with pytest.raises(protocol.Refusal, match=field):
+        protocol.read_create(_body(**changes), rules)
+
+
+@pytest.mark.parametrize("offset_ms", [0, protocol.CLOCK_TOLERANCE_MS])
+def test_a_time_nearby_is_taken(offset_ms: int) -> None:
+    """An hour to both sides."""
+    for now_ms in (NOW_MS + offset_ms, NOW_MS - offset_ms):
+        rules = protocol.Rules(frozenset({2}), now_ms)
+        assert protocol.read_create(_body(), rules).prompt == "hi"
+
+
+@pytest.mark.parametrize(
+    ("changes", "now_ms", "told"),
+    [
+        ({}, NOW_MS + protocol.CLOCK_TOLERANCE_MS + 1, "id: offset of -3600001 ms; a spoofed id"),
+        ({"id": "a90c0a2c-92f3-4a6a-a9dc-2c94d9ab5f1c"}, NOW_MS, "id: .* not a UUID of version 7"),
+        ({"userMessageId": "a90c0a2c-92f3-4a6a-a9dc-2c94d9ab5f1c"}, NOW_MS, "userMessageId"),
+    ],
+)
+def test_a_false_time_is_refused(changes: dict[str, Any], now_ms: int, told: str) -> None:
+    """An id from another hour, or from no time at all."""
+    with pytest.raises(protocol.Refusal, match=f"400 invalid id: {told}"):
+        protocol.read_create(_body(**changes), protocol.Rules(frozenset({2}), now_ms))
+
+
+def test_attachments_come_with_the_newest_turn() -> None:
+    """In both forms; what is no attachment is refused by its place."""
+    file = {"name": "a", "contentType": "text/plain", "url": "data:,"}
+    wanted = (protocol.Attachment("a", "text/plain", "data:,"),)
+    said = {"content": "x", "experimental_attachments": [file]}
+    assert protocol.read_create(_body(userMessage=said)).attachments == wanted
+    turn = _message("user", "x") | {"experimental_attachments": [file]}
+    body = _body(userMessage=..., messages=[turn, _message("assistant", "", ANSWER)])
+    assert protocol.read_create(body).attachments == wanted
+
+
+def test_lines_have_their_side() -> None:
+    """Side B begins with its own letter."""
+    assert protocol.piece_line("text", "x", "b") == b'b0:"x"\n'
+    assert protocol.finish_line("stop", 4, 4, "b").startswith(b"bd:")
+    assert protocol.heartbeat_line("b").startswith(b"b2:")

@@ -3,15 +3,20 @@
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 
 import msgspec
 from aiohttp import WSMsgType, web
 
+from arenad.demo import faults, scenes
+from arenad.demo.faults import Faults
 from arenad.demo.generation import TOTAL_TIMEOUT_S, WRITE_TIMEOUT_S, Ending
+from arenad.demo.models import Piece
 from arenad.demo.other import pages, wire
 from arenad.demo.other.wire import Framing, Wish
-from arenad.demo.protocol import BODY_LIMIT_BYTES, Refusal
+from arenad.demo.pen import Cut, Pen, hang_up
+from arenad.demo.protocol import BODY_LIMIT_BYTES, Refusal, Turn
 from arenad.demo.upstream import UpstreamFault
 from arenad.demo.voices import Voices
 
@@ -20,6 +25,9 @@ PENDING_LIMIT = 1000
 
 PING_S = 20.0
 """How often a WebSocket is asked whether anybody is there."""
+
+FAULTS_HERE = frozenset({"slow-start", "stall", "model-error", "cut", "split"})
+"""What can go wrong on these pages too, by a marker in the prompt; the last two not in sockets."""
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -30,7 +38,8 @@ class Talks:
     def __init__(self, voices: Voices) -> None:
         """Read the pages into memory."""
         self._voices = voices
-        self._pages = {each.name: pages.page(each, voices.entries) for each in pages.TRANSPORTS}
+        talkers = tuple(each for each in voices.entries if each.modality == "chat")
+        self._pages = {each.name: pages.page(each, talkers) for each in pages.TRANSPORTS}
         self._policies = {each.name: each.policy for each in pages.TRANSPORTS}
         self._assets = pages.assets()
         self._pending: OrderedDict[str, Wish] = OrderedDict()
@@ -110,6 +119,7 @@ class Talks:
     async def _wish(self, request: web.Request) -> Wish:
         wish = wire.read_wish(await request.read())
         self._voices.check(wish.model)
+        _heard(wish)
         return wish
 
     async def _respond(
@@ -119,7 +129,10 @@ class Talks:
         response = web.StreamResponse(headers=headers)
         self._voices.check_room()
         await response.prepare(request)
-        await self._speak(wish, framing, response.write)
+        pen = Pen(response, _heard(wish)[1])
+        await self._speak(wish, framing, pen.write)
+        if pen.is_cut:
+            hang_up(request)
         return response
 
     async def _converse(
@@ -139,7 +152,8 @@ class Talks:
                     elif speaking is not None:
                         speaking.cancel("stop")
                 except Refusal as refusal:
-                    await write(framing.error(str(refusal)))
+                    with suppress(ConnectionError):  # the socket tells by itself that it is over
+                        await write(framing.error(str(refusal)))
             if speaking is not None:
                 speaking.cancel()
         return socket
@@ -147,6 +161,7 @@ class Talks:
     def _check_wish(self, wish: Wish, speaking: "asyncio.Task[None] | None") -> None:
         self._voices.check(wish.model)
         self._voices.check_room()
+        _heard(wish)
         if speaking is not None and not speaking.done():
             raise Refusal(409, "still answering", "stop the running answer, or wait for its end")
 
@@ -161,16 +176,26 @@ class Talks:
             if cancelled.args != ("stop",):
                 raise
             ending = "stopped"
-            await write(framing.end("stop"))
+            with suppress(ConnectionError):
+                await write(framing.end("stop"))
         finally:
             counts.running -= 1
             counts.end(ending)
+
+    async def _words(self, wish: Wish) -> AsyncGenerator[Piece, None]:
+        """What these pages can show: text and reasoning."""
+        conversation, wanted = _heard(wish)
+        answer = self._voices.answer(wish.model, conversation)
+        async with aclosing(scenes.staged(answer, wanted, "a")) as pieces:
+            async for piece in pieces:
+                if piece.kind in ("text", "reasoning"):
+                    yield piece
 
     async def _say(self, wish: Wish, framing: Framing, write: Write) -> Ending:
         try:
             try:
                 async with asyncio.timeout(TOTAL_TIMEOUT_S):
-                    async for piece in self._voices.answer(wish.model, wish.conversation()):
+                    async for piece in self._words(wish):
                         await _within(write(framing.piece(piece)))
                 await _within(write(framing.end("stop")))
             except TimeoutError:
@@ -178,9 +203,25 @@ class Talks:
                 return "cut"
             except UpstreamFault as fault:
                 await _within(write(framing.error(str(fault))))
+        except Cut:
+            return "cut"
         except ConnectionError:
             return "left"
         return "finished"
+
+
+def _heard(wish: Wish) -> tuple[tuple[Turn, ...], Faults]:
+    """The talk without the marker of its newest prompt, and the faults that the marker names.
+
+    Raises `Refusal` (400) for faults that these pages do not have.
+    """
+    *before, newest = wish.conversation()
+    text, marker = faults.split_marker(newest.text)
+    wanted = faults.read(marker)
+    if strange := wanted.keys() - FAULTS_HERE:
+        here = ", ".join(sorted(FAULTS_HERE))
+        raise Refusal(400, "bad fault", f"{min(strange)}: this page has {here}")
+    return (*before, newest._replace(text=text or newest.text)), wanted
 
 
 async def _socket(request: web.Request) -> web.WebSocketResponse:

@@ -1,15 +1,24 @@
 // The model picker: a button that opens a list, with a field that filters it.
 
-/** Build the picker over the page's elements. `chosen` is the model that the button shows. */
+let made = 0;
+
+/** Build a picker into `root`, from the page's template. `chosen` is the model that its button shows. */
 export class Picker {
-  constructor(models, first) {
-    this.button = document.getElementById("picked");
-    this.choices = document.getElementById("choices");
-    this.filter = document.getElementById("filter");
-    this.none = document.getElementById("no-models");
-    this.list = document.getElementById("models");
+  constructor({ root, label, models, first }) {
+    const whole = document.getElementById("picker").content.cloneNode(true).firstElementChild;
+    root.append(whole);
+    this.whole = whole;
+    this.button = whole.querySelector(".picked");
+    this.choices = whole.querySelector(".choices");
+    this.filter = whole.querySelector("input");
+    this.none = whole.querySelector(".no-models");
+    this.list = whole.querySelector("ul");
     this.models = models;
     this.first = first;
+    made += 1;
+    this.list.id = `models-${made}`;
+    this.button.setAttribute("aria-label", label);
+    for (const each of [this.button, this.filter]) each.setAttribute("aria-controls", this.list.id);
     this.list.append(...models.map((model, place) => this.option(model, place)));
     this.choose(first);
     this.listen();
@@ -23,7 +32,7 @@ export class Picker {
   choose(id) {
     this.chosen = id;
     this.button.dataset.model = this.nameOf(id);
-    document.getElementById("picked-name").textContent = this.nameOf(id);
+    this.whole.querySelector(".picked-name").textContent = this.nameOf(id);
     for (const option of this.list.children) {
       option.setAttribute("aria-selected", String(option.dataset.modelId === id));
     }
@@ -41,7 +50,7 @@ export class Picker {
 
   option(model, place) {
     const option = document.createElement("li");
-    option.id = `model-${place}`;
+    option.id = `${this.list.id}-${place}`;
     option.setAttribute("role", "option");
     option.setAttribute("aria-label", model.publicName);
     option.dataset.model = model.publicName;
@@ -62,8 +71,8 @@ export class Picker {
     // The press must not take the focus from the filter before the click is there.
     this.list.addEventListener("pointerdown", (event) => event.preventDefault());
     this.list.addEventListener("click", (event) => this.take(event.target.closest("[role=option]")));
-    this.choices.parentElement.addEventListener("focusout", (event) => {
-      if (!this.choices.parentElement.contains(event.relatedTarget)) this.close();
+    this.whole.addEventListener("focusout", (event) => {
+      if (!this.whole.contains(event.relatedTarget)) this.close();
     });
   }
 

@@ -46,33 +46,78 @@ function made(kind, className, text) {
   return element;
 }
 
-/** Show what was asked. */
-export function showPrompt(turns, text) {
+/** Show what was asked, and the files that came with it. */
+export function showPrompt(turns, text, attachments = []) {
   const turn = made("article", "turn prompt");
   turn.dataset.role = "user";
   const shown = made("div", "text");
   new GrowingText(shown).append(text);
   turn.append(made("h2", "", "You"), shown);
+  if (attachments.length) turn.append(fileList(attachments));
   turns.append(turn);
 }
 
-/** Show an alert at the end of the talk. */
-export function showAlert(turns, text) {
-  const alert = made("p", "", text);
+function fileList(attachments) {
+  const list = made("ul", "sent-files");
+  for (const { name, contentType, url } of attachments) {
+    const item = made("li", "");
+    item.append(contentType.startsWith("image/") ? picture(url, name) : name.replace(/^[0-9a-f]{16}-/, ""));
+    list.append(item);
+  }
+  return list;
+}
+
+function picture(url, alt) {
+  const image = made("img", "");
+  image.alt = alt;
+  image.src = url;
+  return image;
+}
+
+/** Room for two answers side by side. */
+export function pairRoom(turns) {
+  const room = made("div", "pair");
+  turns.append(room);
+  return room;
+}
+
+/** A row of buttons below the answers: `choices` are pairs of a label and what a press does. */
+export function choiceBar(room, label, choices) {
+  const bar = made("div", "choice-bar");
+  bar.setAttribute("role", "group");
+  bar.setAttribute("aria-label", label);
+  for (const [name, press] of choices) {
+    const button = made("button", "choice", name);
+    button.type = "button";
+    button.addEventListener("click", press);
+    bar.append(button);
+  }
+  room.append(bar);
+  return bar;
+}
+
+/** Show an alert at the end of the talk; its parts are texts and elements. */
+export function showAlert(turns, ...parts) {
+  const alert = made("p", "");
+  alert.append(...parts);
   alert.setAttribute("role", "alert");
   turns.append(alert);
 }
 
 /** An answer in the talk, from its first byte to its end. */
 export class Answer {
-  constructor(turns, modelName, message) {
+  constructor(turns, modelName, message, side = "a") {
+    this.side = side;
     this.turn = made("article", "turn answer");
     this.turn.dataset.role = "assistant";
     this.turn.dataset.messageId = message;
+    this.turn.dataset.side = side;
     this.shown = made("div", "text");
     this.turn.append(made("h2", "", modelName), this.shown);
     this.text = new GrowingText(this.shown);
     this.reasoning = null;
+    this.sources = null;
+    this.pictures = null;
     this.status = "running";
     turns.append(this.turn);
   }
@@ -85,8 +130,36 @@ export class Answer {
     this.turn.dataset.status = status;
   }
 
+  set message(id) {
+    this.turn.dataset.messageId = id;
+  }
+
+  set heading(name) {
+    this.turn.querySelector("h2").textContent = name;
+  }
+
   append(text) {
     this.text.append(text);
+  }
+
+  /** Show a picture of the answer's own. */
+  draw(url) {
+    if (!this.pictures) {
+      this.pictures = made("div", "pictures");
+      this.shown.before(this.pictures);
+    }
+    this.pictures.append(picture(url, "Generated image"));
+  }
+
+  /** Name a source. */
+  cite({ title, url }) {
+    this.sources ??= this.turn.appendChild(made("ol", "sources"));
+    const link = made("a", "", title || url);
+    if (/^https?:/.test(url)) link.href = url;
+    link.rel = "noreferrer";
+    const item = made("li", "");
+    item.append(link);
+    this.sources.append(item);
   }
 
   think(text) {
@@ -100,8 +173,8 @@ export class Answer {
     this.reasoning.append(text);
   }
 
-  alert(text) {
-    showAlert(this.turn, text);
+  alert(...parts) {
+    showAlert(this.turn, ...parts);
   }
 
   /** Nothing more will come: a short text gets its Markdown. `again`, if given, asks anew. */

@@ -68,6 +68,7 @@ export function startTalk({ root, ask, show = showPlain }) {
   });
   page.stop.addEventListener("click", () => stopping?.abort());
   followEnd(page.talk, page.turns);
+  weigh(); // something may have been written before this script ran
 }
 
 /** Follow the end of the talk, unless the reader has scrolled away from it. */
