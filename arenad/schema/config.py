@@ -174,6 +174,8 @@ class SiteConfig(Record):
 
     profile: str = "demo"
     url: Url = ""
+    profiles_dir: str = ""
+    terms_accepted: bool = False
 
 
 class DemoConfig(Record):

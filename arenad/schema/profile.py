@@ -1,25 +1,86 @@
-"""A site's profile: what an instance has to know of a page, as data."""
+"""A site's profile: what an instance has to know of a page, as data.
+
+A *place* is a selector or a list of them, of which the first that is there counts; `worker/find.js`
+reads them, `docs/profiles.md` shows them. `{model}` in a place stands for the wanted model's name.
+"""
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-import msgspec
+from msgspec import Meta, field
 
 from arenad.schema import path
 from arenad.schema.base import Record
 from arenad.schema.path import Paths
 
+Selector = Annotated[str, Meta(min_length=1, max_length=2000)]
+Places = Annotated[
+    Selector | tuple[Selector, ...],
+    Meta(description="a selector, or a list of selectors of which the first that is there counts"),
+]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z",
+        description="a name of small letters, digits, - . and _",
+    ),
+]
+SiteUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://[^\s/]+\S*)?\Z",
+        description="an address that begins with http:// or https://, or empty",
+    ),
+]
+Key = Annotated[
+    str,
+    Meta(
+        pattern=r"^(((Alt|Control|Meta|Shift)\+)*"
+        r"(Enter|Escape|Tab|Backspace|Arrow(Left|Up|Right|Down)))?\Z",
+        description="a key such as Enter, Escape, Tab, ArrowDown or Control+Enter",
+    ),
+]
+Keys = Annotated[str | tuple[str, ...], Meta(description="a text, or a list of texts")]
+Within = Annotated[float, Meta(gt=0, le=600)]
+Capability = Literal["text", "image_in", "image_out", "search"]
+Meaning = Literal[
+    "needs_login", "needs_human", "resting", "expired", "chat_full", "content_rejected"
+]
+
 
 class Landmarks(Record):
-    """CSS selectors of the things on the page. `{model}` stands for the wanted model's name."""
+    """The things on the page. What is empty is not looked for.
 
-    prompt: str
-    send: str
-    stop: str
-    new_chat: str
-    model_picker: str
-    model_option: str
-    model_chosen: str
+    `ready_to_send` shows when a page that drops early prompts takes the next one.
+    """
+
+    prompt: Places
+    send: Places = ()
+    stop: Places = ()
+    new_chat: Places = ()
+    ready_to_send: Places = ()
+    model_picker: Places = ()
+    model_option: Places = ()
+    model_chosen: Places = ()
+
+
+class Step(Record):
+    """One thing to do, exactly one of these; a place may be a landmark's name.
+
+    `press_if` presses what shows already, `wait` and `gone` wait for something to show or to leave,
+    `write` types into what has the focus, `open` goes to a path of the site. `or_key` is pressed
+    where that which `press` names does not show.
+    """
+
+    press: Places = ()
+    press_if: Places = ()
+    wait: Places = ()
+    gone: Places = ()
+    key: Key = ""
+    write: str = ""
+    open: str = ""
+    or_key: Key = ""
+    within_s: Within = 10.0
 
 
 Transport = Literal["fetch", "eventsource", "websocket", "dom"]
@@ -43,6 +104,8 @@ SignKind = Literal[
     "content_rejected",
     "needs_login",
     "needs_human",
+    "expired",
+    "chat_full",
     "invalid_request",
 ]
 WITHOUT_PATHS = ("arena-lines", "ai-lines", "sse", "gradio", "text")
@@ -108,7 +171,7 @@ class StreamRules(Record):
     answer_b: AnswerRules | None = None
     done: str = ""
     error: Paths = ()
-    signs: dict[str, SignKind] = msgspec.field(default_factory=dict)
+    signs: dict[str, SignKind] = field(default_factory=dict)
     session: Paths = ()
     message: Paths = ()
     same: Paths = ()
@@ -154,18 +217,66 @@ def _check_paths(rules: Record, where: str, names: tuple[str, ...]) -> None:
 
 
 class ModelRules(Record):
-    """Where the page's HTML names its models: a JSON list behind this key, escaped or not."""
+    """Where the models' names stand; without any rule the profile's name is the one model.
 
-    anchor: str
+    `anchor` is the key of a JSON list in the page's HTML, escaped or not; or several keys by which
+    it has gone, of which `*` finds entries without any. `json_path` is an address of the site,
+    whose JSON holds a list at `json_list` (keys with dots between). `options` are elements of it,
+    `names` is the list itself. `id_field` and `owner_field` are fields of an entry. `aliases` are
+    further names, each for one of the site's; `capabilities` are told here where the page does not.
+    """
+
+    anchor: Keys = ""
+    json_path: str = ""
+    json_list: str = ""
+    options: Places = ()
+    names: tuple[str, ...] = ()
+    id_field: str = "publicName"
+    owner_field: str = "organization"
+    aliases: dict[str, str] = field(default_factory=dict)
+    capabilities: dict[str, tuple[Capability, ...]] = field(default_factory=dict)
+
+
+class Sign(Record):
+    """What shows that no chat can be had now, and what that means.
+
+    One of: an element; a text that can be read on the page or in its title, counted only while no
+    prompt is there; a pattern of the page's address.
+    """
+
+    means: Meaning
+    selector: Places = ()
+    text: str = ""
+    url: str = ""
+
+
+class Limits(Record):
+    """What the site takes at most; 0 is unlimited."""
+
+    prompt_chars: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
 
 
 class Profile(Record):
-    """One site. `dismiss` are dialogs of the site's own that are agreed to when they show."""
+    """One site.
 
-    version: int
-    name: str
-    start_path: str
+    `version` is raised whenever the site made a change necessary. `dismiss` are dialogs of the
+    site's own that are agreed to when they show. Steps that are empty follow from the landmarks.
+    """
+
+    version: Annotated[int, Meta(ge=1, le=1_000_000)]
+    name: Name
     landmarks: Landmarks
     stream: StreamRules
-    models: ModelRules
-    dismiss: tuple[str, ...] = ()
+    about: str = ""
+    extends: str = ""
+    url: SiteUrl = ""
+    start_path: str = "/"
+    dismiss: tuple[Selector, ...] = ()
+    opening: tuple[Step, ...] = ()
+    choose_model: tuple[Step, ...] = ()
+    send: tuple[Step, ...] = ()
+    new_chat: tuple[Step, ...] = ()
+    stop: tuple[Step, ...] = ()
+    models: ModelRules = field(default_factory=ModelRules)
+    signs: dict[str, Sign] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)

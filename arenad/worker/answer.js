@@ -127,7 +127,7 @@ globalThis.arenadAnswer ??= {
   },
 
   state(rules, now) {
-    const running = Boolean(rules.stop) && this.shown(rules.stop);
+    const running = arenad.usable(rules.stop) !== null;
     this.wasRunning ||= running;
     if (!this.answer) return running ? "running" : "";
     const quiet_ms = now - this.changed_ms;

@@ -7,8 +7,8 @@ import json
 from itertools import count
 from typing import Any, cast
 
-from arenad.schema.profile import DomRules
-from arenad.worker.page import Page
+from arenad.schema.profile import DomRules, Places
+from arenad.worker.page import Page, selectors
 from arenad.worker.source import Piece
 
 LOOK_S = 5.0
@@ -23,7 +23,7 @@ _tokens = count(1)
 class DomSource:
     """The answer that will be there after the prompt was sent. Use `begin`."""
 
-    def __init__(self, page: Page, rules: DomRules, stop: str, before: tuple[int, int]) -> None:
+    def __init__(self, page: Page, rules: DomRules, stop: Places, before: tuple[int, int]) -> None:
         """`before`: how many answers, and how many signs of an end, there were before."""
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -33,7 +33,7 @@ class DomSource:
             "element": rules.element,
             "end": rules.end,
             "skip": rules.skip,
-            "stop": stop,
+            "stop": selectors(stop),
             "before": before[0],
             "endsBefore": before[1],
             "settle_ms": int(rules.settle_s * 1000),
@@ -44,7 +44,7 @@ class DomSource:
         self._is_abandoned = False
 
     @classmethod
-    async def begin(cls, page: Page, rules: DomRules, stop: str) -> "DomSource":
+    async def begin(cls, page: Page, rules: DomRules, stop: Places) -> "DomSource":
         """Before the prompt is sent: count what is there. Raises `DevToolsError`."""
         wanted = json.dumps({"element": rules.element, "end": rules.end})
         counts = await page.evaluate(f"arenadAnswer.counts({wanted})")

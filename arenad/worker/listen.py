@@ -1,13 +1,13 @@
 """Open what a profile names as the answer's way, before the prompt is sent."""
 
-from arenad.schema.profile import StreamRules
+from arenad.schema.profile import Places, StreamRules
 from arenad.worker.channels import EventMessages, SocketFrames
 from arenad.worker.dom_source import DomSource
 from arenad.worker.page import Page
 from arenad.worker.source import Source
 
 
-async def listen(page: Page, rules: StreamRules, stop: str = "") -> Source:
+async def listen(page: Page, rules: StreamRules, stop: Places = ()) -> Source:
     """The source of the page's next answer. `stop` is the landmark that shows that one runs.
 
     Raises `DevToolsError`.

@@ -57,6 +57,9 @@ class Traffic:
         self._sessions: set[str] = set()
         self._channels: OrderedDict[Key, Channel] = OrderedDict()
         self._source: Inbox | None = None
+        self.frame = ""
+        self.status = 0
+        self.headers: dict[str, str] = {}
 
     async def begin(self) -> None:
         """Listen from now on. Raises `DevToolsError`."""
@@ -125,8 +128,17 @@ class Traffic:
             self._open(Channel(key, str(params["request"]["url"]), is_socket=False))
         elif event in ("webSocketClosed", "loadingFinished", "loadingFailed"):
             self._channels.pop(key, None)
+        elif event == "responseReceived" and params.get("frameId") == self.frame:
+            self._note_document(params)
         if self._source is not None:
             self._source.on_event(session, event, params)
+
+    def _note_document(self, params: Params) -> None:
+        """How the page itself was answered, which its script cannot tell in full."""
+        if params.get("type") == "Document":
+            self.status = int(params["response"]["status"])
+            headers = params["response"]["headers"].items()
+            self.headers = {str(name).lower(): str(value) for name, value in headers}
 
     def _open(self, channel: Channel) -> None:
         self._channels[channel.key] = channel

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arenad import profiles
 from arenad.schema import path
 from arenad.schema.profile import (
     AnswerRules,
@@ -39,8 +40,9 @@ STREAMS = st.builds(
 )
 PROFILES = st.builds(
     Profile,
-    version=st.integers(0, 99),
-    landmarks=st.builds(Landmarks),
+    version=st.integers(1, 99),
+    name=st.just("small"),
+    landmarks=st.builds(Landmarks, prompt=st.just("p")),
     stream=STREAMS,
     models=st.builds(ModelRules),
 )
@@ -51,6 +53,17 @@ def test_a_profile_makes_a_round_trip(profile: Profile) -> None:
     """By wire to the worker, by YAML from its file."""
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile) == profile
     assert msgspec.convert(msgspec.to_builtins(profile), Profile) == profile
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", "../x"), ("name", "UPPER"), ("url", "ftp://x"), ("version", 0), ("landmarks", {})],
+)
+def test_what_no_site_has_is_refused(field: str, value: object) -> None:
+    """Names are file names, addresses are of the web, versions begin at 1."""
+    tree = msgspec.to_builtins(profiles.load("demo"))
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(tree | {field: value}, Profile)
 
 
 @pytest.mark.parametrize(

@@ -5,33 +5,38 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from urllib.parse import urljoin
 
 from arenad.errors import (
+    ChatFull,
+    Expired,
     InvalidRequest,
     ModelNotFound,
     ProfileOutdated,
     RequestError,
+    Resting,
     TimedOut,
     UpstreamFailed,
     WorkerLost,
 )
+from arenad.log import wall_time_s
 from arenad.schema.chat import Chat, Event, Finish
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
 from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.listen import listen
 from arenad.worker.page import Page
-from arenad.worker.sites.catalog import models_in
+from arenad.worker.sites.driver import LANDMARK_TIMEOUT_S, Driver
 from arenad.worker.sites.fold import fold
+from arenad.worker.sites.patience import asked_rest_s
 from arenad.worker.sites.reading import Reading
 from arenad.worker.source import Source
 
-LANDMARK_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 GONE_S = 1.0
 """A page that is drawing itself anew gets so long to show its prompt again."""
 
+
+UNAUTHORIZED = 401
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -51,29 +56,26 @@ class PageSite:
         self.message_id = ""
         self._page = page
         self._profile = profile
-        self._url = urljoin(url, profile.start_path)
+        self._driver = Driver(page, profile, url)
         self._is_fresh = False
         self._is_half_written = False
         self._capture: Source | None = None
 
     async def open(self) -> None:
-        """Open the start page and read its models. Raises `ProfileOutdated` or `DevToolsError`."""
+        """Open the start page and read its models. Raises a `RequestError`, or `DevToolsError`."""
         self._capture = None
-        await self._page.open(self._url)
-        marks = self._profile.landmarks
-        for selector in self._profile.dismiss:
-            if await self._page.is_usable(selector):
-                await self._page.press("dismiss", selector, LANDMARK_TIMEOUT_S)
-        await self._page.wait_for("prompt", marks.prompt, LANDMARK_TIMEOUT_S)
-        self.models = models_in(await self._page.html(), self._profile.models.anchor)
+        await self._driver.open()
         self._is_fresh = True
         self._is_half_written = False
+        await self.learn_models()
 
-    async def check_prompt(self) -> None:
-        """Raises `ProfileOutdated` when the idle page has no prompt, or `DevToolsError`."""
-        selector = self._profile.landmarks.prompt
-        if not await self._page.is_usable(selector):
-            await self._page.wait_for("prompt", selector, GONE_S)
+    async def learn_models(self) -> None:
+        """Read the page's models. Raises `ProfileOutdated`, or `DevToolsError`."""
+        self.models = await self._driver.models()
+
+    async def look(self) -> None:
+        """Raises what keeps a chat from beginning on the idle page, or `DevToolsError`."""
+        await self._driver.look(GONE_S)
 
     # -- one chat ----------------------------------------------------------------------------------
 
@@ -81,12 +83,12 @@ class PageSite:
         """Perform one chat in a new conversation of the site's. Raises a `RequestError`."""
         if chat.model not in {model.id for model in self.models}:
             raise ModelNotFound(f"the site has no model {chat.model!r}", param="model")
-        prompt = fold(chat.turns)
-        if not _VISIBLE.search(prompt):
-            raise InvalidRequest("messages: there is nothing in them to send", param="messages")
+        prompt = self._prompt(chat)
         try:
             async with asyncio.timeout(chat.total_timeout_s):
                 return await self._perform(chat, prompt, emit)
+        except RequestError as error:
+            raise await self._driver.explained(self._refined(error)) from error
         except TimeoutError as error:
             limit = f"{chat.total_timeout_s:.3g} s"
             raise TimedOut(f"the whole answer took longer than {limit}") from error
@@ -97,6 +99,26 @@ class PageSite:
         finally:
             if self._capture is not None:
                 self._capture.abandon()
+
+    def _refined(self, error: RequestError) -> RequestError:
+        """What the answer's head tells of a refusal: for how long, or that we are unknown there."""
+        if self._capture is None:
+            return error
+        if isinstance(error, Resting):
+            rest_s = asked_rest_s(self._capture.headers, wall_time_s())
+            error.retry_after_s = rest_s or error.retry_after_s
+        if isinstance(error, UpstreamFailed) and self._capture.status == UNAUTHORIZED:
+            return Expired(error.message)
+        return error
+
+    def _prompt(self, chat: Chat) -> str:
+        prompt, most = fold(chat.turns), self._profile.limits.prompt_chars
+        if not _VISIBLE.search(prompt):
+            raise InvalidRequest("messages: there is nothing in them to send", param="messages")
+        if most and len(prompt) > most:
+            told = f"are {len(prompt)} characters as one prompt; the site takes {most}"
+            raise ChatFull(f"messages: {told}", param="messages")
+        return prompt
 
     async def _perform(self, chat: Chat, prompt: str, emit: Emit) -> Finish:
         """The first deadline is for all until the first event, the next ones are between events."""
@@ -124,15 +146,15 @@ class PageSite:
         return outcome
 
     async def _send(self, model: str, prompt: str) -> Source:
-        page, marks, rules = self._page, self._profile.landmarks, self._profile.stream
+        driver, rules = self._driver, self._profile.stream
         is_fresh, self._is_fresh = self._is_fresh, False
         self._is_half_written = True
         if not is_fresh:
-            await page.press("new_chat", marks.new_chat, LANDMARK_TIMEOUT_S)
-        await self._choose(model)
-        await page.write("prompt", marks.prompt, prompt, LANDMARK_TIMEOUT_S)
-        self._capture = source = await listen(page, rules, marks.stop)
-        await page.press("send", marks.send, LANDMARK_TIMEOUT_S)
+            await driver.new_chat()
+        await driver.choose(self._profile.models.aliases.get(model, model))
+        await driver.write(prompt)
+        self._capture = source = await listen(self._page, rules, self._profile.landmarks.stop)
+        await driver.send()
         try:
             async with asyncio.timeout(LANDMARK_TIMEOUT_S):
                 await source.sent()
@@ -141,14 +163,6 @@ class PageSite:
             raise ProfileOutdated(f"send was pressed, but the page made {made}") from error
         self._is_half_written = False
         return source
-
-    async def _choose(self, model: str) -> None:
-        page, marks = self._page, self._profile.landmarks
-        if await page.is_usable(_with_model(marks.model_chosen, model)):
-            return
-        await page.press("model_picker", marks.model_picker, LANDMARK_TIMEOUT_S)
-        option = _with_model(marks.model_option, model)
-        await page.press("model_option", option, LANDMARK_TIMEOUT_S)
 
     # -- after a chat that was cancelled -----------------------------------------------------------
 
@@ -169,7 +183,7 @@ class PageSite:
             return
         stop = self._profile.landmarks.stop
         try:
-            await self._page.press("stop", stop, STOP_TIMEOUT_S)
+            await self._driver.stop(STOP_TIMEOUT_S)
         except ProfileOutdated:
             # The button may be gone because the answer was done, which a socket does not tell.
             if source.has_end and not source.is_over:
@@ -180,9 +194,3 @@ class PageSite:
                 await source.over()
         elif not await self._page.is_gone(stop, STOP_TIMEOUT_S):
             raise TimeoutError
-
-
-def _with_model(selector: str, model: str) -> str:
-    """The selector for this model; quotes are escaped as CSS strings want it."""
-    escaped = model.replace("\\", "\\\\").replace('"', '\\"')
-    return selector.replace("{model}", escaped)
