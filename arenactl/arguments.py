@@ -48,6 +48,7 @@ class Options(argparse.Namespace):
     level: LogLevel = "debug"
     prefix: str = ""
     dry_run: bool = False
+    words: tuple[str, ...] = ()
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -126,6 +127,10 @@ def _parser() -> _Parser:
     _add_wait(stop, "until the daemon is gone (the default)")
     stop.set_defaults(wait=True)
     _add_logs(add("logs", "The daemon's log, with all of its processes."))
+    site = add("site", "Profiles of chat sites: list, show NAME, test NAME, learn URL.")
+    site.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="…", help="-h tells more: site … -h"
+    )
     _add_placing(add("install", "Put arenad in place as a service of systemd."))
     _add_placing(add("uninstall", "Stop the service and remove what install wrote."))
     return parser
