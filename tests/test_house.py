@@ -64,6 +64,7 @@ BRAINS = [
 ]
 DECLARED_BRAINS = (
     "arenad/wire.py",
+    "arenad/outbox.py",
     "arenad/master/life.py",
     "arenad/master/fleet.py",
     "arenad/master/change.py",
@@ -368,6 +369,7 @@ SLEEPS = {
     "arenad/demo/scenes.py:staged": "a fault: silence, or heartbeats alone, before an answer",
     "arenad/demo/scenes.py:_after_first": "a fault: silence in the middle of an answer",
     "arenad/frontend/gui.py:_watch": "a master that refuses to tell its state is asked again",
+    "arenad/frontend/recording.py:_keep": "the recorder's socket is there always; when not, nothing tells",
     "arenad/frontend/seats.py:_keep_link": "no event tells when a worker listens again",
 }
 """Where time itself is waited for. Everything else waits for an event, with a deadline."""
