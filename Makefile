@@ -10,9 +10,13 @@ export PATH
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
+# A run from the checkout leaves no history in a home folder. Root's children are another user, who may be
+# unable to read the checkout: there it is where it always is.
+STATE = $(if $(filter 0,$(shell id -u)),,ARENAD_STATE_DIR=$(CURDIR)/.cache/state)
+
 run: ## the daemon in the foreground, Ctrl-C ends it; ARGS="…" passes through
 	@scripts/setup run
-	@exec .venv/bin/arenad --config etc/arenad.yaml $(ARGS)
+	@exec env $(STATE) .venv/bin/arenad --config etc/arenad.yaml $(ARGS)
 
 test: check ## check, then all tests; PYTEST_ARGS="…" passes through
 	pytest $(PYTEST_ARGS)

@@ -10,8 +10,11 @@ from typing import NoReturn, get_args
 
 from arenactl.text import COLUMNS
 from arenad.schema.config import LogLevel
+from arenad.schema.history import HistoryKind
 
 LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
+KINDS: tuple[HistoryKind, ...] = get_args(HistoryKind)
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 EXIT_CODES = """\
 exit codes:
@@ -46,6 +49,9 @@ class Options(argparse.Namespace):
     follow: bool = False
     source: str = ""
     level: LogLevel = "debug"
+    kind: HistoryKind = "requests"
+    since_s: float = 0.0
+    instance: str = ""
     prefix: str = ""
     dry_run: bool = False
 
@@ -126,6 +132,7 @@ def _parser() -> _Parser:
     _add_wait(stop, "until the daemon is gone (the default)")
     stop.set_defaults(wait=True)
     _add_logs(add("logs", "The daemon's log, with all of its processes."))
+    _add_history(add("history", "What was recorded: requests, story, log, samples; newest last."))
     _add_placing(add("install", "Put arenad in place as a service of systemd."))
     _add_placing(add("uninstall", "Stop the service and remove what install wrote."))
     return parser
@@ -151,6 +158,17 @@ def _add_logs(parser: _Parser) -> None:
     parser.add_argument("--level", choices=LEVELS, metavar="LEVEL", help=text)
 
 
+def _add_history(parser: _Parser) -> None:
+    text = f"{', '.join(KINDS)}; requests without it"
+    parser.add_argument("kind", nargs="?", type=_kind, metavar="KIND", help=text)
+    text = "not older than this, for example 90s, 15m, 1h or 7d"
+    parser.add_argument("--since", dest="since_s", type=_span, metavar="TIME", help=text)
+    text = "only of this one, for example w1; samples without it are of the traffic"
+    parser.add_argument("--instance", metavar="ID", help=text)
+    text = "the newest so many (50)"
+    parser.add_argument("-n", "--lines", type=_count, metavar="N", help=text)
+
+
 def _add_placing(parser: _Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     text = "below this folder instead of /, for packages; no command of systemd is run"
@@ -161,6 +179,24 @@ def _count(word: str) -> int:
     if word.isascii() and word.isdigit() and len(word) <= len("1000000"):
         return int(word)
     raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0")
+
+
+def _kind(word: str) -> HistoryKind:
+    for kind in KINDS:
+        if word in (kind, argparse.SUPPRESS):  # argparse converts what stands for "nothing" too
+            return kind
+    raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(KINDS)}")
+
+
+def _span(word: str) -> float:
+    """A length of time such as 1h; a bare number is seconds."""
+    unit_s = UNITS_S.get(word[-1:], 0)
+    try:
+        return _seconds(word[:-1] if unit_s else word) * (unit_s or 1)
+    except argparse.ArgumentTypeError:
+        units = ", ".join(UNITS_S)
+        must = f"{word!r} is not a number above 0 with a unit of {units}"
+        raise argparse.ArgumentTypeError(must) from None
 
 
 def _seconds(word: str) -> float:

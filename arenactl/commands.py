@@ -129,6 +129,14 @@ def upgrade(client: Client, options: Options, output: Output) -> int:
         return _follow(states, wish, options.timeout_s, output)
 
 
+def history(client: Client, options: Options, output: Output) -> int:
+    """What the recorder has kept."""
+    from arenactl import history as past  # noqa: PLC0415 - `arenactl status` should not pay for it
+
+    past.show(client, options, output)
+    return WELL
+
+
 def stop(client: Client, options: Options, output: Output) -> int:
     """End the daemon."""
     deadline = time.monotonic() + options.timeout_s
@@ -193,6 +201,7 @@ COMMANDS: Mapping[str, Command] = {
         reload,
         upgrade,
         story,
+        history,
         stop,
         logs,
     )

@@ -54,6 +54,7 @@ class Child:
         self.exit_code = EXIT_ASKED
         self.lag_ms = 0.0
         self.on_note: Callable[[Body], None] = link.ignore
+        self.serve: link.Serve = link.refuse
         self._welcome: Welcome | None = None
         self._answered = asyncio.Event()
         self.tasks = link.Tasks()
@@ -61,7 +62,9 @@ class Child:
 
     async def greet(self) -> Welcome | None:
         """Say hello, wait for the settings; none if told to leave first. Raises `ArenadError`."""
-        self.master = await link.adopt(self._end, "the master", on_note=self._on_note)
+        self.master = await link.adopt(
+            self._end, "the master", serve=self._serve, on_note=self._on_note
+        )
         self.tasks.start(self._end_with_master(), "wait for the master's end")
         order = self.order
         self.master.note(
@@ -96,6 +99,9 @@ class Child:
         if is_news:
             log.set_level(welcome.log_level)
             self.on_note(welcome)
+
+    async def _serve(self, served: link.Served) -> Body:
+        return await self.serve(served)
 
     async def _beat(self, welcome: Welcome) -> None:
         """Wind the switch as long as our loop turns; say only when it turns late, and again well.

@@ -332,12 +332,14 @@ async def adopt(
     return link
 
 
-async def connect(path: str, name: str, timeout_s: float) -> Link:
+async def connect(
+    path: str, name: str, timeout_s: float, on_note: Callable[[Body], None] = ignore
+) -> Link:
     """A link to a process that listens at `path`. Raises `LinkLost` when nobody does."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            _, link = await loop.create_unix_connection(lambda: Link(name), path)
+            _, link = await loop.create_unix_connection(lambda: Link(name, on_note=on_note), path)
     except (OSError, TimeoutError) as error:
         raise LinkLost(f"{name}: {str(error) or 'no answer in time'}") from error
     return link

@@ -1,6 +1,8 @@
-"""What all tests share: no deadline for one example, and a way to lend out the process's logging."""
+"""What all tests share: no deadline for one example, no history in anybody's home, lent logging."""
 
 import logging
+import os
+import tempfile
 from collections.abc import Iterator
 
 import hypothesis
@@ -8,6 +10,15 @@ import pytest
 
 hypothesis.settings.register_profile("arenad", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("arenad")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_state_at_home() -> Iterator[None]:
+    """Daemons that are given no state folder of their own have none of the user's either."""
+    with tempfile.TemporaryDirectory(prefix="arenad-state-") as folder:
+        os.environ["ARENAD_STATE_DIR"] = folder
+        yield
+        del os.environ["ARENAD_STATE_DIR"]
 
 
 @pytest.fixture

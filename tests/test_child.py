@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from arenad import child, deadman, log
+from arenad import child, deadman, link, log
 from arenad.errors import ArenadError
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.frame import Body
@@ -56,6 +56,14 @@ class Master:
             for body in said:
                 if isinstance(body, kind):
                     return body
+
+    def ask(self, body: Body) -> Body:
+        """Call the child, and wait for the end of the call."""
+        _, packed = self._peer.call(body)
+        self.end.sendall(packed)
+        answer = self.hear(type(body))
+        assert answer is not None
+        return answer
 
     def say(self, *bodies: Body) -> None:
         self.end.sendall(b"".join(self._peer.note(body) for body in bodies))
@@ -203,6 +211,29 @@ def test_notes_reach_the_role_and_drain_is_no_stop() -> None:
 
     assert live(run, script)[0] == child.EXIT_ASKED
     assert notes == [Roster((), 2)]
+
+
+def test_a_role_answers_the_masters_calls_if_it_serves_any() -> None:
+    """By whatever it has set for that; before and without that a call is refused."""
+
+    async def serve(served: link.Served) -> Body:
+        return served.body
+
+    async def run(me: child.Child, _: Welcome) -> None:
+        me.serve = serve
+        me.master.note(Ready())
+        await me.stopping.wait()
+
+    answers: list[Body] = []
+
+    def script(master: Master) -> None:
+        welcome_then()(master)
+        assert master.hear(Ready)
+        answers.append(master.ask(Roster((), 2)))
+        master.say(Stop())
+
+    assert live(run, script)[0] == child.EXIT_ASKED
+    assert answers == [Roster((), 2)]
 
 
 def test_records_go_to_the_master_after_the_welcome() -> None:

@@ -64,6 +64,7 @@ BRAINS = [
 ]
 DECLARED_BRAINS = (
     "arenad/wire.py",
+    "arenad/outbox.py",
     "arenad/master/life.py",
     "arenad/master/fleet.py",
     "arenad/master/change.py",
@@ -358,6 +359,7 @@ SLEEPS = {
     "arenad/demo/generation.py:paced": "the pace of a model that writes is the point",
     "arenad/demo/generation.py:_beat": "the site's own heartbeat while it is silent",
     "arenad/frontend/gui.py:_watch": "a master that refuses to tell its state is asked again",
+    "arenad/frontend/recording.py:_keep": "the recorder's socket is there always; when not, nothing tells",
     "arenad/frontend/seats.py:_keep_link": "no event tells when a worker listens again",
 }
 """Where time itself is waited for. Everything else waits for an event, with a deadline."""

@@ -510,8 +510,11 @@ def test_a_link_by_path(run: Run, tmp_path: Path) -> None:
             return ends[-1]
 
         server = await asyncio.get_running_loop().create_unix_server(accept, str(path))
-        made = await link.connect(str(path), "w1", ENOUGH_S)
+        notes = asyncio.Queue[Body]()
+        made = await link.connect(str(path), "w1", ENOUGH_S, notes.put_nowait)
         assert await made.call(Watch(), ENOUGH_S) == Watch()
+        ends[0].note(Watch())
+        assert await asyncio.wait_for(notes.get(), ENOUGH_S) == Watch()
         server.close()
         ends[0].close()
         await made.lost.wait()

@@ -13,9 +13,12 @@ from aiohttp.typedefs import Handler
 from arenad.activity import Activity
 from arenad.errors import ModelNotFound, RequestError, UpstreamFailed
 from arenad.frontend import guard, openai
+from arenad.frontend.account import Account
 from arenad.frontend.dispatch import Answer, Dispatch
+from arenad.frontend.recording import Recording
 from arenad.log import wall_time_s
 from arenad.schema.chat import Citation, Event, Finish, Heartbeat, Image, ReasoningDelta, TextDelta
+from arenad.schema.history import Outcome
 from arenad.schema.process import FrontendSettings
 
 MAX_WHOLE_CHARS = 64 * 1024 * 1024
@@ -29,9 +32,12 @@ log = logging.getLogger("arenad.api")
 class Api:
     """The routes below /v1, and the health answers."""
 
-    def __init__(self, dispatch: Dispatch, settings: FrontendSettings) -> None:
+    def __init__(
+        self, dispatch: Dispatch, settings: FrontendSettings, recording: Recording
+    ) -> None:
         """Nothing runs yet."""
         self.activity = Activity()
+        self._recording = recording
         self.is_closing = False
         self._dispatch = dispatch
         self.settings = settings
@@ -73,26 +79,32 @@ class Api:
         request[_BEGAN_S] = time.monotonic()
         guard.check_origin(request)
         wish = openai.parse(await guard.body(request, self.settings.api.max_body_bytes))
-        reply = _Reply(request, wish, self.settings)
+        name = guard.request_id(request)
+        account = Account(name, wish.model, streams=wish.stream)
+        reply = _Reply(request, wish, self.settings, account)
         self._begin()
-        outcome = "failed"
+        outcome: Outcome = "failed"
         try:
-            async with aclosing(self._dispatch.answer(wish, guard.request_id(request))) as events:
+            async with aclosing(self._dispatch.answer(wish, name, account)) as events:
                 is_whole = await (reply.stream(events) if wish.stream else reply.whole(events))
             outcome = "answered" if is_whole else "failed"
         except (asyncio.CancelledError, ConnectionError):
             outcome = "cancelled"
-            log.info("request %s: the client left", guard.request_id(request))
+            log.info("request %s: the client left", name)
+            raise
+        except RequestError as error:
+            account.error = error.kind
             raise
         finally:
             self._end(outcome)
+            self._recording.put(account, outcome)
         return reply.response
 
     def _begin(self) -> None:
         self._dispatch.counts["accepted"] += 1
         self._dispatch.running += 1
 
-    def _end(self, outcome: str) -> None:
+    def _end(self, outcome: Outcome) -> None:
         self._dispatch.counts[outcome] += 1
         self._dispatch.running -= 1
 
@@ -129,11 +141,17 @@ class _Reply:
 
     response: web.StreamResponse
 
-    def __init__(self, request: web.Request, wish: openai.Wish, settings: FrontendSettings) -> None:
+    def __init__(
+        self,
+        request: web.Request,
+        wish: openai.Wish,
+        settings: FrontendSettings,
+        account: Account,
+    ) -> None:
         self._request = request
         self._wish = wish
         self._settings = settings
-        self._chars = 0
+        self._account = account
         self._has_begun = False
         self._writer = openai.Writer(
             f"chatcmpl-{guard.request_id(request)}",
@@ -150,14 +168,14 @@ class _Reply:
         reasoning: list[str] = []
         async for event in events:
             if isinstance(event, Finish):
-                usage = openai.usage(self._wish.turns, self._chars)
+                usage = openai.usage(self._wish.turns, self._account.chars)
                 pieces = "".join(text), "".join(reasoning)
                 await self._send_whole(self._writer.whole(*pieces, event.reason, usage))
                 return True
             piece = _piece(event)
             (reasoning if isinstance(event, ReasoningDelta) else text).append(piece)
-            self._chars += len(piece)
-            if self._chars > MAX_WHOLE_CHARS:
+            self._account.chars += len(piece)
+            if self._account.chars > MAX_WHOLE_CHARS:
                 raise UpstreamFailed(f"the answer is longer than {MAX_WHOLE_CHARS} characters")
         raise UpstreamFailed("the answer has no end")
 
@@ -196,9 +214,9 @@ class _Reply:
 
     def _framed(self, event: Event | Finish) -> bytes:
         if isinstance(event, Finish):
-            usage = openai.usage(self._wish.turns, self._chars)
+            usage = openai.usage(self._wish.turns, self._account.chars)
             return self._writer.last(event.reason, usage)
-        self._chars += len(_piece(event))
+        self._account.chars += len(_piece(event))
         return self._writer.event(event)
 
     def _told(self, error: Exception) -> RequestError:
@@ -206,6 +224,7 @@ class _Reply:
         self.response.force_close()
         name = guard.request_id(self._request)
         if isinstance(error, RequestError):
+            self._account.error = error.kind
             log.warning("request %s: failed in mid-stream: %s", name, error.message)
             return error
         log.error("request %s: ended with a bug in mid-stream", name, exc_info=error)

@@ -16,6 +16,7 @@ from arenad.errors import (
     UpstreamFailed,
     WorkerLost,
 )
+from arenad.frontend.account import Account
 from arenad.frontend.balance import SeatKey, key_of
 from arenad.frontend.openai import Wish
 from arenad.frontend.queue import Ticket
@@ -74,13 +75,14 @@ class Dispatch:
         """Whether an instance could be asked now, busy or not."""
         return self.seats.is_ready()
 
-    def answer(self, wish: Wish, request_id: str) -> Answer:
+    def answer(self, wish: Wish, request_id: str, account: Account | None = None) -> Answer:
         """The events of the answer, then its `Finish`. Raises a `RequestError`.
 
         A `Heartbeat` comes whenever nothing else came for `chat.keepalive_s`. Closing the
-        generator, or cancelling it, cancels the chat wherever it is.
+        generator, or cancelling it, cancels the chat wherever it is. `account` is told of the way.
         """
-        return _Journey(self, wish, request_id).events()
+        account = account or Account(request_id, wish.model, streams=wish.stream)
+        return _Journey(self, wish, request_id, account).events()
 
     def beat(self) -> FrontendBeat:
         """What this frontend carries now."""
@@ -108,8 +110,9 @@ class _Journey:
     the queue because a worker was full goes on with the old wait; one after a failure begins anew.
     """
 
-    def __init__(self, dispatch: Dispatch, wish: Wish, request_id: str) -> None:
+    def __init__(self, dispatch: Dispatch, wish: Wish, request_id: str, account: Account) -> None:
         """It has not begun."""
+        self._account = account
         self._dispatch = dispatch
         self._seats = dispatch.seats
         self._limits = dispatch.chat
@@ -129,6 +132,7 @@ class _Journey:
         has_asked = False
         while True:
             ticket = Ticket(self._number, self._wish.model, tuple(self._tried), returns=has_asked)
+            self._account.waits()
             waiting = self._seats.join(ticket)
             try:
                 async with aclosing(self._wait(ticket, waiting)) as signs:
@@ -136,6 +140,7 @@ class _Journey:
                         yield sign
                 seat = self._seated(waiting)
                 has_asked = True
+                self._account.asks(seat.name)
                 async with aclosing(self._ask(seat)) as events:
                     async for event in events:
                         self._look_for_content(seat, event)
@@ -245,6 +250,7 @@ class _Journey:
                 raise TimedOut(f"the instance {seat.name} said nothing for {limit_s:g} s")
             is_side_over = isinstance(body, Finish) and bool(body.side) and not stream.ended
             if body is not None and not isinstance(body, Heartbeat) and not is_side_over:
+                self._account.hears()
                 yield _checked(body, is_end=stream.ended)
                 self._heartbeat_s = time.monotonic() + self._limits.keepalive_s
             elif self._due():

@@ -14,6 +14,7 @@ from arenad.frontend.api import Api
 from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.door import Door
 from arenad.frontend.gui import Gui
+from arenad.frontend.recording import Recording
 from arenad.schema.frame import Body
 from arenad.schema.process import Drained, ForkOrder, Ready, Roster, Welcome
 
@@ -42,7 +43,8 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         raise ArenadError("the master sent a frontend no frontend's settings")
     settings = welcome.frontend
     dispatch = Dispatch(settings.queue, settings.chat)
-    api, gui = Api(dispatch, settings), Gui(me.master)
+    recording = Recording(settings.recorder_socket, me.name)
+    api, gui = Api(dispatch, settings, recording), Gui(me.master)
 
     def on_note(body: Body) -> None:
         if isinstance(body, Roster):
@@ -67,6 +69,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
     try:
         doors = [await _open(*each) for each in zip(runners, me.listeners, strict=True)]
         me.master.note(Ready())
+        recording.start()
         me.tasks.start(_beat(me, dispatch), "beat")
         me.tasks.start(_drain(me, api, doors), "drain when told to")
         await me.stopping.wait()
@@ -77,6 +80,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         await gui.close()
         await asyncio.gather(*(runner.cleanup() for runner in runners))
         await dispatch.close()
+        await recording.close()
 
 
 async def _open(runner: web.AppRunner, listener: socket.socket) -> Door:

@@ -15,6 +15,8 @@ from arenad.schema.control import Change, Effect
 EFFECTS: dict[str, Effect] = {
     "daemon.user": "restart",
     "daemon.runtime_dir": "restart",
+    "daemon.state_dir": "restart",
+    "history.enabled": "restart",
     "api": "new frontends",
     "gui": "new frontends",
     "limits": "new instances",
@@ -51,10 +53,14 @@ def shown(value: object) -> str:
 def applicable(before: Config, after: Config) -> Config:
     """The new configuration, less what only a restart can follow: there the old one still holds."""
     daemon = msgspec.structs.replace(
-        after.daemon, user=before.daemon.user, runtime_dir=before.daemon.runtime_dir
+        after.daemon,
+        user=before.daemon.user,
+        runtime_dir=before.daemon.runtime_dir,
+        state_dir=before.daemon.state_dir,
     )
     limits = msgspec.structs.replace(after.limits, required=before.limits.required)
-    return msgspec.structs.replace(after, daemon=daemon, limits=limits)
+    history = msgspec.structs.replace(after.history, enabled=before.history.enabled)
+    return msgspec.structs.replace(after, daemon=daemon, limits=limits, history=history)
 
 
 def _differences(before: Record, after: Record, path: str) -> Iterator[tuple[str, object, object]]:

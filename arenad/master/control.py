@@ -18,7 +18,7 @@ from arenad.master.reload import Reloader
 from arenad.master.supervised import Supervised
 from arenad.master.supervisor import Supervisor
 from arenad.master.upgrade import Upgrader
-from arenad.schema import control
+from arenad.schema import control, history
 from arenad.schema.chat import failure_of
 from arenad.schema.frame import Body, Frame, Kind
 from arenad.schema.process import LogLine
@@ -84,6 +84,7 @@ class Control:
             control.DrainOne: self._drain,
             control.Reset: self._reset,
             control.GetStory: self._story,
+            history.GetHistory: self._history,
             control.Reload: self._reload,
             control.Upgrade: self._upgrade,
             control.Shutdown: self._shutdown,
@@ -229,6 +230,12 @@ class Control:
         children = self._supervisor.state().children
         now = next((child for child in children if child.name == wish.name), None)
         return control.StoryOf(wish.name, story, now)
+
+    def _history(self, channel: Channel, call: int, wish: history.GetHistory) -> None:
+        """The recorder's answer is passed on when it comes."""
+        self._supervisor.recording.ask(
+            wish, lambda answer: channel.send(channel.peer.end(call, answer))
+        )
 
     def _reload(self, _channel: Channel, _call: int, wish: control.Reload) -> Body:
         return self._office.reloader.reload(is_rehearsal=wish.dry_run)

@@ -16,6 +16,7 @@ from arenad.master.scale import Aim
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.config import Config
 from arenad.schema.control import Happening
+from arenad.schema.history import Remember
 from arenad.schema.process import (
     Beat,
     Condition,
@@ -98,6 +99,7 @@ class KeptCrew(msgspec.Struct, frozen=True):
     children: tuple[KeptChild, ...]
     tally: KeptTally
     ledger: KeptLedger
+    outbox: Remember | None = None
 
 
 class Handover(msgspec.Struct, frozen=True):
@@ -109,6 +111,7 @@ class Handover(msgspec.Struct, frozen=True):
     listeners: dict[str, KeptListener]
     control_fd: int
     folder_fd: int
+    state_fd: int = -1
 
 
 def write(handover: Handover) -> int:
@@ -155,7 +158,8 @@ def descriptors(handover: Handover) -> list[int]:
     links = [child.link.fd for child in children if child.link is not None]
     switches = [child.switch for child in children if child.switch >= 0]
     listeners = [listener.fd for listener in handover.listeners.values()]
-    return [*links, *switches, *listeners, handover.control_fd, handover.folder_fd]
+    folders = [fd for fd in (handover.folder_fd, handover.state_fd) if fd >= 0]
+    return [*links, *switches, *listeners, handover.control_fd, *folders]
 
 
 def processes(handover: Handover) -> set[str]:

@@ -1,10 +1,13 @@
-"""The TCP sockets that others accept from, given to us or our own; the master never accepts.
+"""The sockets that others accept from, given to us or our own; the master never accepts.
 
-They live here, so that a frontend that dies or is replaced refuses nobody.
+They live here, so that a frontend that dies or is replaced refuses nobody, and what frontends tell
+a recorder that is away waits for the next one.
 """
 
+import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from arenad.errors import ConfigError
@@ -16,10 +19,14 @@ from arenad.schema.process import ProcessRole
 
 LISTEN_BACKLOG = 1024
 
+RECORDER = "the recorder's socket"
+RECORDER_BACKLOG = 128
+
 FIELDS: dict[str, ProcessRole] = {
     "api.listen": "frontend",
     "gui.listen": "frontend",
     "demo.listen": "demo",
+    RECORDER: "recorder",
 }
 """The fields that name an address, and whose sockets those are, in the order that roles expect."""
 
@@ -57,6 +64,19 @@ class Listeners:
             for field, each in self.open.items()
         }
 
+    def open_recorder(self, settings: Settings) -> None:
+        """Listen for the recorder, if there is to be one; no reload changes that.
+
+        Raises `ConfigError`.
+        """
+        path = settings.recorder_socket
+        if settings.records and RECORDER not in self.open:
+            try:
+                self.open[RECORDER] = Listener(str(path), _listen_at(path, settings.user))
+            except OSError as error:
+                fault = f"daemon.runtime_dir: cannot listen at {path}: {error.strerror}"
+                raise ConfigError([fault]) from error
+
     def follow(self, settings: Settings) -> None:
         """Listen where these settings want it, and nowhere else; what is open already stays open.
 
@@ -73,7 +93,7 @@ class Listeners:
             for listener in fresh.values():
                 listener.socket.close()
             raise ConfigError(faults)
-        for field in set(self.open) - set(wanted) | (set(fresh) & set(self.open)):
+        for field in set(self.open) - set(wanted) - {RECORDER} | (set(fresh) & set(self.open)):
             self.open.pop(field).socket.close()
         self.open.update(fresh)
 
@@ -110,3 +130,19 @@ def _listen(field: str, address: str, faults: list[str]) -> socket.socket:
         faults.append(f"{field}: cannot listen at {address}: {error.strerror}; {remedy}")
     listener.setblocking(False)
     return listener
+
+
+def _listen_at(path: Path, user: tuple[int, int]) -> socket.socket:
+    """For this user and root alone, from the first moment. Raises OSError."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(made.fileno(), 0o600)
+        path.unlink(missing_ok=True)
+        made.bind(str(path))
+        os.chown(path, *user)
+        made.listen(RECORDER_BACKLOG)
+        made.setblocking(False)
+    except OSError:
+        made.close()
+        raise
+    return made

@@ -18,8 +18,9 @@ WAY_OUT: tuple[tuple[ProcessRole, Event], ...] = (
     ("frontend", Event.DRAIN),
     ("worker", Event.STOP),
     ("demo", Event.STOP),
+    ("recorder", Event.STOP),
 )
-"""Who leaves after whom, and how: whoever is asked by others stops after them."""
+"""Who leaves after whom, and how: whoever is asked, or told, by others stops after them."""
 
 
 class Planner:
@@ -33,12 +34,16 @@ class Planner:
         The order of the plans is the order of the start: whoever is asked by others comes first.
         """
         self.leaving = False
+        self.before_end: Callable[[Supervised], None] = lambda _child: None
+        """Called before a child is asked to end on the way out."""
+
         self._keeper = keeper
         self._settings = settings
         self._wanted = wanted
         self._end = end
         self._is_planning = False
         self._plans: Mapping[ProcessRole, Callable[[], fleet.Plan]] = {
+            "recorder": self._recorder,
             "demo": self._demo,
             "frontend": self._frontends,
             "worker": self._instances,
@@ -68,6 +73,10 @@ class Planner:
             else:
                 keeper.add(name, role)
         return plan != fleet.Plan()
+
+    def _recorder(self) -> fleet.Plan:
+        part = self._parts("recorder").get("recorder")
+        return fleet.lone("recorder", part, is_wanted=self._settings.records)
 
     def _demo(self) -> fleet.Plan:
         part = self._parts("demo").get("demo")
@@ -103,6 +112,7 @@ class Planner:
             staying = [each for each in self._of(role).values() if each.life.phase != "stopped"]
             for child in staying:
                 if child.life.wanted:
+                    self.before_end(child)
                     self._keeper.event(child, event)
             if any(child.life.phase != "stopped" for child in staying):
                 return

@@ -11,7 +11,8 @@ def serves(child: ChildState) -> bool:
 
 
 def verdict(children: Sequence[ChildState], wanted: int, *, leaving: bool) -> tuple[Word, str]:
-    """One word and one sentence."""
+    """One word and one sentence: of chats, which need no recorder."""
+    children = [child for child in children if child.role != "recorder"]
     workers = [child for child in children if child.role == "worker"]
     able = sum(serves(child) and not child.spare for child in workers)
     count = f"{able} of {wanted} {'instance' if wanted == 1 else 'instances'} ready"
@@ -36,6 +37,14 @@ def verdict(children: Sequence[ChildState], wanted: int, *, leaving: bool) -> tu
         return "starting", f"starting: {count}"
     word = "well" if able and able >= wanted else "degraded" if able else "down"
     return word, f"{word}: {count}"
+
+
+def history_trouble(children: Sequence[ChildState], fault: str) -> str:
+    """What to add to the verdict when the past is not being recorded; empty when all is well."""
+    recorders = [child for child in children if child.role == "recorder"]
+    troubles = [fault, *(_trouble(child) for child in recorders)]
+    said = "; ".join(filter(None, troubles))
+    return f"; history is not being recorded: {said}" if said else ""
 
 
 def _are_of_workers(children: Sequence[ChildState]) -> bool:

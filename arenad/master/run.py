@@ -46,14 +46,19 @@ def run(load: Callable[[], Config]) -> int:
     kernel.open_standard_streams()
     if (left := handover.take(os.environ)) is not None:
         settings = Settings(left.config)
-        settings.claim = left.folder_fd
+        settings.claim, settings.state_claim = left.folder_fd, left.state_fd
+        if settings.state_claim < 0:
+            settings.claim_state()
         settings.groups.claim(settings.runtime, handover.processes(left))
-        master = Master(load, settings, Listeners.resumed(left.listeners), left)
+        listeners = Listeners.resumed(left.listeners)
+        listeners.open_recorder(settings)
+        master = Master(load, settings, listeners, left)
     else:
         listeners = Listeners(activation.take(os.environ))
         settings = Settings(activation.applied(load(), listeners.given))
         settings.claim_folders()
         listeners.follow(settings)
+        listeners.open_recorder(settings)
         settings.groups.claim(settings.runtime)
         kernel.become_subreaper()
         master = Master(load, settings, listeners)
@@ -112,10 +117,12 @@ class Master:
             listeners=self._listeners.kept,
             control_fd=self._control.fd,
             folder_fd=self._settings.claim,
+            state_fd=self._settings.state_claim,
         )
 
     def _keep(self, line: LogLine) -> None:
         self._supervisor.ledger.log.append(line)
+        self._supervisor.recording.logged(line)
         self._control.on_log(line)
 
     def run(self) -> None:

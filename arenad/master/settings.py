@@ -9,17 +9,18 @@ from pathlib import Path
 
 from arenad import __version__
 from arenad.errors import ConfigError
-from arenad.master import change
+from arenad.master import archive, change
 from arenad.master.cgroup import Groups
 from arenad.master.life import Rules
 from arenad.master.reading import load_profile
 from arenad.master.silence import Limits
 from arenad.schema.config import Config
-from arenad.schema.paths import CONTROL_SOCKET, runtime_dir
+from arenad.schema.paths import CONTROL_SOCKET, RECORDER_SOCKET, runtime_dir, state_dir
 from arenad.schema.process import (
     DemoSettings,
     FrontendSettings,
     ProcessRole,
+    RecorderSettings,
     Welcome,
     WorkerSettings,
 )
@@ -52,8 +53,12 @@ class Settings:
         self.config = config
         self.claim = -1
         self.groups = Groups(config.limits)
+        self.state_claim = -1
         runtime = runtime_dir(config.daemon.runtime_dir, os.environ, os.getuid())
         self.runtime = runtime.absolute()
+        state = state_dir(config.daemon.state_dir, os.environ, os.getuid())
+        self.state = state.absolute() if state else None
+        self.history_fault = ""
         self.user = _user(config.daemon.user)
         self.profile = load_profile(config.site.profile)
         self.upstream_key = _secret(config.demo.upstream_key_file)
@@ -69,6 +74,11 @@ class Settings:
     def runs_demo(self) -> bool:
         """Whether the built-in demo arena is the target."""
         return self.config.site.profile == "demo" and not self.config.site.url
+
+    @property
+    def records(self) -> bool:
+        """Whether there is a recorder; known once the folders are claimed."""
+        return self.config.history.enabled and not self.history_fault
 
     @property
     def site_name(self) -> str:
@@ -115,6 +125,19 @@ class Settings:
         except OSError as error:
             raise _unusable(f"{self.runtime} cannot be made: {error.strerror}") from error
         self._remove_leftovers()
+        self.claim_state()
+
+    def claim_state(self) -> None:
+        """Make the state folder ours; without it there is no history, and all else goes on."""
+        if not self.config.history.enabled:
+            return
+        if self.state is None:
+            self.history_fault = "no folder for it is known; set daemon.state_dir"
+            return
+        try:
+            self.state_claim = archive.claim(self.state, self.user)
+        except archive.Unusable as error:
+            self.history_fault = f"daemon.state_dir: {error}"
 
     def _check_claim(self, folder: int) -> None:
         """Nobody else's folder, nobody else's files, no other daemon: then its mode may be set."""
@@ -127,13 +150,18 @@ class Settings:
             raise _unusable(f"another arenad runs in {self.runtime}; stop it first") from None
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise _unusable(f"others may write into {self.runtime}")
-        if strange := set(os.listdir(folder)) - {CONTROL_SOCKET, WORKERS}:
+        if strange := set(os.listdir(folder)) - {CONTROL_SOCKET, RECORDER_SOCKET, WORKERS}:
             raise _unusable(f"{self.runtime} holds other things, such as {min(strange)}")
 
     @property
     def workers(self) -> Path:
         """The folder of the workers' sockets and scratch folders."""
         return self.runtime / WORKERS
+
+    @property
+    def recorder_socket(self) -> Path:
+        """Where frontends reach the recorder."""
+        return self.runtime / RECORDER_SOCKET
 
     def worker_socket(self, name: str, generation: int) -> Path:
         """Where a worker listens."""
@@ -182,9 +210,16 @@ class Settings:
             return Welcome(level, worker=worker, beat_s=beat_s, wound_s=wound_s)
         if role == "frontend":
             frontend = FrontendSettings(
-                api=config.api, queue=config.queue, chat=config.chat, gui_address=config.gui.listen
+                api=config.api,
+                queue=config.queue,
+                chat=config.chat,
+                gui_address=config.gui.listen,
+                recorder_socket=str(self.recorder_socket) if self.records else "",
             )
             return Welcome(level, frontend=frontend, beat_s=beat_s, wound_s=wound_s)
+        if role == "recorder":
+            recorder = RecorderSettings(folder=str(self.state), history=config.history)
+            return Welcome(level, recorder=recorder, beat_s=beat_s, wound_s=wound_s)
         demo = DemoSettings(demo=config.demo, upstream_key=self.upstream_key)
         return Welcome(level, demo=demo, beat_s=beat_s, wound_s=wound_s)
 

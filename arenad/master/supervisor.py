@@ -21,6 +21,7 @@ from arenad.master.ledger import Ledger, Tally
 from arenad.master.life import Event
 from arenad.master.loop import Channel, Loop
 from arenad.master.planner import Planner
+from arenad.master.recording import Recording
 from arenad.master.recycler import Recycler
 from arenad.master.scale import Room, Sample
 from arenad.master.settings import Settings
@@ -30,6 +31,7 @@ from arenad.master.watch import Watch
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.control import Change, Effect, State
 from arenad.schema.frame import Frame, Kind
+from arenad.schema.history import Remembered
 from arenad.schema.process import (
     Alive,
     Beat,
@@ -56,7 +58,7 @@ RENEWED: Mapping[Effect, tuple[ProcessRole, ...]] = {
 }
 """The roles whose processes are replaced, by what a change asks for."""
 
-REPLACED_BY_UPGRADE: tuple[ProcessRole, ...] = ("frontend", "worker")
+REPLACED_BY_UPGRADE: tuple[ProcessRole, ...] = ("recorder", "frontend", "worker")
 """The arena goes on: it is a site, and whoever chats there would be cut off."""
 
 logger = logging.getLogger("arenad.master")
@@ -76,6 +78,7 @@ class Supervisor:
         self.wanted = settings.config.fleet.instances
         self.ledger = Ledger()
         self.tally = Tally()
+        self.recording = Recording(loop, settings)
         self.on_relayed: Callable[[Channel, Frame], None] = lambda _channel, _frame: None
         self.on_log: Callable[[LogLine], None] = lambda _line: None
         self.on_leaving: Callable[[], None] = lambda: None
@@ -87,12 +90,13 @@ class Supervisor:
         self._keeper = keeper = Keeper(loop, settings, listeners, self.tell)
         self._children = keeper.children
         self._planner = Planner(keeper, settings, lambda: self.wanted, self._end)
+        self._planner.before_end = self.recording.finish
         self._watch = Watch(loop, self._limits(), self._children.values, self._on_silence)
         self._autoscaler = Autoscaler(loop, settings, self, self.tell)
         self._recycler = Recycler(settings, self._children, self._recycle)
         keeper.on_frame = self._on_frame
         keeper.on_exit = lambda child: self.tally.end(child.name)
-        keeper.on_change = lambda _child: self._on_life()
+        keeper.on_change = self._on_step
         self._news: Mapping[tuple[str, type], Callable[[Supervised, Any], None]] = {
             ("any", Hello): self._on_hello,
             ("any", Ready): self._on_ready,
@@ -102,15 +106,19 @@ class Supervisor:
             ("worker", SessionIs): self._on_condition,
             ("worker", Beat): self._on_beat,
             ("frontend", FrontendBeat): self._on_frontend_beat,
+            ("recorder", SessionIs): self._on_condition,
+            ("recorder", Remembered): self.recording.on_remembered,
         }
         """What a child may tell us, by its role and the message, and who takes it."""
 
     # -- what operators want -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin: the demo arena if it is the target, the frontends, the instances."""
+        """Begin: recorder, the demo arena if it is the target, the frontends, the instances."""
         if groups := self._settings.groups.sentence:
             self.tell("fleet", groups)
+        if fault := self._settings.history_fault:
+            self.tell("recorder", f"there is no history: {fault}")
         self._want(self.wanted)
         self._planner.follow()
         self._autoscaler.start()
@@ -155,6 +163,7 @@ class Supervisor:
             generations=self._keeper.generations,
             children=tuple(each.kept(*streams(each.channel)) for each in children),
             tally=KeptTally(self.tally.past, self.tally.now),
+            outbox=self.recording.kept,
             ledger=KeptLedger(
                 tuple(self.ledger.story), self.ledger.stories, tuple(self.ledger.log)
             ),
@@ -165,10 +174,12 @@ class Supervisor:
         self._born_s, self.wanted, self._enlisted = crew.born_s, crew.wanted, crew.enlisted
         self.tally.resume(crew.tally.past, crew.tally.now)
         self.ledger.resume(crew.ledger.story, crew.ledger.stories, crew.ledger.log)
+        self.recording.resume(crew.outbox)
         self._keeper.resume(crew.children, crew.generations)
         for child in self._children.values():
             if child.channel is not None:
                 self._watch.begin(child)
+            self.recording.follow(child)
         for role in REPLACED_BY_UPGRADE:
             self._keeper.renew(role)
         self._autoscaler.resume(crew.aim)
@@ -309,6 +320,8 @@ class Supervisor:
             child.state(slots, self.tally.busy(child.name)) for child in self._children.values()
         )
         word, sentence = report.verdict(children, self.wanted, leaving=self.leaving)
+        if not self.leaving:
+            sentence += report.history_trouble(children, self._settings.history_fault)
         return State(
             word=word,
             verdict=sentence,
@@ -327,7 +340,9 @@ class Supervisor:
 
     def tell(self, about: str, text: str) -> None:
         """A line in the story and in the log."""
-        self.ledger.tell(wall_time_s(), about, text)
+        now_unix_s = wall_time_s()
+        self.ledger.tell(now_unix_s, about, text)
+        self.recording.told(now_unix_s, about, text)
         logger.info("%s: %s", about, text)
 
     @property
@@ -339,6 +354,10 @@ class Supervisor:
         self._loop.running = False
 
     # -- who must know -----------------------------------------------------------------------------
+
+    def _on_step(self, child: Supervised) -> None:
+        self.recording.follow(child)
+        self._on_life()
 
     def _on_life(self) -> None:
         """A child took a step: tell whoever must know, and go on with what waited for it."""
@@ -391,6 +410,8 @@ class Supervisor:
         """Frontends pass on what their dashboard's viewers command; nobody else calls us."""
         if child.channel is not None and child.role == "frontend":
             self.on_relayed(child.channel, frame)
+        elif child.role == "recorder" and frame.kind is Kind.END:
+            self.recording.on_answer(frame)
         else:
             self._distrust(child, f"a {child.role} commands {frame.body!r}")
 
@@ -434,16 +455,19 @@ class Supervisor:
     def _on_beat(self, child: Supervised, beat: Beat) -> None:
         child.beat = beat
         child.lag_ms = beat.loop_lag_ms
+        self.recording.look(self.state, self.tally.queue_wait_s)
         if not self.leaving:
             self._recycler.look(child, self.wanted)
         self._on_change()
 
     def _on_frontend_beat(self, child: Supervised, beat: FrontendBeat) -> None:
         self.tally.take(child.name, beat, time.monotonic())
+        self.recording.look(self.state, self.tally.queue_wait_s)
         self._on_change()
 
     def _on_line(self, _child: Supervised, line: LogLine) -> None:
         self.ledger.log.append(line)
+        self.recording.logged(line)
         self.on_log(line)
 
     def _on_drained(self, child: Supervised, _drained: Drained) -> None:

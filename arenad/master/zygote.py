@@ -45,6 +45,7 @@ ROLES = {
     "frontend": "arenad.frontend.run",
     "worker": "arenad.worker.run",
     "demo": "arenad.demo.run",
+    "recorder": "arenad.recorder.run",
 }
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)

@@ -1,8 +1,9 @@
 """Every struct that crosses a process, a socket or a file, and nothing else.
 
 `config` is the configuration file; `chat` is a request and its events; `process` is what the master
-and its children tell each other; `control` is what operators ask; `frame` is the envelope of all.
+and its children tell each other; `control` is what operators ask; `history` is what is remembered;
+`frame` is the envelope of all.
 """
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of a message; the ends of a link compare it in the first one."""

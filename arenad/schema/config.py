@@ -21,6 +21,8 @@ FewOrNone = Annotated[int, Meta(ge=0, le=64)]
 SecondsOrOff = Annotated[float, Meta(ge=0, le=366 * 24 * 3600)]
 Window = Annotated[float, Meta(gt=0, le=3600)]
 Bytes = Annotated[int, Meta(ge=0, le=2**50)]
+FileBytes = Annotated[int, Meta(ge=1024 * 1024, le=2**50)]
+Days = Annotated[int, Meta(ge=1, le=3660)]
 PercentOrNone = Annotated[float, Meta(ge=0, le=100)]
 Percent = Annotated[float, Meta(gt=0, le=100)]
 CpuPercent = Annotated[int, Meta(ge=0, le=6400)]
@@ -51,6 +53,7 @@ class DaemonConfig(Record):
 
     user: str = ""
     runtime_dir: str = ""
+    state_dir: str = ""
     log_level: LogLevel = "info"
 
 
@@ -122,6 +125,15 @@ class HealthConfig(Record):
     timeout_s: Seconds = 3.0
     silent_s: Seconds = 1.8
     hung_s: Seconds = 4.0
+
+
+class HistoryConfig(Record):
+    """What the recorder keeps of the past, and for how long."""
+
+    enabled: bool = True
+    keep_days: Days = 30
+    max_bytes: FileBytes = 256 * 1024 * 1024
+    sample_s: Seconds = 60.0
 
 
 class ApiConfig(Record):
@@ -196,6 +208,7 @@ class Config(Record):
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     life: LifeConfig = field(default_factory=LifeConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     gui: GuiConfig = field(default_factory=GuiConfig)
     frontend: FrontendConfig = field(default_factory=FrontendConfig)

@@ -8,7 +8,7 @@ import enum
 
 import msgspec
 
-from arenad.schema import chat, control, process
+from arenad.schema import chat, control, history, process
 
 Body = (
     chat.Chat
@@ -46,6 +46,10 @@ Body = (
     | control.Logs
     | control.Done
     | control.StateNow
+    | history.Remember
+    | history.Remembered
+    | history.GetHistory
+    | history.HistoryPage
 )
 """Every message there is."""
 

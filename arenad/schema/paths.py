@@ -1,10 +1,12 @@
-"""Where the daemon is to be found: its sockets, computed alike by arenactl; addresses. No I/O."""
+"""Where the daemon is to be found, alike for it and for arenactl; its state; addresses. No I/O."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 RUNTIME_DIR_VARIABLE = "ARENAD_RUNTIME_DIR"
+STATE_DIR_VARIABLE = "ARENAD_STATE_DIR"
 CONTROL_SOCKET = "control.sock"
+RECORDER_SOCKET = "recorder.sock"
 
 
 def runtime_dir(configured: str, environ: Mapping[str, str], uid: int) -> Path:
@@ -20,6 +22,23 @@ def runtime_dir(configured: str, environ: Mapping[str, str], uid: int) -> Path:
     if session := environ.get("XDG_RUNTIME_DIR", ""):
         return Path(session) / "arenad"
     return Path(f"/tmp/arenad-{uid}")  # noqa: S108 - checked for its owner and mode before use
+
+
+def state_dir(configured: str, environ: Mapping[str, str], uid: int) -> Path | None:
+    """The folder of what outlives the daemon; none when nothing tells where that would be.
+
+    As configured, by environment (systemd's `StateDirectory=` included), `/var/lib/arenad` for
+    root, else below `XDG_STATE_HOME` or the home folder.
+    """
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd may name several
+    if named := configured or environ.get(STATE_DIR_VARIABLE, "") or given:
+        return Path(named)
+    if uid == 0:
+        return Path("/var/lib/arenad")
+    if base := environ.get("XDG_STATE_HOME", ""):
+        return Path(base) / "arenad"
+    home = environ.get("HOME", "")
+    return Path(home) / ".local" / "state" / "arenad" if home else None
 
 
 def split_address(address: str) -> tuple[str, int]:

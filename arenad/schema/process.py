@@ -12,12 +12,13 @@ from arenad.schema.config import (
     ChatConfig,
     DemoConfig,
     HealthConfig,
+    HistoryConfig,
     LogLevel,
     QueueConfig,
 )
 from arenad.schema.profile import Profile
 
-ProcessRole = Literal["frontend", "worker", "demo"]
+ProcessRole = Literal["frontend", "worker", "demo", "recorder"]
 Condition = Literal[
     "opening", "ready", "resting", "needs_login", "needs_human", "expired", "broken"
 ]
@@ -44,12 +45,20 @@ class WorkerSettings(Record):
 
 
 class FrontendSettings(Record):
-    """A frontend's part of the configuration."""
+    """A frontend's part of the configuration. Without a recorder its socket's path is empty."""
 
     api: ApiConfig
     queue: QueueConfig
     chat: ChatConfig
     gui_address: str
+    recorder_socket: str = ""
+
+
+class RecorderSettings(Record):
+    """The recorder's part of the configuration, and its folder."""
+
+    folder: str
+    history: HistoryConfig
 
 
 class DemoSettings(Record):
@@ -74,7 +83,7 @@ class Hello(Message):
 
 
 class Welcome(Message):
-    """Master to child: the settings, exactly one of three by role, and how it is to beat.
+    """Master to child: the settings, exactly one of four by role, and how it is to beat.
 
     Every `beat_s` it winds its switch, to run down after `wound_s`. Sent again when a reload has
     changed them: then the child takes what it can while it runs.
@@ -84,6 +93,7 @@ class Welcome(Message):
     worker: WorkerSettings | None = None
     frontend: FrontendSettings | None = None
     demo: DemoSettings | None = None
+    recorder: RecorderSettings | None = None
     beat_s: float = 1.0
     wound_s: float = 2.0
 
@@ -101,7 +111,10 @@ class Alive(Message):
 
 
 class SessionIs(Message):
-    """Worker to master: the condition of its site session changed, and why."""
+    """Worker to master: the condition of its site session changed, and why.
+
+    A recorder that cannot write is `broken` too, and `ready` again once it can.
+    """
 
     condition: Condition
     reason: str

@@ -42,6 +42,9 @@ def test_stop_waits_unless_told_not_to() -> None:
         ("logs --lev error", "--lev"),
         ("logs --level loud", "loud"),
         ("status extra", "extra"),
+        ("history dreams", "requests, story, log, samples"),
+        ("history --since 1w", "'1w' is not a number above 0 with a unit of s, m, h, d"),
+        ("history --since m", "'m'"),
     ],
 )
 def test_a_wrong_line_says_what_is_wrong(words: str, said: str) -> None:
@@ -50,3 +53,17 @@ def test_a_wrong_line_says_what_is_wrong(words: str, said: str) -> None:
         parse(words.split())
     assert said in caught.value.message
     assert caught.value.usage.startswith("usage: arenactl")
+
+
+@pytest.mark.parametrize(
+    ("word", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("1h", 3600), ("7d", 604800)]
+)
+def test_ages_have_units(word: str, seconds: float) -> None:
+    """A bare number is seconds."""
+    assert parse(["history", "--since", word]).since_s == seconds
+
+
+def test_history_is_of_requests_unless_told_otherwise() -> None:
+    """The first thing an operator asks of the past."""
+    assert parse(["history"]).kind == "requests"
+    assert parse(["history", "story", "-n", "3"]).kind == "story"

@@ -1,4 +1,4 @@
-"""The daemon of the chaos run: on a small file system of its own, asked over one open connection."""
+"""The daemon of the chaos run: on small file systems of its own, asked over one open connection."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,8 +17,10 @@ from daemon import Daemon
 from arenactl.client import Client, connect
 from arenad.errors import ArenadError
 from arenad.schema import control
+from arenad.schema.history import GetHistory, HistoryPage, RequestEnded
 
 DISK_BYTES = 256 * 1024 * 1024
+STATE_DISK_BYTES = 32 * 1024 * 1024
 SETTINGS: dict[str, dict[str, Any]] = {
     "frontend": {"processes": 2},
     "life": {"deaths": 50, "backoff_limit_s": 2},  # it is hurt far more often than any other
@@ -40,20 +43,26 @@ class Battered(Daemon):
         super().__init__(instances, SETTINGS)
 
     def furnish(self) -> None:
-        """A disk that can be filled without harm, where we may mount one."""
-        self.runtime.mkdir(mode=0o755)
-        if os.getuid() == 0:
-            mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=755", "arenad-chaos"]
-            done = subprocess.run([*mount, str(self.runtime)], capture_output=True, check=False)
-            self.is_mounted = done.returncode == 0
+        """Disks that can be filled without harm, where we may mount some."""
+        for folder, size_bytes in self._disks.items():
+            folder.mkdir(mode=0o755)
+            if os.getuid() == 0:
+                options = f"size={size_bytes},mode=755"
+                mount = ["mount", "-t", "tmpfs", "-o", options, "arenad-chaos", str(folder)]
+                done = subprocess.run(mount, capture_output=True, check=False)
+                self.is_mounted = done.returncode == 0
 
     def stop(self) -> int:
         try:
             return super().stop()
         finally:
             self._hang_up()
-            if self.is_mounted:
-                subprocess.run(["umount", "-l", str(self.runtime)], check=False)
+            for folder in self._disks if self.is_mounted else ():
+                subprocess.run(["umount", "-l", str(folder)], check=False)
+
+    @property
+    def _disks(self) -> dict[Path, int]:
+        return {self.runtime: DISK_BYTES, self.state_dir: STATE_DISK_BYTES}
 
     # -- looking ------------------------------------------------------------------------------------
 
@@ -68,6 +77,18 @@ class Battered(Daemon):
                 self._hang_up()
                 return {}
         return msgspec.to_builtins(answer.state)
+
+    def remembered(self) -> set[str]:
+        """The ids of all requests in the history."""
+        with connect(self.runtime / "control.sock") as client:
+            before, found = 0, set[str]()
+            while True:
+                page = client.ask(GetHistory("requests", limit=500, before=before), HistoryPage)
+                found |= {
+                    each.request_id for each in page.entries if isinstance(each, RequestEnded)
+                }
+                if not (before := page.before):
+                    return found
 
     def _hang_up(self) -> None:
         if self._client is not None:
@@ -108,8 +129,9 @@ class Battered(Daemon):
         return found
 
     def sizes(self) -> dict[str, tuple[int, float]]:
-        """Open descriptors and PSS in MiB of the master and of each frontend."""
-        pids = {child["name"]: child["pid"] for child in self.children("frontend")}
+        """Open descriptors and PSS in MiB of the master, the recorder and each frontend."""
+        kept = [*self.children("frontend"), *self.children("recorder")]
+        pids = {child["name"]: child["pid"] for child in kept}
         pids["master"] = self.process.pid
         found: dict[str, tuple[int, float]] = {}
         for name, pid in pids.items():

@@ -25,8 +25,9 @@ from hurts import KINDS, SITE, Hurt, program
 RECOVERY_S = 60.0
 PAUSE_S = 2.0
 SITE_GRACE_S = 2.0
+UNWRITTEN_S = 15.0
 MORE_FDS = 4
-MORE_MIB = {"master": 6.0, "frontend": 30.0}
+MORE_MIB = {"master": 6.0, "frontend": 30.0, "recorder": 15.0}
 """How much a process may have grown: its logs and buffers are bounded, and were empty before."""
 
 
@@ -42,6 +43,7 @@ class Run:
         self.recoveries: dict[str, list[float]] = {}
         self.faults: list[str] = []
         self.counts: Counter[str] = Counter()
+        self.remembered = 0
 
     async def perform(self) -> None:
         """Load and trouble until the time is up; then the reckoning."""
@@ -97,12 +99,37 @@ class Run:
             self.faults += self.daemon.strays()
         if not await self._none(self._busy):
             self.faults += self._busy()
+        await self._reckon_history()
         for name, (fds, mib) in self.daemon.sizes().items():
             print(f"  {name}: {fds} descriptors, {mib:.1f} MiB; before {before[name]}")
             if fds > before[name][0] + MORE_FDS:
                 self.faults.append(f"{name} has {fds} descriptors, it had {before[name][0]}")
             if mib > before[name][1] + MORE_MIB[name.partition("-")[0]]:
                 self.faults.append(f"{name} has {mib:.1f} MiB, it had {before[name][1]:.1f}")
+
+    async def _reckon_history(self) -> None:
+        """Every request is in the history, but those whose frontend was hurt before it was told."""
+        ended = [a for a in self.daemon.answers if a.request_id and a.outcome != "hung"]
+
+        def missing() -> list[Answer]:
+            known = self.daemon.remembered()
+            self.remembered = sum(answer.request_id in known for answer in ended)
+            unknown = [answer for answer in ended if answer.request_id not in known]
+            return [answer for answer in unknown if not self._lost_its_frontend(answer)]
+
+        if not await self._none(missing):
+            for answer in missing():
+                self.faults.append(f"not in the history: {_told(answer)}")
+        print(f"  {self.remembered} of {len(ended)} requests are in the history")
+
+    def _lost_its_frontend(self, answer: Answer) -> bool:
+        """A frontend holds what the recorder has not written; a killed one takes that along."""
+        return any(
+            hurt.kind in ("kill frontend", "stop frontend")
+            and answer.began_s <= hurt.ended_s
+            and hurt.began_s <= answer.ended_s + UNWRITTEN_S
+            for hurt in self.hurts
+        )
 
     @staticmethod
     async def _none(look) -> bool:

@@ -82,6 +82,7 @@ def _zygote(daemon: Battered, _draw: random.Random, hurt: Hurt) -> psutil.Proces
 VICTIMS = {
     "worker": _role("worker"),
     "frontend": _role("frontend"),
+    "recorder": _role("recorder"),
     "demo arena": _role("demo"),
     "zygote": _zygote,
     "browser main": _browser(),
@@ -139,6 +140,42 @@ async def full_disk(daemon: Battered, draw: random.Random, hurt: Hurt) -> None:
         await asyncio.sleep(draw.uniform(2, 5))
     finally:
         filler.unlink()
+
+
+async def full_state_disk(daemon: Battered, draw: random.Random, hurt: Hurt) -> None:
+    """The recorder can write nothing for a while, and says so; nobody else needs the disk.
+
+    Where none can be mounted, a limit of the size of its files does the same to it.
+    """
+    (child,) = daemon.children("recorder")
+    hurt.hit = "recorder"
+    until_s = time.monotonic() + draw.uniform(2, 5)
+    with contextlib.ExitStack() as stack:
+        if daemon.is_mounted:
+            filler = daemon.state_dir / "filler"
+            stack.callback(filler.unlink)
+            with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(64 * 1024))
+        else:
+            _limit_files(child["pid"], "4096")
+            stack.callback(_limit_files, child["pid"], "unlimited")
+        while time.monotonic() < until_s:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.1)
+    await asyncio.to_thread(_await_recording, daemon)
+
+
+def _await_recording(daemon: Battered) -> None:
+    """The recorder tries again by itself, ever more seldom; not longer than this."""
+    until_s = time.monotonic() + 40.0
+    while any(child["condition"] == "broken" for child in daemon.children("recorder")):
+        if time.monotonic() > until_s:
+            raise AssertionError("history is not being recorded again")
+        time.sleep(0.1)
+
+
+def _limit_files(pid: int, size: str) -> None:
+    subprocess.run(["prlimit", "--pid", str(pid), f"--fsize={size}:"], check=False)
 
 
 async def few_descriptors(daemon: Battered, draw: random.Random, hurt: Hurt) -> None:
@@ -201,6 +238,12 @@ async def bad_frame_to_worker(daemon: Battered, draw: random.Random, hurt: Hurt)
     await asyncio.to_thread(_send_garbage, path, draw)
 
 
+async def bad_frame_to_recorder(daemon: Battered, draw: random.Random, hurt: Hurt) -> None:
+    """Garbage on the socket of the recorder."""
+    hurt.hit = "recorder"
+    await asyncio.to_thread(_send_garbage, daemon.runtime / "recorder.sock", draw)
+
+
 def _send_garbage(path: Path, draw: random.Random) -> None:
     with socket.socket(socket.AF_UNIX) as end, contextlib.suppress(ConnectionError):
         end.settimeout(5)
@@ -237,11 +280,13 @@ KINDS: dict[str, Do] = {
     **{f"kill {victim}": _killer(victim) for victim in VICTIMS},
     **{f"stop {victim}": _staller(victim) for victim in VICTIMS},
     "full disk": full_disk,
+    "full disk in the state folder": full_state_disk,
     "no descriptors": few_descriptors,
     "slow client": slow_client,
     "vanishing clients": vanishing_client,
     "bad frame to master": bad_frame_to_master,
     "bad frame to worker": bad_frame_to_worker,
+    "bad frame to recorder": bad_frame_to_recorder,
     "scale": scale,
     "restart": restart,
     "clock jump": clock_jump,

@@ -17,6 +17,7 @@ from arenad.frontend.api import Api
 from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.gui import Gui
 from arenad.frontend.openai import Wish
+from arenad.frontend.recording import Recording
 from arenad.schema.chat import Chat, Event, Finish, TextDelta, Turn
 from arenad.schema.config import ApiConfig, ChatConfig, QueueConfig
 from arenad.schema.control import Done, State, Traffic, Watch
@@ -221,7 +222,10 @@ async def serving(app: web.Application) -> AsyncIterator[tuple[str, int]]:
 
 @contextlib.asynccontextmanager
 async def api_serving(
-    scene: Stage, chat: ChatConfig | None = None, max_body_bytes: int = 1024 * 1024
+    scene: Stage,
+    chat: ChatConfig | None = None,
+    max_body_bytes: int = 1024 * 1024,
+    recording: Recording | None = None,
 ) -> AsyncIterator[tuple[Api, tuple[str, int]]]:
     settings = FrontendSettings(
         api=ApiConfig(max_body_bytes=max_body_bytes),
@@ -229,7 +233,7 @@ async def api_serving(
         chat=chat or scene.dispatch.chat,
         gui_address="",
     )
-    api = Api(scene.dispatch, settings)
+    api = Api(scene.dispatch, settings, recording or Recording("", "frontend-1"))
     async with serving(api.app()) as address:
         yield api, address
 

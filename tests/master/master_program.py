@@ -31,7 +31,8 @@ log.setup("master", "debug", lines.append)
 def settings(**sections):
     daemon = {{"runtime_dir": {runtime!r}}}
     made = Settings(msgspec.convert(
-        {{"daemon": daemon, "site": {{"url": "http://127.0.0.1:9/"}}, **sections}}, Config))
+        {{"daemon": daemon, "site": {{"url": "http://127.0.0.1:9/"}},
+         "history": {{"enabled": False}}, **sections}}, Config))
     made.claim_folders()
     return made
 

@@ -103,7 +103,11 @@ class SmallDaemon:
         self.control = self.runtime / CONTROL_SOCKET
         self.api, self.gui, self.demo = free_ports(3)
         config: dict[str, Any] = {
-            "daemon": {"runtime_dir": str(self.runtime), "log_level": "debug"},
+            "daemon": {
+                "runtime_dir": str(self.runtime),
+                "state_dir": str(folder / "state"),
+                "log_level": "debug",
+            },
             "fleet": {"instances": 0, "drain_timeout_s": 5},
             "api": {"listen": f"127.0.0.1:{self.api}"},
             "gui": {"listen": f"127.0.0.1:{self.gui}"},
@@ -192,6 +196,7 @@ class SmallDaemon:
 def small_daemon(**settings: dict[str, Any]) -> Iterator[SmallDaemon]:
     """A daemon that is up, ended in order afterwards."""
     with tempfile.TemporaryDirectory(prefix="arenad-small-") as folder:
+        Path(folder).chmod(0o755)  # the recorder, another user if we are root, has files in it
         daemon = SmallDaemon(Path(folder), **settings)
         daemon.start()
         try:

@@ -13,6 +13,7 @@ from arenad.schema.config import (
     DaemonConfig,
     DemoConfig,
     FleetConfig,
+    HistoryConfig,
     LimitsConfig,
     QueueConfig,
 )
@@ -80,3 +81,17 @@ def test_what_needs_a_restart_is_not_taken():
     assert [each.field for each in change.between(taken, after)] == ["daemon.user"]
     after = Config(limits=LimitsConfig(tasks=9, required=True))
     assert change.applicable(Config(), after).limits == LimitsConfig(tasks=9)
+
+
+def test_where_the_history_is_changes_only_at_a_restart():
+    """How much of it is kept is told to the recorder while it runs."""
+    history = HistoryConfig(enabled=False, keep_days=3)
+    after = Config(daemon=DaemonConfig(state_dir="/srv/state"), history=history)
+    taken = change.applicable(Config(), after)
+    assert taken == Config(history=HistoryConfig(keep_days=3))
+    effects = {each.field: each.effect for each in change.between(Config(), after)}
+    assert effects == {
+        "daemon.state_dir": "restart",
+        "history.enabled": "restart",
+        "history.keep_days": "at once",
+    }

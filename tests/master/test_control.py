@@ -47,7 +47,7 @@ def test_the_state(daemon, client: Client):
     state = client.state()
     assert state.pid == daemon.process.pid
     assert state.verdict.startswith(f"{state.word}: ")
-    assert {child.name for child in state.children} == {"demo", "frontend-1"}
+    assert {child.name for child in state.children} == {"recorder", "demo", "frontend-1"}
 
 
 def test_the_socket_is_ours_alone(daemon):
@@ -80,7 +80,7 @@ def test_another_user_is_turned_away(daemon):
     [
         (Scale(4), "instances: is 4; must be 0 to 3 (fleet.max_instances)"),
         (Scale(-1), "instances: is -1; must be 0 to 3 (fleet.max_instances)"),
-        (Restart("w9"), "name: there is no 'w9'; there are demo, frontend-1"),
+        (Restart("w9"), "name: there is no 'w9'; there are recorder, demo, frontend-1"),
         (DrainOne("demo"), "name: demo is no instance; only instances can be drained"),
         (Stop(), "Stop is not a command"),
     ],

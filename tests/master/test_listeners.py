@@ -1,6 +1,8 @@
 """The listening sockets: opened as wanted, moved without a gap, refused without a trace."""
 
 import socket
+import stat
+from pathlib import Path
 
 import pytest
 from small_daemon import free_ports
@@ -114,3 +116,33 @@ def test_they_go_on_in_another_program():
         assert takes(api)
         for each in again.open.values():
             each.socket.close()
+
+
+def test_the_recorders_socket_is_the_childrens_alone(opened: Listeners, tmp_path: Path):
+    """It is opened once, and neither a reload nor another program in our place opens it anew."""
+    api, gui, demo = free_ports(3)
+    made = settings(api, gui, demo)
+    made.runtime = tmp_path
+    opened.open_recorder(made)
+    (listener,) = opened.of("recorder")
+    status = made.recorder_socket.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, made.user[0])
+    opened.follow(made)
+    opened.open_recorder(made)
+    assert opened.of("recorder") == (listener,)
+    resumed = Listeners.resumed(opened.kept)
+    assert resumed.of("recorder")[0].fileno() == listener.fileno()
+    for each in resumed.open.values():
+        each.socket.detach()
+
+
+def test_without_a_history_there_is_no_socket(opened: Listeners, tmp_path: Path):
+    """Nor a file where it would be; one that cannot be made is a fault."""
+    made = settings(*free_ports(3))
+    made.runtime = tmp_path / "nowhere"
+    made.history_fault = "no folder"
+    opened.open_recorder(made)
+    assert opened.of("recorder") == ()
+    made.history_fault = ""
+    with pytest.raises(ConfigError, match=r"cannot listen at .*nowhere/recorder\.sock"):
+        opened.open_recorder(made)

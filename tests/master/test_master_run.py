@@ -30,7 +30,7 @@ def test_the_way_out_leaves_nothing(tmp_path: Path):
     """SIGTERM: exit 0, every process gone, the control socket too."""
     with small_daemon() as daemon:
         known = daemon.processes()
-        assert len(known) in (4, 5)  # master, zygote, demo, frontend, and soon a blank
+        assert len(known) in (5, 6)  # master, zygote, recorder, demo, frontend, and soon a blank
         assert daemon.stop() == 0
         assert not daemon.control.exists()
         assert "stopped; nothing is left running" in daemon.log()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenad.master.report import verdict
+from arenad.master.report import history_trouble, verdict
 from arenad.schema.control import ChildState, Phase, Word
 from arenad.schema.process import Condition
 
@@ -23,7 +23,7 @@ FRONTEND = child("frontend-1", "frontend")
 
 @st.composite
 def states(draw):
-    role = draw(st.sampled_from(["frontend", "worker", "demo"]))
+    role = draw(st.sampled_from(["frontend", "worker", "demo", "recorder"]))
     condition = draw(st.sampled_from([None, *get_args(Condition)]))
     phase = draw(st.sampled_from(get_args(Phase)))
     last_death = draw(st.sampled_from(["", "killed by SIGKILL"]))
@@ -99,3 +99,29 @@ def test_stopping_counts_the_chats():
     children = [FRONTEND, child("w1", busy=1), child("w2", busy=1)]
     assert verdict(children, 2, leaving=True)[1] == "stopping: 2 chats still running"
     assert verdict([child("w1", busy=1)], 1, leaving=True)[1] == "stopping: 1 chat still running"
+
+
+@pytest.mark.parametrize(
+    ("recorder", "fault", "expected"),
+    [
+        (child("recorder", "recorder"), "", ""),
+        (child("recorder", "recorder", "starting"), "", ""),
+        (None, "", ""),
+        (None, "no folder", "; history is not being recorded: no folder"),
+        (
+            child("recorder", "recorder", "failed", last_death="exit code 70"),
+            "",
+            "; history is not being recorded: recorder failed too often (exit code 70)",
+        ),
+        (
+            child("recorder", "recorder", condition="broken", condition_reason="the disk is full"),
+            "",
+            "; history is not being recorded: recorder is broken (the disk is full)",
+        ),
+    ],
+)
+def test_a_recorder_in_trouble_is_a_clause(recorder, fault, expected):
+    """The word stays that of the chats, which need no recorder."""
+    children = [FRONTEND, child("w1"), *filter(None, [recorder])]
+    assert verdict(children, 1, leaving=False) == ("well", "well: 1 of 1 instance ready")
+    assert history_trouble(children, fault) == expected

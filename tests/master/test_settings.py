@@ -174,3 +174,39 @@ def test_rules_come_from_the_configuration(runtime: Path):
     """Every deadline of a life can be set."""
     made = settings(runtime, life={"deaths": 9}, fleet={"drain_timeout_s": 7})
     assert (made.rules.deaths, made.rules.drain_timeout_s) == (9, 7.0)
+
+
+def test_the_recorders_part(runtime: Path, tmp_path: Path):
+    """Its folder is claimed with the others; frontends are told its socket."""
+    made = settings(
+        runtime, daemon={"state_dir": str(tmp_path / "state")}, history={"keep_days": 3}
+    )
+    made.claim_folders()
+    recorder = made.welcome("recorder", "recorder", 1).recorder
+    assert recorder is not None
+    assert (recorder.folder, recorder.history.keep_days) == (str(tmp_path / "state"), 3)
+    assert (tmp_path / "state").stat().st_uid == made.user[0]
+    frontend = made.welcome("frontend", "frontend-1", 1).frontend
+    assert frontend is not None
+    assert frontend.recorder_socket == str(runtime / "recorder.sock")
+
+
+@pytest.mark.parametrize("history", [{"enabled": False}, {}])
+def test_no_recorder_no_socket(runtime: Path, tmp_path: Path, history):
+    """Not wanted, or without a usable folder: frontends keep nothing for it."""
+    (tmp_path / "file").write_text("")
+    made = settings(runtime, daemon={"state_dir": str(tmp_path / "file")}, history=history)
+    made.claim_folders()
+    frontend = made.welcome("frontend", "frontend-1", 1).frontend
+    assert frontend is not None
+    assert frontend.recorder_socket == ""
+    assert bool(made.history_fault) is not bool(history)
+    assert not made.records
+
+
+def test_without_any_folder_for_state(runtime: Path, monkeypatch: pytest.MonkeyPatch):
+    """The remedy is a field of the configuration."""
+    monkeypatch.setattr("arenad.master.settings.state_dir", lambda *_: None)
+    made = settings(runtime)
+    made.claim_folders()
+    assert made.history_fault == "no folder for it is known; set daemon.state_dir"

@@ -16,6 +16,7 @@ from small_daemon import SmallDaemon, until
 import arenad
 from arenad.schema.chat import Failure
 from arenad.schema.control import Done, State, Upgrade
+from arenad.schema.history import GetHistory, HistoryPage, StoryLine
 
 HANDSHAKE = (
     b"GET /gui/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -80,8 +81,9 @@ def test_the_new_program_goes_on_in_place(daemon: SmallDaemon):
     after = settled(daemon)
     assert (after.pid, after.version) == (before.pid, "9.9.9")
     assert after.uptime_s > before.uptime_s
-    assert {(c.name, c.generation) for c in after.children} == {("demo", 1), ("frontend-2", 1)}
-    assert [child.last_death for child in after.children] == ["", ""]
+    generations = {(child.name, child.generation) for child in after.children}
+    assert generations == {("recorder", 2), ("demo", 1), ("frontend-2", 1)}
+    assert {child.last_death for child in after.children} == {""}
     told = [line.text for line in after.story]
     assert "arenad 9.9.9 has taken over in place" in told
     assert told[: len(before.story)] == [line.text for line in before.story]
@@ -213,3 +215,23 @@ def _received(manager: socket.socket) -> str:
         return manager.recv(4096).decode()
     except (BlockingIOError, TimeoutError):
         return ""
+
+
+def test_the_history_goes_on(daemon: SmallDaemon):
+    """Lines that no recorder had yet go along; each is kept once; the new program's follow."""
+    settled(daemon)
+    os.kill(daemon.pid("recorder"), signal.SIGKILL)
+    assert "takes over" in upgrade(daemon)
+    settled(daemon)
+
+    def story() -> list[str]:
+        with daemon.client() as client:
+            page = client.ask(GetHistory("story", limit=500))
+        entries = page.entries if isinstance(page, HistoryPage) else ()
+        return [f"{each.about}: {each.text}" for each in entries if isinstance(each, StoryLine)]
+
+    takeover = f"fleet: arenad {arenad.__version__} has taken over in place"
+    found = until(lambda: takeover in (lines := story()) and lines)
+    assert "recorder: died: killed by SIGKILL" in found
+    assert found.count("recorder: starting (generation 1)") == 1
+    assert found.count("demo: starting (generation 1)") == 1

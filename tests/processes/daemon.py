@@ -45,12 +45,17 @@ class Daemon:
         self.folder = Path(tempfile.mkdtemp(prefix="arenad-test-"))
         self.folder.chmod(0o755)
         self.runtime = self.folder / "run"
+        self.state_dir = self.folder / "state"
         api, gui, demo = free_ports(3)
         self.api_url = f"http://127.0.0.1:{api}"
         self.gui_url = f"http://127.0.0.1:{gui}"
         self.demo_url = f"http://127.0.0.1:{demo}"
         config: dict[str, Any] = {
-            "daemon": {"runtime_dir": str(self.runtime), "log_level": "debug"},
+            "daemon": {
+                "runtime_dir": str(self.runtime),
+                "state_dir": str(self.state_dir),
+                "log_level": "debug",
+            },
             "fleet": {"instances": instances, "drain_timeout_s": 20},
             "api": {"listen": f"127.0.0.1:{api}"},
             "gui": {"listen": f"127.0.0.1:{gui}"},

@@ -5,7 +5,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from arenad.schema import SCHEMA_VERSION, base, chat, control, frame, process
+from arenad.schema import SCHEMA_VERSION, base, chat, control, frame, history, process
 from arenad.schema.control import Watch
 from arenad.schema.frame import Body, Frame, Kind
 
@@ -13,15 +13,15 @@ DECODER = msgspec.msgpack.Decoder(Frame)
 
 
 def test_every_message_can_be_sent() -> None:
-    """Each class of the schema that derives from `Message` is a body, and each body is one."""
-    modules = (chat, control, process)
+    """Each class of the schema that derives from `Message` is a body, or an entry of the history."""
+    modules = (chat, control, history, process)
     messages = {
         value
         for module in modules
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, base.Message) and value is not base.Message
     }
-    assert messages == set(get_args(Body))
+    assert messages == {*get_args(Body), *get_args(history.Entry)}
 
 
 def test_names_on_the_wire_are_the_names_of_the_types() -> None:

@@ -131,6 +131,10 @@ def test_a_chat_through_a_confined_browser(service: Machine) -> None:
     """The unit's limits leave Chromium its own sandbox: deeper namespaces and one more filter."""
     text = "in a service of systemd"
     assert json.loads(service.python(CHAT % text)) == [text, "stop"]
+    told = "arenactl history --json -n 1"
+    until(lambda: '"answered"' in service.run("sh", "-c", told).stdout, "the history has it")
+    mode = service.must("stat", "--format=%U %a", "/var/lib/arenad", "/var/lib/arenad/history.db")
+    assert mode.splitlines() == ["arenad 700", "arenad 600"]
     processes = service.processes()
     master = service.main_process()
     renderers = [each for each in processes if "--type=renderer" in " ".join(each.cmdline())]

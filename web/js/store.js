@@ -8,7 +8,7 @@ import { withoutWord } from "./words.js";
 /**
  * @typedef {object} Child one supervised process; fields as in `arenad/schema/control.py`
  * @property {string} name
- * @property {string} role frontend, worker or demo
+ * @property {string} role frontend, worker, recorder or demo
  * @property {string} phase
  * @property {number} generation
  * @property {number} pid

@@ -1,0 +1,45 @@
+"""What one request went through, as a record of it."""
+
+from arenad.frontend.account import MAX_MODEL_CHARS, Account
+
+
+def test_a_request_that_was_answered() -> None:
+    """The last instance, how often one was asked, and times that fit into one another."""
+    account = Account("id-1", "demo-echo", streams=True)
+    account.waits()
+    account.asks("w1")
+    account.waits()
+    account.asks("w2")
+    account.hears()
+    account.hears()
+    account.chars = 7
+    ended = account.ended("answered", "frontend-1")
+    assert (ended.request_id, ended.model, ended.frontend) == ("id-1", "demo-echo", "frontend-1")
+    assert (ended.instance, ended.asked, ended.streams, ended.chars) == ("w2", 2, True, 7)
+    assert (ended.outcome, ended.error) == ("answered", "")
+    assert ended.first_event_s is not None
+    assert 0 <= ended.waited_s <= ended.first_event_s <= ended.duration_s
+
+
+def test_a_request_that_left_the_queue() -> None:
+    """It was never asked of anybody; all its time was waiting."""
+    account = Account("id-1", "demo-echo", streams=False)
+    account.waits()
+    ended = account.ended("cancelled", "frontend-1")
+    assert (ended.instance, ended.asked, ended.first_event_s) == ("", 0, None)
+    assert 0 < ended.waited_s <= ended.duration_s
+
+
+def test_a_failure_has_its_kind() -> None:
+    """One that nobody named was a bug; other ends have none."""
+    account = Account("id-1", "demo-echo", streams=False)
+    assert account.ended("failed", "").error == "internal"
+    account.error = "timeout"
+    assert account.ended("failed", "").error == "timeout"
+    assert account.ended("cancelled", "").error == ""
+
+
+def test_a_clients_text_is_bounded() -> None:
+    """A model's name may be anything that fits into a request."""
+    ended = Account("id-1", "m" * 1_000_000, streams=False).ended("failed", "")
+    assert len(ended.model) == MAX_MODEL_CHARS
