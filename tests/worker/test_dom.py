@@ -25,6 +25,21 @@ def test_blocks_grow() -> None:
     assert grammar.end() == ([], Finish("stop"))
 
 
+def test_a_table_waits_for_its_first_row() -> None:
+    """Half a line under its head may make it one of fewer columns for a moment."""
+    head = "<tr><th>a</th><th>b</th></tr>"
+    grammar = DomAnswer()
+    assert grammar.feed(changed(0, "h<p>x</p>", "h<p>| a | b |<br>| -</p>")) == [TextDelta("x")]
+    assert grammar.feed(changed(1, "h<table><tr><th>a</th></tr></table>")) == []
+    assert grammar.feed(changed(1, f"h<table>{head}</table>")) == []
+    row = "<tr><td>1</td><td>2</td></tr>"
+    grown = [TextDelta("\n\n| a | b |\n| --- | --- |\n| 1 | 2")]
+    assert grammar.feed(changed(1, f"h<table>{head}{row}</table>")) == grown
+    assert grammar.end() == ([TextDelta(" |")], Finish("stop"))
+    only = [changed(0, f"h<table>{head}</table>")]
+    assert told(DomAnswer(), only)[0] == [TextDelta("| a | b |\n| --- | --- |")]
+
+
 def test_plain_blocks_are_one_text() -> None:
     """A text that is shown as it is may be cut into elements at its line ends."""
     events, outcome = told(DomAnswer(), [changed(0, "ta  b\n\nc\n", "td", "tok ", "h<b>f</b>")])

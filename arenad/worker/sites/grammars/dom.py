@@ -17,6 +17,8 @@ from arenad.worker.sites.grammars.growing import CLOSERS, Growing
 from arenad.worker.sites.grammars.markdown import to_markdown
 
 MAX_BLOCKS = 100_000
+HEAD_LINES = 2
+"""A table's first row, and the line under it."""
 
 
 class Changed(msgspec.Struct, rename={"first": "from"}):
@@ -44,7 +46,8 @@ class DomAnswer(Grammar):
             return []
         del self._blocks[max(changed.first, 0) :]
         self._blocks += [_markdown(block) for block in changed.blocks[:MAX_BLOCKS]]
-        return self._side.text(self._growing.grow(_joined(self._blocks)))
+        standing_chars = len(_joined(self._blocks[:-1])) if _is_half_a_table(self._blocks) else None
+        return self._side.text(self._growing.grow(_joined(self._blocks), standing_chars))
 
     def end(self) -> tuple[list[Event], Finish | RequestError]:
         """The page shows that the answer is whole."""
@@ -67,6 +70,14 @@ class _Block(NamedTuple):
 def _markdown(block: str) -> _Block:
     is_plain = not block.startswith("h")
     return _Block(block[1:] if is_plain else to_markdown(block[1:]), is_plain)
+
+
+def _is_half_a_table(blocks: list[_Block]) -> bool:
+    """While its first two lines are written, a page may take a table for one of fewer columns."""
+    if not blocks or blocks[-1].is_plain:
+        return False
+    text = blocks[-1].text
+    return text.startswith("|") and text.count("\n") < HEAD_LINES
 
 
 def _joined(blocks: list[_Block]) -> str:

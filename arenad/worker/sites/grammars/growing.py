@@ -16,10 +16,11 @@ class Growing:
         self._latest = ""
         self._passed = ""
 
-    def grow(self, whole: str) -> str:
-        """What of this whole can be passed on now."""
+    def grow(self, whole: str, standing_chars: int | None = None) -> str:
+        """What of this whole can be passed on now; of its beginning, if only so much stands."""
         self._latest = whole.removesuffix(self._cursor) if self._cursor else whole
-        return "" if self._is_last_only else self._pass_on(self._latest.rstrip(self._held))
+        standing = self._latest[:standing_chars].rstrip(self._held)
+        return "" if self._is_last_only else self._pass_on(standing)
 
     def _pass_on(self, whole: str) -> str:
         if len(whole) <= len(self._passed) or not whole.startswith(self._passed):
