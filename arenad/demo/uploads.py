@@ -26,6 +26,7 @@ INLINE_LIMIT_BYTES = 5 * 1024 * 1024
 ACTION_HEADER = "Next-Action"
 UPLOAD_LIFE_S = 300.0
 _DATA_URI = re.compile(r"data:([\w.+/-]*)(?:;[\w.+=-]+)*;base64,([A-Za-z0-9+/=]*)\Z")
+_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+\Z", re.ASCII)
 _NAMES = ("generateUploadUrl", "getSignedUrl")
 
 
@@ -77,8 +78,8 @@ class Uploads:
         self, request: web.Request, scene: Scene, arguments: tuple[str, ...]
     ) -> web.Response:
         name, content_type = arguments if len(arguments) == len(_NAMES) else ("", "")
-        if not name or not content_type:
-            raise Refusal(400, "bad body", "an upload needs a name and a type")
+        if not name or not _TYPE.match(content_type):
+            raise Refusal(400, "bad body", "an upload needs a name, and a type such as image/png")
         key = self.files.begin(name, content_type)
         self._control.tally["uploads"] += 1
         path = self.files.signed("PUT", key, scene.faults.get("url-life", UPLOAD_LIFE_S))
@@ -106,6 +107,8 @@ class Uploads:
         key = request.match_info["key"]
         self.files.check("GET", key, request.query)
         stored = self.files.get(key)
+        if stored.content is None:
+            raise Refusal(404, "no such file", f"{key}: was never uploaded")
         # What a visitor uploaded must never run as a page of this site.
         headers = {"Content-Security-Policy": "sandbox; default-src 'none'"}
         return web.Response(

@@ -115,7 +115,7 @@ def test_bad_calls_of_an_action_are_told() -> None:
         async with arena() as client:
             assert (await told(client.post("/", data="[]")))[0] == 405
             headers = {"Next-Action": (await _actions(client))["generateUploadUrl"]}
-            for bad in ("{", '["a"]', '["a",""]'):
+            for bad in ("{", '["a"]', '["a",""]', '["a","b/c\\r\\nX: y"]', '["a","text"]'):
                 assert (await told(client.post("/", data=bad, headers=headers)))[0] == 400
 
     asyncio.run(story())
@@ -139,6 +139,19 @@ def test_signed_addresses_expire() -> None:
             assert (status, "expired" in text) == (403, True)
             assert (await told(create(client, _with(good | stale))))[0] == 403
             assert (await told(create(client, _with(good))))[0] == 200
+
+    asyncio.run(story())
+
+
+def test_what_was_never_uploaded_is_not_there() -> None:
+    """Its address is good, but there is nothing behind it."""
+
+    async def story() -> None:
+        async with arena() as client:
+            actions = await _actions(client)
+            begun = await _act(client, actions["generateUploadUrl"], "a", "b/c")
+            signed = await _act(client, actions["getSignedUrl"], begun["key"])
+            assert (await told(client.get(signed["url"])))[0] == 404
 
     asyncio.run(story())
 
