@@ -54,6 +54,7 @@ class Options(argparse.Namespace):
     instance: str = ""
     prefix: str = ""
     dry_run: bool = False
+    words: tuple[str, ...] = ()
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -133,6 +134,10 @@ def _parser() -> _Parser:
     stop.set_defaults(wait=True)
     _add_logs(add("logs", "The daemon's log, with all of its processes."))
     _add_history(add("history", "What was recorded: requests, story, log, samples; newest last."))
+    site = add("site", "Profiles of chat sites: list, show NAME, test NAME, learn URL.")
+    site.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="…", help="-h tells more: site … -h"
+    )
     _add_placing(add("install", "Put arenad in place as a service of systemd."))
     _add_placing(add("uninstall", "Stop the service and remove what install wrote."))
     return parser

@@ -10,6 +10,7 @@ from arenactl import progress, render
 from arenactl.arguments import LEVELS, Options
 from arenactl.client import ANSWER_S, FOREVER, Client, DeadlinePassed
 from arenactl.output import Output
+from arenactl.site import site
 from arenad.errors import LinkLost
 from arenad.schema.control import (
     Done,
@@ -230,7 +231,7 @@ def _placed(options: Options, output: Output, *, away: bool) -> int:
 
 
 LOCAL: Mapping[str, Callable[[Options, Output], int]] = {
-    command.__name__: command for command in (install, uninstall)
+    command.__name__: command for command in (install, uninstall, site)
 }
 """Commands that ask no daemon."""
 

@@ -18,9 +18,14 @@ DEFAULT_PATHS = (Path("/etc/arenad/arenad.yaml"), Path("/etc/arenad.yaml"))
 
 def main(argv: list[str] | None = None) -> int:
     """Run the daemon in the foreground; gives the exit code."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["site"]:
+        from arenad import trials  # noqa: PLC0415 - it imports what a browser needs: not the master's
+
+        return trials.main(words[1:], _found)
+    arguments = _parser().parse_args(words)
     log.setup("master", "info", lambda _: None)
-    path: Path | None = arguments.config or next(filter(_is_there, DEFAULT_PATHS), None)
+    path = _found(arguments.config)
 
     def load() -> Config:
         return reading.read(path)
@@ -40,6 +45,11 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_REFUSED
     print(f"{path or 'the built-in configuration'}: is fine")
     return EXIT_FINE
+
+
+def _found(given: Path | None) -> Path | None:
+    """The configuration file: the one that was named, or the first of the usual ones."""
+    return given or next(filter(_is_there, DEFAULT_PATHS), None)
 
 
 def _is_there(path: Path) -> bool:

@@ -7,7 +7,8 @@
     ├── LinkLost                     ours: the process at the other end of a link is gone
     └── RequestError                 a request ends with an error object
         ├── InvalidRequest           client: 400, names the field
-        │   └── ModelNotFound        client: 404
+        │   ├── ModelNotFound        client: 404
+        │   └── ChatFull             client: 400, the site takes no conversation this long
         ├── Refused                  operator: a control command cannot be carried out
         ├── Cancelled                client: left before the end (499, only ever logged)
         ├── Overloaded               ours:   429, queue full or waited too long
@@ -16,6 +17,7 @@
         ├── Resting                  site:   429, every usable instance rests
         ├── NeedsHuman               site:   503, a human check waits for a person
         ├── NeedsLogin               site:   503, a login wall waits for a person
+        ├── Expired                  site:   503, the session has ended; it is begun anew
         ├── ContentRejected          site:   400, the site's moderation
         ├── UpstreamFailed           site:   502, failed, empty or cut answer
         ├── TimedOut                 site:   504, first event, idle or total deadline
@@ -88,6 +90,14 @@ class ModelNotFound(InvalidRequest):
     kind = "model_not_found"
     http_status = 404
     code = "model_not_found"
+
+
+class ChatFull(InvalidRequest):
+    """The site says that the conversation is too long for it."""
+
+    kind = "chat_full"
+    http_status = 400
+    code = "context_length_exceeded"
 
 
 class Refused(RequestError):
@@ -163,6 +173,16 @@ class NeedsLogin(RequestError):
     kind = "needs_login"
     http_status = 503
     code = "session_login_required"
+    fault = "site"
+    elsewhere = True
+
+
+class Expired(RequestError):
+    """The site ended the session; the instance begins a new one."""
+
+    kind = "expired"
+    http_status = 503
+    code = "session_expired"
     fault = "site"
     elsewhere = True
 

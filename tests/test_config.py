@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arenad import config
+from arenad import config, document
 from arenad.errors import ConfigError
 from arenad.schema.config import Config, FleetConfig
 
@@ -333,40 +333,22 @@ def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path, name: str, fault:
 def test_a_huge_file_is_no_configuration(tmp_path: Path) -> None:
     """It is not even parsed."""
     path = tmp_path / "core"
-    path.write_bytes(b"#" * (config.MAX_FILE_BYTES + 1))
+    path.write_bytes(b"#" * (document.MAX_FILE_BYTES + 1))
     with pytest.raises(ConfigError, match="that is no configuration"):
         config.load(path)
 
 
-# -- profiles ---------------------------------------------------------------------------------------
+# -- the folder of own profiles ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted(config.PROFILES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_profile_loads_by_its_name(path: Path) -> None:
-    """File name and the name inside are one."""
-    assert config.load_profile(path.stem).name == path.stem
-
-
-@pytest.mark.parametrize("name", ["", "nobody", "../config", "/etc/passwd", "x\0y", "d" * 5000])
-def test_an_unknown_profile_is_a_fault_that_lists_the_known(name: str) -> None:
-    """Names are looked up, never joined to a path."""
-    with pytest.raises(ConfigError, match=r"site\.profile: is .*; must be one of .*demo"):
-        config.load_profile(name)
-
-
-def test_a_profile_with_holes_is_said_in_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Missing fields are named like wrong ones."""
-    monkeypatch.setattr(config, "PROFILES", tmp_path)
-    (tmp_path / "half.yaml").write_text("version: one\nlandmarks: {prompt: p}\nmodels:\n")
-    with pytest.raises(ConfigError) as raised:
-        config.load_profile("half")
-    said = [fault.removeprefix(f"{tmp_path}/half.yaml: ") for fault in raised.value.faults]
-    assert "version: is 'one'; must be a whole number" in said
-    assert (
-        "landmarks.send: is missing; must be text; put numbers and words like yes and no in quotes"
-        in said
-    )
-    assert "stream: is missing; must be a section" in said
-    assert any(fault.startswith("models.anchor: is missing") for fault in said)
+def test_own_profiles_stand_beside_the_file(tmp_path: Path) -> None:
+    """In the folder `profiles` if there is one; else where the file says, seen from its folder."""
+    path = tmp_path / "arenad.yaml"
+    path.write_text("site: {profile: demo}")
+    assert config.load(path).site.profiles_dir == ""
+    (tmp_path / "profiles").mkdir()
+    assert config.load(path).site.profiles_dir == str(tmp_path / "profiles")
+    path.write_text("site: {profiles_dir: own}")
+    assert config.load(path).site.profiles_dir == str(tmp_path / "own")
+    path.write_text("site: {profiles_dir: /srv/own}")
+    assert config.load(path).site.profiles_dir == "/srv/own"

@@ -83,7 +83,22 @@ DECLARED_BRAINS = (
     "arenad/worker/session.py",
     "arenad/worker/sites/catalog.py",
     "arenad/worker/sites/fold.py",
-    "arenad/worker/sites/grammar.py",
+    "arenad/worker/sites/guess.py",
+    "arenad/worker/sites/patience.py",
+    "arenad/worker/sites/grammars/answer.py",
+    "arenad/worker/sites/grammars/arena_lines.py",
+    "arenad/worker/sites/grammars/choose.py",
+    "arenad/worker/sites/grammars/dom.py",
+    "arenad/worker/sites/grammars/framing.py",
+    "arenad/worker/sites/grammars/gradio.py",
+    "arenad/worker/sites/grammars/growing.py",
+    "arenad/worker/sites/grammars/json_answers.py",
+    "arenad/worker/sites/grammars/json_text.py",
+    "arenad/worker/sites/grammars/markdown.py",
+    "arenad/worker/sites/grammars/plain.py",
+    "arenad/worker/sites/grammars/protobuf.py",
+    "arenad/worker/sites/grammars/walk.py",
+    "arenad/worker/sites/refusal.py",
 )
 IO_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
 IO_MODULES = {"io", "pathlib", "secrets", "shutil", "sys", "tempfile", "urllib", "datetime", "uuid"}
@@ -170,7 +185,16 @@ PURE = {
     "arenad/demo/run.py": "a few lines of wiring; tests/processes",
     "arenad/worker/run.py": "wiring; tests/processes",
     "arenad/worker/browser.py": "needs a browser; tests/page/test_worker_browser.py",
+    "arenad/trials.py": "a command; tests/page/test_site_command.py",
+    "arenad/schema/trial.py": "tests/page/test_site_command.py",
+    "arenad/worker/trial.py": "needs a browser; tests/page/test_site_command.py",
+    "arenad/worker/learn.py": "needs a browser; tests/page/test_site_command.py",
+    "arenad/worker/transcript.py": "needs a browser; tests/page/test_site_command.py",
+    "arenactl/site.py": "becomes another program; tests/page/test_site_command.py",
+    "arenad/worker/sites/driver.py": "needs a browser; tests/page/test_worker_driver.py",
     "arenad/worker/page.py": "needs a browser; tests/page/test_worker_page.py",
+    "arenad/worker/listen.py": "needs a browser; tests/page/test_worker_streams.py",
+    "arenad/worker/dom_source.py": "needs a browser; tests/page/test_worker_streams.py",
     "arenad/worker/sites/page_driven.py": "needs a browser; tests/page/test_worker_site.py",
 }
 """Sources without a test file of their own, and what tests them instead."""
@@ -339,7 +363,6 @@ def test_what_is_never_written(pattern: str, where: str) -> None:
 SLEEPS = {
     "arenad/frontend/run.py:_beat": "counters go to the master at an interval, if they changed",
     "arenad/worker/run.py:_beat": "measurements go to the master at an interval",
-    "arenad/worker/run.py:_look": "measuring, at an interval",
     "arenad/child.py:_beat": "the beat by which the master knows a hang from a rest",
     "arenad/demo/generation.py:paced": "the pace of a model that writes is the point",
     "arenad/demo/generation.py:_beat": "the site's own heartbeat while it is silent",

@@ -269,7 +269,7 @@ def _piece(event: Event) -> str:
             return text
         case TextDelta() | Image() | Citation():
             return openai.text_of(event)
-        case Heartbeat():
+        case Heartbeat() | Finish():
             return ""
 
 

@@ -4,16 +4,29 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from arenad.errors import ModelNotFound, NeedsHuman, NeedsLogin, RequestError, Unavailable
+from arenad.errors import (
+    Expired,
+    ModelNotFound,
+    NeedsHuman,
+    NeedsLogin,
+    ProfileOutdated,
+    RequestError,
+    Resting,
+    Unavailable,
+)
 from arenad.schema.process import Condition, Seat
 
 SeatKey = tuple[str, int]
 """An instance's name and generation: one incarnation of it."""
 
-_WAITS_FOR_A_PERSON: dict[Condition, tuple[type[RequestError], str]] = {
+_OUT_OF_SERVICE: dict[Condition, tuple[type[RequestError], str]] = {
+    "resting": (Resting, "was asked by the site to rest"),
+    "expired": (Expired, "waits for a new session"),
     "needs_human": (NeedsHuman, "shows a human check"),
     "needs_login": (NeedsLogin, "shows a login wall"),
+    "outdated": (ProfileOutdated, "finds the page changed"),
 }
+"""Conditions that last; what comes first here is what a client is told of several."""
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -60,14 +73,16 @@ def why_never(
     linked: Collection[SeatKey],
     model: str,
     tried: Collection[SeatKey],
+    age_s: float = 0.0,
 ) -> RequestError | None:
-    """Why none of these seats will take the request however long it waits; None while one may.
+    """Why none of these seats will take the request before long; None while one may.
 
     A seat to which no link stands is about to change: it opens, or it died and will be replaced.
+    `age_s` is how old these news are, by which every rest in them has become shorter.
     """
     if not seats:
         return Unavailable("there is no instance; an operator has to start one (arenactl scale)")
-    offering = [seat for seat in seats if offers(seat, model)]
+    offering = [seat for seat in seats if offers(seat, model) or not seat.models]
     if not offering:
         return ModelNotFound(
             f"model: there is no {model!r}; GET /v1/models lists what there is", param="model"
@@ -75,7 +90,16 @@ def why_never(
     hopes = [seat for seat in offering if not (key_of(seat) in tried and key_of(seat) in linked)]
     if not hopes:
         return Unavailable("every instance was asked")
-    if all(seat.condition in _WAITS_FOR_A_PERSON for seat in hopes):
-        kind, shows = _WAITS_FOR_A_PERSON[hopes[0].condition]
-        return kind(f"every instance waits for a person; {hopes[0].name} {shows}")
+    if all(seat.condition in _OUT_OF_SERVICE for seat in hopes):
+        return _out_of_service(hopes, age_s)
     return None
+
+
+def _out_of_service(seats: Sequence[Seat], age_s: float) -> RequestError:
+    order = list(_OUT_OF_SERVICE)
+    told = min(seats, key=lambda seat: order.index(seat.condition))
+    kind, how = _OUT_OF_SERVICE[told.condition]
+    rests_s = [seat.resting_s for seat in seats if seat.resting_s is not None]
+    after_s = max(1.0, min(rests_s) - age_s) if rests_s else None
+    why = f": {told.reason}" if told.reason else ""
+    return kind(f"no instance can be asked now; {told.name} {how}{why}", retry_after_s=after_s)

@@ -248,7 +248,8 @@ class _Journey:
             now_s = time.monotonic()
             if body is None and now_s >= silent_s:
                 raise TimedOut(f"the instance {seat.name} said nothing for {limit_s:g} s")
-            if body is not None and not isinstance(body, Heartbeat):
+            is_side_over = isinstance(body, Finish) and bool(body.side) and not stream.ended
+            if body is not None and not isinstance(body, Heartbeat) and not is_side_over:
                 self._account.hears()
                 yield _checked(body, is_end=stream.ended)
                 self._heartbeat_s = time.monotonic() + self._limits.keepalive_s

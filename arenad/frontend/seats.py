@@ -32,6 +32,7 @@ class Seats:
         self._wait_s = queue.wait_s
         self._queue = Queue(queue.limit)
         self._roster = Roster((), 1)
+        self._roster_at_s = 0.0
         self._news = asyncio.Event()
         self._kept: set[SeatKey] = set()
         self._links: dict[SeatKey, link.Link] = {}
@@ -51,6 +52,7 @@ class Seats:
     def on_roster(self, roster: Roster) -> None:
         """The master says who may be asked from now on."""
         self._roster = roster
+        self._roster_at_s = asyncio.get_running_loop().time()
         self._news.set()
         self._news = asyncio.Event()
         for seat in roster.seats:
@@ -186,7 +188,8 @@ class Seats:
         return None if self._roster.starting else self._why_never(ticket)
 
     def _why_never(self, ticket: Ticket) -> RequestError | None:
-        return why_never(self._roster.seats, self._links, ticket.model, ticket.tried)
+        age_s = asyncio.get_running_loop().time() - self._roster_at_s
+        return why_never(self._roster.seats, self._links, ticket.model, ticket.tried, age_s)
 
     # -- for the master ---------------------------------------------------------------------------
 

@@ -12,13 +12,13 @@ import msgspec
 
 from arenad.errors import ConfigError
 from arenad.master import zygote
-from arenad.schema.config import Config
+from arenad.schema.config import Config, SiteConfig
 from arenad.schema.profile import Profile
 
 READ_TIMEOUT_S = 8.0
 """It takes a tenth of a second, but the disk may not answer; systemd's watchdog waits for 20 s."""
 
-_READER = "arenad.config"
+_PACKAGE = "arenad"
 _Read = TypeVar("_Read", Config, Profile)
 
 
@@ -35,22 +35,25 @@ def read(path: Path | None, timeout_s: float = READ_TIMEOUT_S) -> Config:
     May be called at any time, in a running master too; it waits for at most `timeout_s`.
     """
     if path is None:
-        return _apart("parse", b"", Config, "the built-in configuration", timeout_s)
-    return _apart("load", path, Config, str(path), timeout_s)
+        return _apart("config.parse", b"", Config, "the built-in configuration", timeout_s)
+    return _apart("config.load", path, Config, str(path), timeout_s)
 
 
-def load_profile(name: str, timeout_s: float = READ_TIMEOUT_S) -> Profile:
-    """A shipped site profile. Raises `ConfigError`."""
-    return _apart("load_profile", name, Profile, "site.profile", timeout_s)
+def load_profile(site: SiteConfig, timeout_s: float = READ_TIMEOUT_S) -> Profile:
+    """The profile of a site that may be opened. Raises `ConfigError`."""
+    return _apart("profiles.for_site", site, Profile, "site.profile", timeout_s)
 
 
 def _apart(
-    function: str, argument: bytes | str | Path, kind: type[_Read], what: str, timeout_s: float
+    reader: str, argument: bytes | Path | SiteConfig, kind: type[_Read], what: str, timeout_s: float
 ) -> _Read:
+    """`reader` is the function that reads, with its module in arenad."""
+
     def work() -> bytes:
-        reader = importlib.import_module(_READER)
+        module, _, function = reader.partition(".")
         try:
-            answer = _Answer(msgspec.msgpack.encode(getattr(reader, function)(argument)))
+            read = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), function)
+            answer = _Answer(msgspec.msgpack.encode(read(argument)))
         except ConfigError as error:
             answer = _Answer(faults=tuple(error.faults))
         return msgspec.msgpack.encode(answer)

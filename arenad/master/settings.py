@@ -60,7 +60,7 @@ class Settings:
         self.state = state.absolute() if state else None
         self.history_fault = ""
         self.user = _user(config.daemon.user)
-        self.profile = load_profile(config.site.profile)
+        self.profile = load_profile(config.site)
         self.upstream_key = _secret(config.demo.upstream_key_file)
 
     def take(self, newer: "Settings") -> None:
@@ -87,8 +87,10 @@ class Settings:
 
     @property
     def site_url(self) -> str:
-        """Where instances begin; empty means the profile's own address."""
-        return f"http://{self.config.demo.listen}/" if self.runs_demo else self.config.site.url
+        """Where instances begin."""
+        if self.runs_demo:
+            return f"http://{self.config.demo.listen}/"
+        return self.config.site.url or self.profile.url
 
     @property
     def rules(self) -> Rules:

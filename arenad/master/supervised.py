@@ -44,6 +44,7 @@ class Supervised:
         self.channel: Channel | None = None
         self.condition: Condition | None = None
         self.condition_reason = ""
+        self.rest_until_s: float | None = None
         self.beat = Beat(0, 0, 0, 0, 0, 0.0, 0.0)
         self.lag_ms = 0.0
         self.silence: Silence | None = None
@@ -109,7 +110,15 @@ class Supervised:
             slots=slots,
             condition=self.condition,
             models=self.models,
+            reason="" if self.condition == "ready" else self.condition_reason,
+            resting_s=self._resting_s(),
         )
+
+    def _resting_s(self) -> float | None:
+        """What is left of a rest."""
+        if self.rest_until_s is None:
+            return None
+        return max(0.0, self.rest_until_s - time.monotonic())
 
     def state(self, slots: int, busy: int) -> ChildState:
         """For people."""

@@ -39,6 +39,7 @@ from arenad.schema.process import (
     FrontendBeat,
     Hello,
     LogLine,
+    ModelsAre,
     ProcessRole,
     Ready,
     Roster,
@@ -104,6 +105,7 @@ class Supervisor:
             ("any", LogLine): self._on_line,
             ("any", Drained): self._on_drained,
             ("worker", SessionIs): self._on_condition,
+            ("worker", ModelsAre): self._on_models,
             ("worker", Beat): self._on_beat,
             ("frontend", FrontendBeat): self._on_frontend_beat,
             ("recorder", SessionIs): self._on_condition,
@@ -439,9 +441,16 @@ class Supervisor:
     def _on_condition(self, child: Supervised, news: SessionIs) -> None:
         before, child.condition = child.condition, news.condition
         child.condition_reason = news.reason
-        if before != news.condition:
+        rest_s = news.resting_s
+        child.rest_until_s = None if rest_s is None else time.monotonic() + rest_s
+        if before != news.condition or rest_s is not None:
             self.tell(child.name, f"{news.condition}: {news.reason}")
             self._on_life()
+
+    def _on_models(self, child: Supervised, news: ModelsAre) -> None:
+        child.models = news.models
+        self._send_roster()
+        self._on_change()
 
     def _on_alive(self, child: Supervised, alive: Alive) -> None:
         child.lag_ms = alive.loop_lag_ms

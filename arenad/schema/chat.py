@@ -1,6 +1,7 @@
 """A chat request and its events: the values that travel from the site's parser to the client.
 
-A request is answered by any number of events and then exactly one `Finish` or `Failure`.
+A request is answered by any number of events and then exactly one `Finish` or `Failure`. Where
+two answers come side by side, each event names its side; `Finish` of the second is an event too.
 """
 
 from typing import Literal
@@ -34,21 +35,24 @@ class Chat(Message):
 
 
 class TextDelta(Message):
-    """A piece of the answer's text, in order."""
+    """A piece of the answer's text, in order. `side`: 0, or 1 for the second of two answers."""
 
     text: str
+    side: int = 0
 
 
 class ReasoningDelta(Message):
     """A piece of the model's shown reasoning, in order."""
 
     text: str
+    side: int = 0
 
 
 class Image(Message):
     """An image of the answer, by address (may be a data URL)."""
 
     url: str
+    side: int = 0
 
 
 class Citation(Message):
@@ -56,6 +60,7 @@ class Citation(Message):
 
     url: str
     title: str
+    side: int = 0
 
 
 class Heartbeat(Message):
@@ -66,6 +71,7 @@ class Finish(Message):
     """The answer is whole."""
 
     reason: FinishReason
+    side: int = 0
 
 
 class Failure(Message):
@@ -77,8 +83,8 @@ class Failure(Message):
     param: str | None = None
 
 
-Event = TextDelta | ReasoningDelta | Image | Citation | Heartbeat
-"""What may come before the end of an answer."""
+Event = TextDelta | ReasoningDelta | Image | Citation | Heartbeat | Finish
+"""What may come before the end of an answer; of `Finish`, only that of a second side."""
 
 CONTENT = (TextDelta, ReasoningDelta, Image, Citation)
 """Events after which a request can no longer move to another instance."""

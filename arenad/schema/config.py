@@ -186,6 +186,8 @@ class SiteConfig(Record):
 
     profile: str = "demo"
     url: Url = ""
+    profiles_dir: str = ""
+    terms_accepted: bool = False
 
 
 class DemoConfig(Record):

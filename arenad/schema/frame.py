@@ -22,6 +22,7 @@ Body = (
     | process.Hello
     | process.Welcome
     | process.Ready
+    | process.ModelsAre
     | process.Alive
     | process.SessionIs
     | process.Beat

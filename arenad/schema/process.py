@@ -16,19 +16,27 @@ from arenad.schema.config import (
     LogLevel,
     QueueConfig,
 )
-from arenad.schema.profile import Profile
+from arenad.schema.profile import Capability, Profile
 
 ProcessRole = Literal["frontend", "worker", "demo", "recorder"]
 Condition = Literal[
-    "opening", "ready", "resting", "needs_login", "needs_human", "expired", "broken"
+    "opening",
+    "ready",
+    "resting",
+    "needs_login",
+    "needs_human",
+    "expired",
+    "outdated",
+    "broken",
 ]
 
 
 class Model(Record):
-    """A model that a site offers, by the name that clients use."""
+    """A model that a site offers, by the name that clients use, and what it can do."""
 
     id: str
     owner: str = ""
+    capabilities: tuple[Capability, ...] = ("text",)
 
 
 class WorkerSettings(Record):
@@ -104,6 +112,12 @@ class Ready(Message):
     models: tuple[Model, ...] = ()
 
 
+class ModelsAre(Message):
+    """Worker to master: the models, read later than `Ready`, or read again."""
+
+    models: tuple[Model, ...]
+
+
 class Alive(Message):
     """Child to master: its loop turned late, or after that in time again."""
 
@@ -113,7 +127,8 @@ class Alive(Message):
 class SessionIs(Message):
     """Worker to master: the condition of its site session changed, and why.
 
-    A recorder that cannot write is `broken` too, and `ready` again once it can.
+    `resting_s` is how long it is left in peace from now on. A recorder that cannot write is
+    `broken` too, and `ready` again once it can.
     """
 
     condition: Condition
@@ -166,7 +181,11 @@ class LogLine(Message):
 
 
 class Seat(Record):
-    """One instance as frontends see it: who may be asked, with room and rest."""
+    """One instance as frontends see it: who may be asked, with room and rest.
+
+    `reason` says why the condition is not `ready`; `resting_s` is what is left of a rest when the
+    roster is sent.
+    """
 
     name: str
     generation: int
@@ -174,6 +193,8 @@ class Seat(Record):
     slots: int
     condition: Condition
     models: tuple[Model, ...]
+    reason: str = ""
+    resting_s: float | None = None
 
 
 class Roster(Message):

@@ -3,57 +3,61 @@
 `Network.streamResourceContent` replies with what came so far and switches on the rest as events;
 the reply is handled in wire order (see `devtools`), so no piece can overtake another. It is asked
 as soon as the request is seen, not at its response: then it is in time for nearly every answer. One
-that was over even so is fetched whole.
+that was over even so is fetched whole. Whatever in the page makes the request (a script, a frame of
+another site, a worker), it is read in the session that told of it.
 """
 
-import asyncio
 import base64
 import re
-from collections import deque
 
-from arenad.errors import UpstreamFailed
-from arenad.worker.devtools import BrowserGone, DevTools, DevToolsError, OnReply, Params, Reply
-
-UNREAD_LIMIT_BYTES = 32 * 1024 * 1024
-"""The browser cannot be made to wait: a reader so far behind loses its answer, not our memory."""
+from arenad.worker.devtools import DevTools, DevToolsError, OnReply, Params, Reply
+from arenad.worker.source import Inbox
 
 
-class Capture:
-    """One awaited request: first its response's head, then its bytes, then its end."""
+class Capture(Inbox):
+    """One awaited request: first its response's head, then its bytes, then its end.
 
-    def __init__(self, devtools: DevTools, session: str, url_pattern: str, method: str) -> None:
+    With `follow` the next request of the kind goes on where one has ended, without end.
+    """
+
+    def __init__(
+        self, devtools: DevTools, url_pattern: str, method: str, *, follow: bool = False
+    ) -> None:
         """`url_pattern` is a regular expression, searched in the address."""
-        self.status = 0
-        self.headers: dict[str, str] = {}
+        super().__init__()
         self._devtools = devtools
-        self._session = session
         self._url = re.compile(url_pattern)
         self._method = method
+        self._follow = follow
+        self._session = ""
+        self._begin()
+
+    def _begin(self) -> None:
         self._request = ""
-        self._pieces: deque[bytes] = deque()
-        self._unread_bytes = 0
+        self._is_head_there = False
         self._is_asking = False
         self._is_streaming = False
-        self._is_abandoned = False
-        self._is_over = False
         self._has_charset = False
         self._ending: str | None = None
-        self._failed = ""
-        self._gone = ""
-        self._changed = asyncio.Event()
 
-    # -- for the page, which hears the browser -----------------------------------------------------
+    @property
+    def has_end(self) -> bool:
+        """A request has; a row of them has not."""
+        return not self._follow
 
-    def on_event(self, event: str, params: Params) -> None:
-        """Take one event of the Network domain."""
+    # -- for who hears the browser -----------------------------------------------------------------
+
+    def on_event(self, session: str, event: str, params: Params) -> None:
+        """Take one event of the Network domain, heard in this session."""
         if not self._request:
             if event == "requestWillBeSent" and self._is_ours(params["request"]):
-                self._request = params["requestId"]
+                self._session, self._request = session, params["requestId"]
+                self._is_sent = True
                 self._changed.set()
                 self._ask_streaming()
             return
         # A redirect keeps the request's id and its events: what is read is where it led to.
-        if self._is_over or params.get("requestId") != self._request:
+        if self._is_over or (session, params.get("requestId")) != (self._session, self._request):
             return
         if event == "responseReceived":
             self._on_response(params["response"])
@@ -64,17 +68,19 @@ class Capture:
         elif event == "loadingFailed":
             self._on_end(_why_cut(params))
 
-    def lose(self, why: str) -> None:
-        """The page or its browser is gone: nothing will come any more."""
-        self._gone = why
-        self._end("")
+    def on_target_gone(self, session: str) -> None:
+        """The frame or worker that read it is gone."""
+        if self._request and session == self._session:
+            self._end("the frame or worker that was reading it has ended")
 
     def _is_ours(self, request: Params) -> bool:
         return request["method"] == self._method and bool(self._url.search(request["url"]))
 
     def _on_response(self, response: Params) -> None:
-        self.status = int(response["status"])
-        self.headers = {str(k).lower(): str(v) for k, v in response["headers"].items()}
+        self._is_head_there = True
+        if not self.status or int(response["status"]) >= HTTP_ERROR:
+            self.status = int(response["status"])
+            self.headers = {str(k).lower(): str(v) for k, v in response["headers"].items()}
         self._has_charset = bool(response.get("charset"))
         self._changed.set()
         if not self._is_asking and not self._is_streaming:
@@ -103,101 +109,35 @@ class Capture:
         self._ending = why
         if self._is_asking:
             return  # `_on_streaming` comes back here
-        if self._is_streaming or not self.status:
-            self._end(why)
+        if self._is_streaming or not self._is_head_there:
+            self._end_request(why)
         else:
             self._is_asking = True
             self._ask("Network.getResponseBody", self._on_whole)
 
     def _on_whole(self, reply: Reply) -> None:
         if reply.error:
-            self._end(self._ending or reply.error)
+            self._end_request(self._ending or reply.error)
             return
         body = str(reply.result.get("body", ""))
         is_base64 = bool(reply.result.get("base64Encoded"))
         self._add(
             base64.b64decode(body) if is_base64 else _bytes_of(body, has_charset=self._has_charset)
         )
-        self._end(self._ending or "")
+        self._end_request(self._ending or "")
+
+    def _end_request(self, why: str) -> None:
+        if self._follow and not why and self.status < HTTP_ERROR:
+            self._begin()
+        else:
+            self._end(why)
 
     def _take(self, encoded: str) -> None:
         if encoded:
             self._add(base64.b64decode(encoded))
 
-    def _add(self, piece: bytes) -> None:
-        if self._is_abandoned or self._is_over or not piece:
-            return
-        self._pieces.append(piece)
-        self._unread_bytes += len(piece)
-        self._changed.set()
-        if self._unread_bytes > UNREAD_LIMIT_BYTES:
-            self.abandon()
-            self._end("it is read so slowly that the rest had to be dropped")
 
-    def _end(self, failed: str) -> None:
-        if not self._is_over:
-            self._failed = failed
-            self._is_over = True
-        self._changed.set()
-
-    # -- for the one who reads ---------------------------------------------------------------------
-
-    async def sent(self) -> None:
-        """Until the page has made the request. Raises `BrowserGone`."""
-        while not self._request and not self._is_over:
-            await self._wait()
-        self._check_there()
-
-    async def head(self) -> int:
-        """The response's status, once it is there. Raises `UpstreamFailed`, `BrowserGone`."""
-        while not self.status and not self._is_over:
-            await self._wait()
-        self._check_there()
-        if not self.status:
-            raise UpstreamFailed(f"the site did not answer: {self._failed}")
-        return self.status
-
-    async def read(self) -> bytes:
-        """The next bytes; none at the end.
-
-        Raises `UpstreamFailed` when the answer was cut, `BrowserGone` when its page ended.
-        """
-        while not self._pieces and not self._is_over:
-            await self._wait()
-        if self._pieces:
-            piece = b"".join(self._pieces)
-            self._pieces.clear()
-            self._unread_bytes = 0
-            return piece
-        self._check_there()
-        if self._failed:
-            raise UpstreamFailed(f"the site's answer was cut: {self._failed}")
-        return b""
-
-    def abandon(self) -> None:
-        """Nobody reads on: keep only watching for the end."""
-        self._is_abandoned = True
-        self._pieces.clear()
-        self._unread_bytes = 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the answer has ended, read or not."""
-        return self._is_over
-
-    async def over(self) -> None:
-        """Until the answer has ended, whether read or not."""
-        while not self._is_over:
-            await self._wait()
-
-    def _check_there(self) -> None:
-        if self._gone:
-            raise BrowserGone(self._gone)
-
-    async def _wait(self) -> None:
-        # Whoever waits has just looked, and looks again: a wake-up too many does no harm.
-        self._changed.clear()
-        await self._changed.wait()
+HTTP_ERROR = 400
 
 
 def _why_cut(failure: Params) -> str:

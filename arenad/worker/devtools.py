@@ -147,6 +147,11 @@ class DevTools(asyncio.Protocol):
             raise kind(f"{method}: {reply.error}")
         return reply.result
 
+    def forget(self, session: str) -> None:
+        """A target is gone, and nobody waits for it: its listeners and replies are dropped."""
+        self._listeners = {key: on for key, on in self._listeners.items() if key[0] != session}
+        self.end_session(session, "the target is gone")
+
     def end_session(self, session: str, why: str) -> None:
         """A target is gone: end those who wait for its replies, which will never come."""
         self.heard.pop(session, None)

@@ -3,13 +3,18 @@
 import asyncio
 import json
 import logging
+import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from arenad.errors import ProfileOutdated
+from arenad.schema.profile import Places
 from arenad.worker.capture import Capture
 from arenad.worker.devtools import BrowserGone, DevTools, DevToolsError, NoReply, Params, Reply
+from arenad.worker.traffic import Traffic
+from arenad.worker.transcript import Transcript
 
 WORLD = "arenad"
 NAVIGATE_TIMEOUT_S = 30.0
@@ -22,17 +27,30 @@ SCRIPT_LIMIT_S = 60.0
 WORLDS_TRIED = 3
 """A site may go elsewhere by itself while it is asked something; then the new document is asked."""
 
-BODY_BUFFER_BYTES = 32 * 1024 * 1024
-"""What the browser keeps of bodies, for those that were over before they could be streamed."""
+KEYS = {
+    "Enter": 13,
+    "Escape": 27,
+    "Tab": 9,
+    "Backspace": 8,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
+"""Keys that a step may press, with their number on a Windows keyboard, as browsers report it."""
 
-_SCRIPT = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
-_TRAFFIC = (
-    "requestWillBeSent",
-    "responseReceived",
-    "dataReceived",
-    "loadingFinished",
-    "loadingFailed",
+MODIFIERS = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
+
+_HERE = Path(__file__).parent
+_SCRIPT = "".join(
+    (_HERE / name).read_text(encoding="utf-8") for name in ("find.js", "page.js", "answer.js")
 )
+
+Look = dict[str, Any]
+"""What may be seen on a page: `places`, a `text`, or a pattern of its address as `url`."""
+
+_SPACE = re.compile("[\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]")
+"""What a page's scripts call space."""
 
 log = logging.getLogger("arenad.page")
 
@@ -40,15 +58,16 @@ log = logging.getLogger("arenad.page")
 class Page:
     """One tab in an isolated context of its own: no cookie, cache or storage is shared or kept."""
 
-    def __init__(self, devtools: DevTools, session: str, target: str) -> None:
+    def __init__(self, devtools: DevTools, session: str, target: str, traffic: Traffic) -> None:
         """Use `create`."""
+        self.traffic = traffic
         self.crashed = asyncio.Event()
         self._devtools = devtools
         self._session = session
         self._frame = target  # a page's main frame has its target's id
+        traffic.frame = target
         self._world: int | None = None
         self._loaded = asyncio.Event()
-        self._capture: Capture | None = None
 
     @classmethod
     async def create(cls, devtools: DevTools) -> "Page":
@@ -60,36 +79,35 @@ class Page:
         attached = await devtools.command(
             "Target.attachToTarget", {"targetId": target["targetId"], "flatten": True}
         )
-        page = cls(devtools, attached["sessionId"], target["targetId"])
+        session = str(attached["sessionId"])
+        traffic = Traffic(devtools, session, own["browserContextId"])
+        page = cls(devtools, session, target["targetId"], traffic)
         page._listen()
         await page._command("Page.enable")
         await page._command("Inspector.enable")
-        bounds = {
-            "maxTotalBufferSize": BODY_BUFFER_BYTES,
-            "maxResourceBufferSize": BODY_BUFFER_BYTES,
-        }
-        await page._command("Network.enable", bounds)
+        await traffic.begin()
         return page
 
     def _listen(self) -> None:
         on = partial(self._devtools.on, self._session)
         on("Inspector.targetCrashed", self._on_crash)
         on("Inspector.detached", self._on_crash)
-        self._devtools.on("", "Target.detachedFromTarget", self._on_crash)
-        self._devtools.on_lost(lambda: self._lose_capture("the browser is gone"))
+        self._devtools.on("", "Target.detachedFromTarget", self._on_detached)
+        self._devtools.on_lost(lambda: self.traffic.lose("the browser is gone"))
         on("Page.loadEventFired", self._on_load)
         on("Page.javascriptDialogOpening", self._on_dialog)
-        for event in _TRAFFIC:
-            on(f"Network.{event}", partial(self._on_traffic, event))
+
+    def _on_detached(self, params: Params) -> None:
+        """The page's own end, or that of a shared worker, of which the browser itself tells."""
+        if params["sessionId"] == self._session:
+            self._on_crash(params)
+        else:
+            self.traffic.on_detached(params)
 
     def _on_crash(self, _: Params) -> None:
         self.crashed.set()
         self._devtools.end_session(self._session, "the page crashed")
-        self._lose_capture("the page crashed")
-
-    def _lose_capture(self, why: str) -> None:
-        if self._capture is not None:
-            self._capture.lose(why)
+        self.traffic.lose("the page crashed")
 
     def _on_load(self, _: Params) -> None:
         self._loaded.set()
@@ -103,10 +121,6 @@ class Page:
             self._devtools.send(self._session, "Page.handleJavaScriptDialog", answer, _ignore_reply)
         except DevToolsError as error:
             log.warning("the dialog cannot be answered: %s", error)
-
-    def _on_traffic(self, event: str, params: Params) -> None:
-        if self._capture is not None:
-            self._capture.on_event(event, params)
 
     @property
     def heard(self) -> int:
@@ -181,62 +195,123 @@ class Page:
             raise _ScriptError(f"a script failed in the page: {thrown}")
         return cast("Params", answer["result"]).get("value")
 
-    async def _ask(self, function: str, selector: str, timeout_s: float) -> object:
-        call = f"arenad.{function}({json.dumps(selector)}, {int(timeout_s * 1000)})"
+    async def _ask(self, function: str, places: Places, timeout_s: float) -> object:
+        call = f"arenad.{function}({_json(places)}, {int(timeout_s * 1000)})"
         return await self.evaluate(call, timeout_s + 5.0)
 
     async def html(self) -> str:
         """The page's markup as it stands."""
         return str(await self.evaluate("document.documentElement.outerHTML"))
 
-    async def is_usable(self, selector: str) -> bool:
-        """Whether the element is there, visible and enabled, right now."""
-        return bool(await self.evaluate(f"!!arenad.usable({json.dumps(selector)})"))
+    async def json_at(self, path: str, timeout_s: float) -> object:
+        """What the site has at an address of its own, asked with the page's cookies."""
+        asked = f"fetch({json.dumps(path)}).then((response) => response.json())"
+        return await self.evaluate(asked, timeout_s)
 
-    async def wait_for(self, name: str, selector: str, timeout_s: float) -> None:
+    async def names(self, places: Places) -> list[str]:
+        """The names that elements show, of the first selector that has any."""
+        return cast("list[str]", await self.evaluate(f"arenad.names({_json(places)})"))
+
+    async def is_usable(self, places: Places) -> bool:
+        """Whether the element is there, visible and enabled, right now."""
+        return bool(await self.evaluate(f"!!arenad.usable({_json(places)})"))
+
+    async def select(self, places: Places, name: str) -> bool:
+        """Choose an option of a native list by its name; false where this is no such list."""
+        return bool(await self.evaluate(f"arenad.select({_json(places)}, {json.dumps(name)})"))
+
+    async def place(self, places: Places) -> int:
+        """The number of the selector that has a usable element right now; -1 if none has."""
+        found = await self.evaluate(f"arenad.place({_json(places)})")
+        return int(cast("float", found))
+
+    async def is_gone(self, places: Places, timeout_s: float) -> bool:
+        """Whether within this time no such element is visible any more."""
+        return bool(await self._ask("gone", places, timeout_s))
+
+    async def wait_for(self, name: str, places: Places, timeout_s: float) -> None:
         """Wait until a landmark is usable. Raises `ProfileOutdated` naming it."""
-        if not await self._ask("has", selector, timeout_s):
-            raise ProfileOutdated(_missing(name, selector, timeout_s))
+        if not await self._ask("has", places, timeout_s):
+            raise ProfileOutdated(_missing(name, places, timeout_s))
+
+    async def wait_gone(self, name: str, places: Places, timeout_s: float) -> None:
+        """Wait until a landmark has left. Raises `ProfileOutdated` naming it."""
+        if not await self.is_gone(places, timeout_s):
+            stays = f"stays longer than {timeout_s:g} s"
+            raise ProfileOutdated(f"the landmark {name} ({_shown(places)}) {stays}")
+
+    async def first(self, looks: Sequence[Look], timeout_s: float) -> int:
+        """The number of the first look that sees something, once one does; -1 when none did."""
+        asked = [{key: value for key, value in look.items() if value} for look in looks]
+        call = f"arenad.first({json.dumps(asked)}, {int(timeout_s * 1000)})"
+        return int(cast("float", await self.evaluate(call, timeout_s + 5.0)))
 
     # -- act ---------------------------------------------------------------------------------------
 
-    async def press(self, name: str, selector: str, timeout_s: float) -> None:
+    async def press(self, name: str, places: Places, timeout_s: float) -> None:
         """Press a landmark with the mouse, as a person would. Raises `ProfileOutdated`, naming it.
 
         Once it is pressed it is also released: a cancel finds it either untouched or clicked.
         """
-        point = await self._ask("point", selector, timeout_s)
+        point = await self._ask("point", places, timeout_s)
         if not isinstance(point, list):
-            why = f"the landmark {name} ({selector}) is {point}"
-            raise ProfileOutdated(why if point else _missing(name, selector, timeout_s))
+            why = f"the landmark {name} ({_shown(places)}) is {point}"
+            raise ProfileOutdated(why if point else _missing(name, places, timeout_s))
         x, y = cast("list[float]", point)
         mouse: Params = {"x": x, "y": y, "button": "left", "clickCount": 1}
         down, up = ({"type": f"mouse{kind}", **mouse} for kind in ("Pressed", "Released"))
         self._devtools.send(self._session, "Input.dispatchMouseEvent", down, _ignore_reply)
         await self._command("Input.dispatchMouseEvent", up)
 
-    async def write(self, name: str, selector: str, text: str, timeout_s: float) -> None:
+    async def key(self, name: str) -> None:
+        """Press a key, such as `Enter` or `Control+Enter`, on what has the focus."""
+        *modifiers, key = name.split("+")
+        told: Params = {
+            "key": key,
+            "code": key,
+            "windowsVirtualKeyCode": KEYS[key],
+            "modifiers": sum(MODIFIERS[each] for each in modifiers),
+        }
+        text = {"text": "\r"} if key == "Enter" else {}
+        down, up = {"type": "keyDown", **told, **text}, {"type": "keyUp", **told}
+        self._devtools.send(self._session, "Input.dispatchKeyEvent", down, _ignore_reply)
+        await self._command("Input.dispatchKeyEvent", up)
+
+    async def type(self, text: str, timeout_s: float) -> None:
+        """Type into what has the focus."""
+        await self._command("Input.insertText", {"text": text}, timeout_s=timeout_s)
+
+    async def write(self, name: str, places: Places, text: str, timeout_s: float) -> None:
         """Replace a field's text. Raises `ProfileOutdated` when it is gone or takes only a part."""
-        if not await self._ask("focus", selector, timeout_s):
-            raise ProfileOutdated(_missing(name, selector, timeout_s))
+        if not await self._ask("focus", places, timeout_s):
+            raise ProfileOutdated(_missing(name, places, timeout_s))
         if len(text) <= TYPED_CHARS:
-            await self._command("Input.insertText", {"text": text}, timeout_s=timeout_s)
+            await self.type(text, timeout_s)
         else:
-            paste = f"arenad.paste({json.dumps(selector)}, {json.dumps(text)})"
+            paste = f"arenad.paste({_json(places)}, {json.dumps(text)})"
             await self.evaluate(paste, timeout_s)
-        taken = await self.evaluate(f"arenad.length({json.dumps(selector)})", timeout_s)
-        given = _javascript_length(text)
+        found = await self.evaluate(f"arenad.length({_json(places)})", timeout_s)
+        taken, is_plain = cast("tuple[int, bool]", found)
+        given = _javascript_length(text if is_plain else _SPACE.sub("", text))
         if taken != given:
             raise ProfileOutdated(
-                f"the landmark {name} ({selector}) took {taken} of {given} characters"
+                f"the landmark {name} ({_shown(places)}) took {taken} of {given} characters"
             )
 
     # -- listen ------------------------------------------------------------------------------------
 
-    def capture(self, url_pattern: str, method: str) -> Capture:
+    def capture(self, url_pattern: str, method: str, *, follow: bool = False) -> Capture:
         """Read the page's own next request whose address matches, as its answer arrives."""
-        self._capture = Capture(self._devtools, self._session, url_pattern, method)
-        return self._capture
+        capture = Capture(self._devtools, url_pattern, method, follow=follow)
+        self.traffic.attend(capture)
+        return capture
+
+    def transcript(self) -> Transcript:
+        """Hear all that the network brings from now on."""
+        there = [*self.traffic.channels(is_socket=True), *self.traffic.channels(is_socket=False)]
+        transcript = Transcript(self._devtools, there)
+        self.traffic.attend(transcript)
+        return transcript
 
     async def screenshot(self) -> str:
         """A PNG of what is visible, in base64."""
@@ -251,8 +326,21 @@ def _ignore_reply(_: Reply) -> None:
     pass
 
 
-def _missing(name: str, selector: str, timeout_s: float) -> str:
-    return f"the landmark {name} ({selector}) is not on the page, not within {timeout_s:g} s"
+def selectors(places: Places) -> tuple[str, ...]:
+    """The selectors of a place, in order."""
+    return (places,) if isinstance(places, str) else places
+
+
+def _json(places: Places) -> str:
+    return json.dumps(selectors(places))
+
+
+def _shown(places: Places) -> str:
+    return " or ".join(selectors(places))
+
+
+def _missing(name: str, places: Places, timeout_s: float) -> str:
+    return f"the landmark {name} ({_shown(places)}) is not on the page, not within {timeout_s:g} s"
 
 
 def _javascript_length(text: str) -> int:

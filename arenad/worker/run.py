@@ -13,13 +13,15 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from arenad import child
-from arenad.errors import ArenadError, ProfileOutdated, RequestError
+from arenad.errors import ArenadError, RequestError
 from arenad.link import Tasks
 from arenad.schema.frame import Body
 from arenad.schema.process import (
     Beat,
     Drained,
     ForkOrder,
+    Model,
+    ModelsAre,
     Ready,
     SessionIs,
     Welcome,
@@ -32,7 +34,17 @@ from arenad.worker.meter import Meter
 from arenad.worker.news import is_news
 from arenad.worker.page import Page
 from arenad.worker.serve import ChatServer
-from arenad.worker.session import Event, Order, Session, step
+from arenad.worker.session import (
+    PAUSING,
+    WAITING,
+    Event,
+    Order,
+    Session,
+    after_look,
+    after_open,
+    pause_s,
+    step,
+)
 from arenad.worker.sites.page_driven import PageSite
 
 BEAT_INTERVAL_S = 2.0
@@ -92,6 +104,9 @@ class Worker:
         self._readings = 0
         self._measured_s = time.monotonic()
         self._lag_ms = 0.0
+        self._look_at_s = 0.0
+        self._told_models: tuple[Model, ...] = ()
+        self._turned = asyncio.Event()
         self._browser: Browser | None = None
         self._health: Health | None = None
         self._site: PageSite | None = None
@@ -135,27 +150,28 @@ class Worker:
         page = await Page.create(browser.devtools)
         self._keep(partial(self._watch_page, page), "watch the page")
         self._site = site = PageSite(page, settings.profile, settings.site_url)
-        await site.open()
+        opened = await self._try_to_open(site)
         self._chats = chats = ChatServer(site, settings.slots, self._on_session)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(chats.link, settings.socket_path)
         os.chmod(settings.socket_path, 0o600)  # noqa: PTH101 - one quick call on a local disk
+        self._told_models = site.models
         self._me.master.note(Ready(site.models))
         took_s = time.monotonic() - started_s
-        await self._on_session(Event.OPENED, f"{browser.version}, open after {took_s:.1f} s")
+        await self._take(opened, f"{browser.version}, open after {took_s:.1f} s")
         self._health = health = Health(browser, page, settings.health, lambda: chats.is_answering)
         self._keep(partial(self._watch_health, browser, health), "watch the health")
         self._keep(partial(self._look, site, chats), "look")
         self._keep(partial(self._beat, chats), "beat")
         self._keep(partial(self._drain, chats), "drain")
 
-    def _say(self, reason: str) -> None:
-        self._me.master.note(SessionIs(self._session.condition, reason))
+    def _say(self, reason: str, rest_s: float | None = None) -> None:
+        self._me.master.note(SessionIs(self._session.condition, reason, rest_s))
 
     # -- the session -------------------------------------------------------------------------------
 
-    async def _on_session(self, event: Event, reason: str) -> None:
-        """One step of the session; returns when the page can be used again, or never will.
+    async def _on_session(self, event: Event, reason: str, asked_s: float | None = None) -> None:
+        """One step of the session; returns when the page can be used again, or has to wait.
 
         That the browser is gone is seen in many places at once; only who watches it says so, who
         also knows how it ended.
@@ -164,19 +180,51 @@ class Worker:
             self._health.suspect()
         before = self._session
         self._session, order = step(before, event)
-        if self._session.condition != before.condition:
+        if order is Order.WAIT:
+            self._wait(before, reason, asked_s)
+        elif self._session.condition != before.condition:
             self._say(reason)
         if order is Order.GIVE_UP and event is not Event.BROKE:
             self.break_off(reason)
         elif order is Order.OPEN and self._site is not None:
-            try:
-                await self._site.open()
-            except BrowserGone:
-                pass
-            except (RequestError, DevToolsError) as error:
-                self.break_off(f"the page could not be opened again: {error}")
-            else:
-                await self._on_session(Event.OPENED, "opened anew")
+            await self._take(await self._try_to_open(self._site), "opened anew")
+
+    def _wait(self, before: Session, reason: str, asked_s: float | None) -> None:
+        """Leave the page in peace for a while, and say for how long."""
+        rest_s = pause_s(self._session, asked_s, self._settings.health.interval_s)
+        self._look_at_s = time.monotonic() + rest_s
+        self._turned.set()
+        if self._session.condition in PAUSING:
+            self._say(f"{reason} (tried again in {rest_s:.3g} s)", rest_s)
+        elif self._session.condition != before.condition:
+            self._say(reason)
+
+    async def _try_to_open(self, site: PageSite) -> RequestError | None:
+        """Open the page; gives what kept it from being one on which a chat can begin.
+
+        Raises `ArenadError` when no session knows of that, or the browser is gone.
+        """
+        try:
+            await site.open()
+        except RequestError as error:
+            if after_open(error.kind) is None:
+                raise
+            return error
+        return None
+
+    async def _take(self, error: RequestError | None, reason: str) -> None:
+        """The page was opened, or not: go on from there."""
+        if error is not None and (event := after_open(error.kind)) is not None:
+            await self._on_session(event, error.message, error.retry_after_s)
+            return
+        if self._site is not None and self._chats is not None:
+            self._tell_models(self._site)
+        await self._on_session(Event.OPENED, reason)
+
+    def _tell_models(self, site: PageSite) -> None:
+        if site.models != self._told_models:
+            self._told_models = site.models
+            self._me.master.note(ModelsAre(site.models))
 
     def break_off(self, reason: str) -> None:
         """Say why, and leave: a fresh process is the one way of repair."""
@@ -233,25 +281,40 @@ class Worker:
             self._measured_s = now_s
             self._readings += 1
             self._lag_ms = self._me.lag_ms
-            if not chats.busy:
-                await self._check_prompt(site, chats)
-            await asyncio.sleep(self._settings.health.interval_s)
+            is_due = self._session.condition not in WAITING or now_s >= self._look_at_s
+            if is_due and not chats.busy:
+                await self._look_at_page(site, chats)
+            await self._until_next_look()
 
-    async def _check_prompt(self, site: PageSite, chats: ChatServer) -> None:
+    async def _until_next_look(self) -> None:
+        """The interval, or what is left of a pause, also of one that begins meanwhile."""
+        left_s = self._settings.health.interval_s
+        if self._session.condition in WAITING:
+            left_s = min(left_s, max(0.0, self._look_at_s - time.monotonic()))
+        self._turned.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await self._turned.wait()
+
+    async def _look_at_page(self, site: PageSite, chats: ChatServer) -> None:
         """A chat that comes meanwhile waits for the page, which is about to be opened anew."""
         async with chats.page_turn():
             try:
-                await site.check_prompt()
+                await site.look()
+                if not site.models:
+                    await site.learn_models()
             except BrowserGone:
                 raise
             except DevToolsError as error:
                 logger.info("the page could not be looked at: %s", error)
                 if self._health is not None:
                     self._health.suspect()
-            except ProfileOutdated as error:
-                await self._on_session(Event.LANDMARK_GONE, error.message)
+            except RequestError as error:
+                event = after_look(self._session, error.kind)
+                await self._on_session(event, error.message, error.retry_after_s)
             else:
-                await self._on_session(Event.LANDMARK_SEEN, "")
+                self._tell_models(site)
+                await self._on_session(Event.USABLE, "the page can be used again")
 
     async def _drain(self, chats: ChatServer) -> None:
         await self._me.draining.wait()

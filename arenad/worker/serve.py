@@ -9,19 +9,16 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from arenad.errors import Busy, RequestError, TimedOut, WorkerLost
+from arenad.errors import Busy, RequestError, TimedOut
 from arenad.link import Link, Served, Tasks
 from arenad.schema.chat import Chat, Event, Finish
 from arenad.schema.frame import Body
 from arenad.worker import session
 
-REQUEST_FAULTS = ("invalid_request", "model_not_found", "content_rejected", "resting")
-"""Failures that say nothing against the page."""
-
 HANG_UP_TIMEOUT_S = 1.0
 
 Emit = Callable[[Event], Awaitable[None]]
-OnSession = Callable[[session.Event, str], Awaitable[None]]
+OnSession = Callable[[session.Event, str, float | None], Awaitable[None]]
 
 log = logging.getLogger("arenad.worker")
 
@@ -42,7 +39,10 @@ class ChatServer:
     """Counts slots and hands the page to one chat after another."""
 
     def __init__(self, site: Site, slots: int, on_session: OnSession) -> None:
-        """`on_session` is awaited, with the page still held, after each chat that was performed."""
+        """`on_session` is awaited, with the page still held, after each chat that was performed.
+
+        It gets what happened, why, and for how many seconds the site asked to be left in peace.
+        """
         self.busy = 0
         self.answered = 0
         self.failed = 0
@@ -117,14 +117,15 @@ class ChatServer:
         except RequestError as error:
             self.failed += 1
             log.warning("request %s failed: %s", chat.request_id, error.message)
-            after = partial(self._tell, _session_event(error), error.message)
+            event = session.after_chat(error.kind)
+            after = partial(self._tell, event, error.message, error.retry_after_s)
             raise
         except asyncio.CancelledError:
             log.info("request %s was cancelled; stopping the page", chat.request_id)
             raise
         else:
             self.answered += 1
-            after = partial(self._tell, session.Event.CHAT_DONE, "")
+            after = partial(self._tell, session.Event.CHAT_DONE, "", None)
             return finish
         finally:
             self.is_answering = False
@@ -132,13 +133,14 @@ class ChatServer:
             task = self._tasks.start(after(), "recover the page")
             task.add_done_callback(lambda _: self._page_turn.release())
 
-    async def _tell(self, event: session.Event | None, reason: str) -> None:
+    async def _tell(self, event: session.Event | None, reason: str, rest_s: float | None) -> None:
         if event is not None:
-            await self._on_session(event, reason)
+            await self._on_session(event, reason, rest_s)
 
     async def _stop(self) -> None:
         if not await self._site.stop():
-            await self._on_session(session.Event.NOT_STOPPED, "the page did not stop an answer")
+            reason = "the page did not stop an answer"
+            await self._on_session(session.Event.NOT_STOPPED, reason, None)
 
     async def close(self) -> None:
         """Hang up on the frontends, which ends what still runs, and what that starts."""
@@ -148,9 +150,3 @@ class ChatServer:
             async with asyncio.timeout(HANG_UP_TIMEOUT_S):
                 await self.idle.wait()
         await self._tasks.close()
-
-
-def _session_event(error: RequestError) -> session.Event | None:
-    if isinstance(error, WorkerLost):
-        return session.Event.BROKE
-    return None if error.kind in REQUEST_FAULTS else session.Event.CHAT_FAILED

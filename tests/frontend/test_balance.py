@@ -2,8 +2,17 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from arenad.errors import ModelNotFound, NeedsHuman, NeedsLogin, Unavailable
+from arenad.errors import (
+    Expired,
+    ModelNotFound,
+    NeedsHuman,
+    NeedsLogin,
+    ProfileOutdated,
+    Resting,
+    Unavailable,
+)
 from arenad.frontend.balance import Load, SeatKey, choose, key_of, offers, why_never
 from arenad.schema.process import Model, Seat
 
@@ -89,7 +98,7 @@ def test_waiting_is_not_in_vain_while_a_seat_may_suit(
 
 
 def test_why_waiting_is_in_vain() -> None:
-    """No instance, no model, all asked, all waiting for a person: each has its own error."""
+    """No instance, no model, all asked, all out of service: each has its own error."""
     seat, linked = _seat(), {("w1", 1)}
     human, login = _seat(condition="needs_human"), _seat(condition="needs_login")
     table = [
@@ -101,10 +110,36 @@ def test_why_waiting_is_in_vain() -> None:
         ((seat,), "echo", (), type(None)),
         ((seat, human), "echo", (), type(None)),
         ((_seat(generation=2),), "echo", linked, type(None)),
-        ((_seat(condition="resting"),), "echo", (), type(None)),
+        ((_seat(condition="resting"),), "echo", (), Resting),
+        ((_seat(condition="outdated"), human), "echo", (), NeedsHuman),
+        ((_seat(condition="outdated"),), "echo", (), ProfileOutdated),
+        ((_seat(condition="expired"),), "echo", (), Expired),
+        ((_seat(condition="opening"), human), "echo", (), type(None)),
     ]
     for seats, model, tried, kind in table:
         assert type(why_never(seats, linked, model, tried)) is kind, (seats, model, tried)
+
+
+def test_a_rest_is_told_as_it_is_by_now() -> None:
+    """The shortest one, less the time since the roster came; the reason is the site's own."""
+    seats = [_resting("w1", 90.0), _resting("w2", 30.5), _seat("w3", condition="needs_human")]
+    error = why_never(seats, (), "echo", (), age_s=10.0)
+    assert isinstance(error, Resting)
+    assert error.retry_after_s == 20.5
+    assert error.message.endswith("w1 was asked by the site to rest: too many")
+    late = why_never(seats, (), "echo", (), age_s=100.0)
+    assert late is not None
+    assert late.retry_after_s == 1.0
+
+
+def test_models_that_are_not_known_yet_are_not_denied() -> None:
+    """An instance before a login wall may offer anything."""
+    wall = replace(_seat(condition="needs_login"), models=())
+    assert isinstance(why_never([wall], (), "anything", ()), NeedsLogin)
+
+
+def _resting(name: str, rest_s: float) -> Seat:
+    return replace(_seat(name, condition="resting"), resting_s=rest_s, reason="too many")
 
 
 def test_a_seat_without_link_is_a_hope() -> None:

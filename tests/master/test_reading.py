@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from arenad import config
+from arenad import config, profiles
 from arenad.errors import ConfigError
 from arenad.master import reading
+from arenad.schema.config import SiteConfig
 
 SAMPLE = Path(__file__).parents[2] / "etc/arenad.yaml"
 
@@ -18,7 +19,7 @@ def test_what_is_read_apart_is_what_is_read_here() -> None:
     """File, built-in configuration and profile come back whole."""
     assert reading.read(SAMPLE) == config.load(SAMPLE)
     assert reading.read(None) == config.parse(b"")
-    assert reading.load_profile("demo") == config.load_profile("demo")
+    assert reading.load_profile(SiteConfig()) == profiles.load("demo")
 
 
 def test_all_faults_come_back(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_all_faults_come_back(tmp_path: Path) -> None:
     assert len(apart.value.faults) == 2
     assert apart.value.faults == here.value.faults
     with pytest.raises(ConfigError, match=r"site\.profile: is 'nowhere'; must be one of"):
-        reading.load_profile("nowhere")
+        reading.load_profile(SiteConfig(profile="nowhere"))
 
 
 def test_a_file_that_does_not_end_holds_nobody_up(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_a_file_that_does_not_end_holds_nobody_up(tmp_path: Path) -> None:
 
 def test_a_reader_that_breaks_is_a_fault_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """No traceback reaches the one who asked; the reader has written it to the log."""
-    monkeypatch.setattr(reading, "_READER", "no_such_module")
+    monkeypatch.setattr(reading, "_PACKAGE", "no_such_package")
     with pytest.raises(ConfigError, match="the process that was to read it failed"):
         reading.read(None)
 
@@ -57,6 +58,7 @@ import sys
 from pathlib import Path
 import arenad.__main__
 from arenad.master import reading
+from arenad.schema.config import SiteConfig
 reading.read(Path({str(SAMPLE)!r}))
 assert not {{"yaml", "difflib", "arenad.config"}} & set(sys.modules)
 """

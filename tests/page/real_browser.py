@@ -13,7 +13,7 @@ import psutil
 import uvloop
 from aiohttp import web
 
-from arenad import config
+from arenad import profiles
 from arenad.demo.site import make_runner
 from arenad.schema.config import BrowserConfig, DemoConfig
 from arenad.schema.process import DemoSettings
@@ -99,7 +99,7 @@ class Arena:
 
 def demo_profile() -> Profile:
     """The profile that arenad brings along."""
-    return config.load_profile("demo")
+    return profiles.load("demo")
 
 
 @asynccontextmanager

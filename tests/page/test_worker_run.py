@@ -34,14 +34,16 @@ from arenad.schema.process import (
     Drain,
     Drained,
     ForkOrder,
+    Model,
+    ModelsAre,
     Ready,
     SessionIs,
     Stop,
     Welcome,
     WorkerSettings,
 )
-from arenad.worker import run
-from arenad.worker.sites import page_driven
+from arenad.worker import run, session
+from arenad.worker.sites import driver
 
 
 @pytest.fixture(autouse=True)
@@ -226,28 +228,93 @@ def test_a_page_that_loses_its_prompt_is_opened_anew(tmp_path: Path) -> None:
         pages = _serving_pages(LOSES_ITS_PROMPT, PROMPT)
         async with pages as address, _worker(tmp_path, address) as (master, _life):
             await until(lambda: any(_is("ready", "opened anew", note) for note in master.heard))
-            gone = 'the landmark prompt (textarea[name="text"]) is not on the page'
+            gone = 'the landmark prompt (textarea[name="text"]'
             assert any(_is("opening", gone, note) for note in master.heard)
             master.worker.note(Stop())
 
     tell(story())
 
 
-def test_a_page_that_is_without_its_prompt_for_good(
+def test_a_page_without_its_prompt_is_outdated_until_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Opened anew once; then the instance is broken, and the reason names the landmark."""
-    monkeypatch.setattr(page_driven, "LANDMARK_TIMEOUT_S", 1.0)
+    """Opened anew once, then after pauses; the browser stays, and the reason names the landmark."""
+    monkeypatch.setattr(driver, "LANDMARK_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(session, "FIRST_PAUSE_S", 0.3)
 
     async def story() -> None:
-        pages = _serving_pages(LOSES_ITS_PROMPT, "no prompt")
-        async with pages as address, _worker(tmp_path, address) as (master, life):
-            assert await life == child.EXIT_BROKEN
-            said = master.last_condition()
-            assert said.condition == "broken"
-            assert said.reason.startswith("the page could not be opened again: the landmark prompt")
+        pages = _serving_pages(LOSES_ITS_PROMPT, "no prompt", "no prompt", PROMPT)
+        async with pages as address, _worker(tmp_path, address) as (master, _life):
+            await until(lambda: any(_is("ready", "opened anew", note) for note in master.heard))
+            assert _conditions(master) == ["opening", "ready", "opening", "outdated", "ready"]
+            gone = 'the landmark prompt (textarea[name="text"]'
+            assert any(_is("outdated", gone, note) for note in master.heard)
+            master.worker.note(Stop())
 
     tell(story())
+
+
+CLEARED = (
+    f"{PROMPT}<script>setTimeout(() => document.querySelector('.wall').remove(), 1500)</script>"
+)
+WALLS = {
+    "needs_login": "<form class=wall><input type=password></form>",
+    "needs_human": "<dialog open id=check class=wall></dialog>",
+}
+
+
+@pytest.mark.parametrize("condition", WALLS)
+def test_what_only_a_person_may_clear_is_waited_for(tmp_path: Path, condition: str) -> None:
+    """Ready as a process, with the sign's name; then ready as an instance, without any reload."""
+
+    async def story() -> None:
+        pages = _serving_pages(f"{WALLS[condition]}{CLEARED}", "a second visit")
+        async with pages as address, _worker(tmp_path, address) as (master, _life):
+            assert await master.hear(Ready) == Ready(())
+            await until(lambda: _conditions(master)[-1:] == ["ready"])
+            assert _conditions(master) == ["opening", condition, "ready"]
+            sign = "login_wall" if condition == "needs_login" else "check"
+            walls = [note for note in master.heard if _is(condition, "the site shows", note)]
+            assert len(walls) == 1
+            assert f"the sign {sign} " in str(walls[0])
+            assert await master.hear(ModelsAre) == ModelsAre((Model(id="m"),))
+            master.worker.note(Stop())
+
+    tell(story())
+
+
+def test_a_refused_page_rests_for_as_long_as_it_says(tmp_path: Path) -> None:
+    """429 with Retry-After in place of the page: told to the master in seconds, then tried again."""
+    visits: list[float] = []
+
+    async def page(_: web.Request) -> web.Response:
+        visits.append(asyncio.get_running_loop().time())
+        if len(visits) == 1:
+            return web.Response(status=429, headers={"Retry-After": "1"}, text="wait")
+        models = '<script>var all = {"initialModels": [{"publicName": "m"}]}</script>'
+        return web.Response(text=f"<!doctype html>{PROMPT}{models}", content_type="text/html")
+
+    async def story() -> None:
+        site = serving(web.get("/text/direct", page))
+        async with site as address, _worker(tmp_path, address) as (master, _life):
+            await until(lambda: _conditions(master)[-1:] == ["ready"])
+            (rest,) = [note for note in master.heard if _is("resting", "", note)]
+            assert isinstance(rest, SessionIs)
+            assert rest.resting_s == 1.0
+            assert rest.reason == "the site answered its page with 429 (tried again in 1 s)"
+            assert visits[1] - visits[0] > 1.0
+            assert len(visits) == 2
+            master.worker.note(Stop())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "LANDMARK_TIMEOUT_S", 0.2)
+        tell(story())
+
+
+def _conditions(master: Master) -> list[str]:
+    """Those that were told, each once as it changed."""
+    told = [note.condition for note in master.heard if isinstance(note, SessionIs)]
+    return [each for place, each in enumerate(told) if told[place - 1 : place] != [each]]
 
 
 def test_a_page_that_is_busy_for_ever_is_told(tmp_path: Path) -> None:

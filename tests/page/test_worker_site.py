@@ -18,7 +18,7 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.schema.chat import Chat, Event, Finish, Role, TextDelta, Turn
-from arenad.worker.sites import page_driven
+from arenad.worker.sites import driver
 from arenad.worker.sites.page_driven import PageSite
 
 TRICKY = (
@@ -230,7 +230,7 @@ def _kill(arena: Arena, victim: str) -> None:
 
 def test_a_missing_landmark_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the page has changed, the error says which landmark is gone."""
-    monkeypatch.setattr(page_driven, "LANDMARK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(driver, "LANDMARK_TIMEOUT_S", 0.3)
 
     async def story() -> None:
         async with arena_in(tmp_path) as arena:

@@ -29,7 +29,10 @@ def test_names_on_the_wire_are_the_names_of_the_types() -> None:
     packed = msgspec.msgpack.encode(Frame(1, Kind.CALL, Watch()))
     assert msgspec.msgpack.decode(packed) == [1, 0, ["Watch"]]
     model = process.Ready((process.Model(id="m"),))
-    assert msgspec.to_builtins(model) == ["Ready", ({"id": "m", "owner": ""},)]
+    assert msgspec.to_builtins(model) == [
+        "Ready",
+        ({"id": "m", "owner": "", "capabilities": ("text",)},),
+    ]
 
 
 @pytest.mark.parametrize(

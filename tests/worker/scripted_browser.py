@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,14 @@ def tell(story: Coroutine[Any, Any, None]) -> None:
     """Run a story to its end in the worker's own kind of loop, with a deadline for the whole."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(asyncio.wait_for(story, ENOUGH_S))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Until something inside is so; the story's own deadline ends a wait in vain."""
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0)
 
 
 class ScriptedBrowser:

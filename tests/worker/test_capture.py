@@ -8,7 +8,7 @@ import pytest
 from scripted_browser import ScriptedBrowser, linked, tell
 
 from arenad.errors import UpstreamFailed
-from arenad.worker import capture as capture_module
+from arenad.worker import source
 from arenad.worker.capture import Capture
 from arenad.worker.devtools import BrowserGone, DevTools
 
@@ -25,12 +25,12 @@ ALREADY_OVER = {"code": -32000, "message": "has already finished loading"}
 
 
 def _capture(devtools: DevTools) -> Capture:
-    capture = Capture(devtools, "s", "/answer", "POST")
+    capture = Capture(devtools, "/answer", "POST")
     devtools.on_lost(lambda: capture.lose("the browser is gone"))
     for event in EVENTS:
 
         def hear(params: dict[str, Any], event: str = event) -> None:
-            capture.on_event(event, params)
+            capture.on_event("s", event, params)
 
         devtools.on("s", f"Network.{event}", hear)
     return capture
@@ -69,8 +69,8 @@ def _site(browser: ScriptedBrowser) -> _Site:
 
 async def _all(capture: Capture) -> str:
     body = b""
-    while piece := await capture.read():
-        body += piece
+    while pieces := await capture.read():
+        body += b"".join(piece for piece in pieces if isinstance(piece, bytes))
     return body.decode()
 
 
@@ -212,9 +212,9 @@ def test_a_cut_is_told_from_a_page_that_let_go(canceled: bool) -> None:
             site.head()
             site.data("text")
             site.fail(canceled=canceled)
-            assert await capture.read() == b"text"
+            assert await capture.read() == [b"text"]
             if canceled:
-                assert await capture.read() == b""
+                assert await capture.read() == []
             else:
                 with pytest.raises(UpstreamFailed, match=r"was cut: net::ERR_TEST"):
                     await capture.read()
@@ -282,7 +282,7 @@ def test_a_lost_browser_ends_every_waiter(moment: str) -> None:
             assert isinstance(sent, BrowserGone) is (moment == "before the request")
             assert isinstance(head, BrowserGone) is (moment != "in the body")
             if moment != "before the request":
-                assert await capture.read() == b"some"
+                assert await capture.read() == [b"some"]
             with pytest.raises(BrowserGone):
                 await capture.read()
 
@@ -301,14 +301,14 @@ def test_several_waiters_are_all_woken() -> None:
             site.head(204)
             site.finish()
             assert await waiting == [204, 204, 204, None]
-            assert await capture.read() == b""
+            assert await capture.read() == []
 
     tell(story())
 
 
 def test_a_slow_reader_loses_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound nothing is kept, and no answer with a hole is given out."""
-    monkeypatch.setattr(capture_module, "UNREAD_LIMIT_BYTES", 10)
+    monkeypatch.setattr(source, "UNREAD_LIMIT_BYTES", 10)
 
     async def story() -> None:
         async with linked() as (devtools, browser):

@@ -14,6 +14,8 @@ from arenad.errors import (
     Busy,
     ContentRejected,
     LinkLost,
+    NeedsLogin,
+    ProfileOutdated,
     RequestError,
     Resting,
     TimedOut,
@@ -71,8 +73,8 @@ class Instance:
         self.recovery.set()
         self.server = ChatServer(self.site, slots, self._on_session)
 
-    async def _on_session(self, event: session.Event, reason: str) -> None:
-        del reason
+    async def _on_session(self, event: session.Event, reason: str, rest_s: float | None) -> None:
+        del reason, rest_s
         self.events.put_nowait(event)
         await self.recovery.wait()
 
@@ -127,7 +129,9 @@ def test_a_chat_is_served(tmp_path: Path) -> None:
         (UpstreamFailed("x"), session.Event.CHAT_FAILED),
         (TimedOut("x"), session.Event.CHAT_FAILED),
         (WorkerLost("x"), session.Event.BROKE),
-        (Resting("x", retry_after_s=3), None),
+        (Resting("x", retry_after_s=3), session.Event.REFUSED),
+        (NeedsLogin("x"), session.Event.LOGIN_WALL),
+        (ProfileOutdated("x"), session.Event.CHAT_LANDMARK_GONE),
         (ContentRejected("x"), None),
     ],
 )

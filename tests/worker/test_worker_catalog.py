@@ -8,7 +8,10 @@ import pytest
 from arenad.demo import catalog, pages
 from arenad.errors import ProfileOutdated
 from arenad.schema.process import Model
-from arenad.worker.sites.catalog import models_in
+from arenad.schema.profile import ModelRules
+from arenad.worker.sites.catalog import models_in, models_named, models_of, with_aliases
+
+RULES = ModelRules(anchor="initialModels")
 
 LIST = [
     {"id": "u1", "publicName": 'Ünï "quoted" \\ </x>', "organization": "one", "rank": 1},
@@ -44,14 +47,14 @@ def test_each_anchor_at_each_depth(
     state = {"first": [1], anchor: LIST, "initialModelAId": "u1"}
     text = _escaped(json.dumps(state, indent=indent, ensure_ascii=ascii_only), escapes)
     page = f'<!doctype html><p title="x">"</p><script>push([1,{text}])</script><p>"more"'
-    assert models_in(page, anchor) == MODELS
+    assert models_in(page, ModelRules(anchor=anchor)) == MODELS
 
 
 def test_a_list_in_an_attribute() -> None:
     """HTML's own escapes are taken off where there is no list without."""
     state = json.dumps({"initialModels": LIST[:2]})
     page = f'<div data-state="{html.escape(state)}">'
-    assert models_in(page, "initialModels") == (MODELS[0], Model(id="plain"))
+    assert models_in(page, RULES) == (MODELS[0], Model(id="plain"))
 
 
 def test_the_first_real_list_is_taken() -> None:
@@ -61,12 +64,12 @@ def test_the_first_real_list_is_taken() -> None:
         'x.initialModels; {"initialModels":null} {"initialModels":[]} {"initialModels": [broken '
         f'\\"initialModels\\":[broken {{"initialModels":{"[" * 100_000} {lists}'
     )
-    assert models_in(page, "initialModels") == (Model(id="real"),)
+    assert models_in(page, RULES) == (Model(id="real"),)
 
 
 def test_the_demos_own_page_is_read() -> None:
     """The list that the demo arena embeds, in its real page."""
-    models = models_in(pages.page(catalog.CATALOG), "initialModels")
+    models = models_in(pages.page(catalog.CATALOG), RULES)
     assert [model.id for model in models] == [entry.public_name for entry in catalog.CATALOG]
 
 
@@ -74,4 +77,58 @@ def test_the_demos_own_page_is_read() -> None:
 def test_a_missing_list_is_named(page: str) -> None:
     """The error says which anchor is gone."""
     with pytest.raises(ProfileOutdated, match="no model list behind 'initialModels'"):
-        models_in(page, "initialModels")
+        models_in(page, RULES)
+
+
+# -- other sources ----------------------------------------------------------------------------------
+
+
+def test_a_list_of_the_sites_own_address() -> None:
+    """Names alone, or objects with the fields that the profile names, at the place it names."""
+    rules = ModelRules(json_path="/m", json_list="data.models", id_field="id", owner_field="by")
+    listed = {"data": {"models": [{"id": "a", "by": "x"}, "b", {"name": "c"}]}}
+    assert models_of(listed, rules) == (Model(id="a", owner="x"), Model(id="b"))
+    assert models_of(["a"], ModelRules(json_path="/m")) == (Model(id="a"),)
+    for value in ({}, {"data": []}, [], None, "x", {"data": {"models": []}}):
+        with pytest.raises(ProfileOutdated, match=r"/m has no list at data\.models"):
+            models_of(value, rules)
+
+
+def test_names_that_the_page_shows() -> None:
+    """Options as they stand; none at all is a landmark that is gone."""
+    assert [model.id for model in models_named(["a", "b", "a"], ModelRules())] == ["a", "b"]
+    with pytest.raises(ProfileOutdated, match="the landmark models"):
+        models_named([], ModelRules())
+
+
+def test_aliases_are_further_names_of_what_is_there() -> None:
+    """An alias of a model that is gone is gone too, and none takes a model's place."""
+    models = (Model(id="a", owner="x"), Model(id="b"))
+    rules = ModelRules(aliases={"gpt": "a", "lost": "c", "b": "a"})
+    assert with_aliases(models, rules) == (*models, Model(id="gpt", owner="x"))
+
+
+def test_capabilities_are_read_or_told() -> None:
+    """From the page's own words for them; the profile's word counts more."""
+    entry = {
+        "publicName": "a",
+        "capabilities": {
+            "inputCapabilities": {"text": True, "image": {"multipleImages": True}},
+            "outputCapabilities": {"image": {"aspectRatios": ["1:1"]}, "web": True},
+        },
+    }
+    page = json.dumps({"initialModels": [entry]})
+    (model,) = models_in(page, RULES)
+    assert model.capabilities == ("image_in", "image_out", "search")
+    (model,) = models_in(page, ModelRules(anchor="initialModels", capabilities={"a": ("text",)}))
+    assert model.capabilities == ("text",)
+
+
+@pytest.mark.parametrize("escapes", [0, 1, 2])
+def test_entries_without_a_key_are_found_where_they_stand(escapes: int) -> None:
+    """As the site had them for a while; only where the profile says so."""
+    text = _escaped(json.dumps({"x": [{"id": "u", "publicName": "a"}, {"id": "no"}]}), escapes)
+    page = f"<script>push({text.replace(': ', ':')})</script>"
+    assert models_in(page, ModelRules(anchor=("initialModels", "*"))) == (Model(id="a"),)
+    with pytest.raises(ProfileOutdated):
+        models_in(page, RULES)

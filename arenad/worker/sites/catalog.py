@@ -1,44 +1,101 @@
-"""Read a site's model list out of its HTML (site-protocol part 2.8): JSON, often inside JSON."""
+"""Read a site's model list out of its HTML: JSON, often inside JSON."""
 
 import html
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
-import msgspec
+from msgspec.structs import replace
 
 from arenad.errors import ProfileOutdated
 from arenad.schema.process import Model
+from arenad.schema.profile import Capability, ModelRules
 
 MAX_ESCAPES = 4
 """How often the list may have been put into a JSON string again."""
 
+ANYWHERE = "*"
+"""As an anchor: the models stand in the page without a key of their own."""
+
+_OBJECT = re.compile(r'\{"id":')
 _REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
 
 
-class _Entry(msgspec.Struct, rename="camel"):
-    """What is read of a model object; a field of another type counts as none."""
-
-    public_name: str
-    organization: Any = None
-
-
-def models_in(page_html: str, anchor: str) -> tuple[Model, ...]:
+def models_in(page_html: str, rules: ModelRules) -> tuple[Model, ...]:
     """The models behind the key `anchor`. Raises `ProfileOutdated` when there are none."""
-    for text in (page_html, html.unescape(page_html)):
-        if models := _models(text, anchor, MAX_ESCAPES):
-            return tuple(models.values())
-    raise ProfileOutdated(f"the page has no model list behind {anchor!r}")
+    anchors = (rules.anchor,) if isinstance(rules.anchor, str) else rules.anchor
+    for anchor in anchors:
+        for text in (page_html, html.unescape(page_html)):
+            if models := _models(text, anchor, rules, MAX_ESCAPES):
+                return tuple(models.values())
+    if ANYWHERE in anchors and (models := _scattered(page_html, rules)):
+        return tuple(models.values())
+    shown = " or ".join(map(repr, anchors))
+    raise ProfileOutdated(f"the landmark models: the page has no model list behind {shown}")
 
 
-def _models(text: str, anchor: str, escapes: int) -> dict[str, Model]:
+def models_of(value: object, rules: ModelRules) -> tuple[Model, ...]:
+    """The models in a JSON value, at `json_list`. Raises `ProfileOutdated` when there are none."""
+    for key in filter(None, rules.json_list.split(".")):
+        value = _field(value, key)
+    entries = cast("list[Any]", value) if isinstance(value, list) else []
+    if models := _by_name(entries, rules):
+        return tuple(models.values())
+    where = f"{rules.json_path} has no list at {rules.json_list or 'its top'}"
+    raise ProfileOutdated(f"the landmark models: {where}")
+
+
+def models_named(names: Iterable[str], rules: ModelRules) -> tuple[Model, ...]:
+    """The models of these names. Raises `ProfileOutdated` when there are none."""
+    if models := _by_name(list(names), rules):
+        return tuple(models.values())
+    raise ProfileOutdated("the landmark models: the page shows no options")
+
+
+def with_aliases(models: tuple[Model, ...], rules: ModelRules) -> tuple[Model, ...]:
+    """The models, and their further names; an alias of what is not there is no model."""
+    known = {model.id: model for model in models}
+    further = [
+        replace(known[name], id=alias)
+        for alias, name in rules.aliases.items()
+        if name in known and alias not in known
+    ]
+    return (*models, *further)
+
+
+def _scattered(page_html: str, rules: ModelRules) -> dict[str, Model]:
+    """Objects that begin with an `id` and have a name, wherever they stand, under any escapes."""
+    text = page_html
+    for _ in range(MAX_ESCAPES):
+        starts = (found.start() for found in _OBJECT.finditer(text))
+        entries = [entry for start in starts if (entry := _object_at(text, start)) is not None]
+        if models := _by_name(entries, rules):
+            return models
+        text = text.replace('\\"', '"').replace("\\\\", "\\")
+    return {}
+
+
+def _object_at(text: str, start: int) -> object:
+    try:
+        return json.JSONDecoder().raw_decode(text, start)[0]
+    except (json.JSONDecodeError, RecursionError):
+        return None
+
+
+def _by_name(entries: list[Any], rules: ModelRules) -> dict[str, Model]:
     """By name: a name that stands there twice (two kinds of one model) is one for clients."""
+    found = (_model(entry, rules) for entry in entries)
+    return {model.id: model for model in found if model is not None}
+
+
+def _models(text: str, anchor: str, rules: ModelRules, escapes: int) -> dict[str, Model]:
     for key in re.finditer(rf'(\\*)"{re.escape(anchor)}\1"\s*:', text):
         if not key[1]:
             found = _list_at(text, key.end())
-            models = {model.id: model for entry in found if (model := _model(entry)) is not None}
+            models = _by_name([entry for entry in found if isinstance(entry, dict)], rules)
         elif escapes:
-            models = _models(_unescaped(text, key.start()), anchor, escapes - 1)
+            models = _models(_unescaped(text, key.start()), anchor, rules, escapes - 1)
         else:
             models = {}
         if models:
@@ -63,12 +120,28 @@ def _list_at(text: str, start: int) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
-def _model(entry: object) -> Model | None:
-    try:
-        read = msgspec.convert(entry, _Entry)
-    except msgspec.ValidationError:
+def _model(entry: object, rules: ModelRules) -> Model | None:
+    """A model from its name, or from an object; a field of another type counts as none."""
+    name = entry if isinstance(entry, str) else _field(entry, rules.id_field)
+    if not isinstance(name, str) or not name:
         return None
-    owner = read.organization
-    if not read.public_name:
-        return None
-    return Model(id=read.public_name, owner=owner if isinstance(owner, str) else "")
+    owner = _field(entry, rules.owner_field)
+    told = rules.capabilities.get(name) or _capabilities(_field(entry, "capabilities"))
+    return Model(id=name, owner=owner if isinstance(owner, str) else "", capabilities=told)
+
+
+def _capabilities(value: object) -> tuple[Capability, ...]:
+    """What a chat arena says of a model; text where it says nothing."""
+    takes, gives = _field(value, "inputCapabilities"), _field(value, "outputCapabilities")
+    searches = _field(gives, "search") or _field(gives, "web")
+    said: dict[Capability, object] = {
+        "text": _field(gives, "text") or not gives,
+        "image_in": _field(takes, "image"),
+        "image_out": _field(gives, "image"),
+        "search": searches,
+    }
+    return tuple(name for name, has in said.items() if has)
+
+
+def _field(value: object, name: str) -> object:
+    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing, suppress
-from urllib.parse import urljoin
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 from arenad.errors import (
+    ChatFull,
+    Expired,
     InvalidRequest,
     ModelNotFound,
     ProfileOutdated,
@@ -17,25 +18,25 @@ from arenad.errors import (
     UpstreamFailed,
     WorkerLost,
 )
-from arenad.schema.chat import Chat, Event, Finish, TextDelta
+from arenad.log import wall_time_s
+from arenad.schema.chat import Chat, Event, Finish
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
-from arenad.worker.capture import Capture
 from arenad.worker.devtools import BrowserGone, DevToolsError
+from arenad.worker.listen import listen
 from arenad.worker.page import Page
-from arenad.worker.sites.catalog import models_in
+from arenad.worker.sites.driver import LANDMARK_TIMEOUT_S, Driver
 from arenad.worker.sites.fold import fold
-from arenad.worker.sites.grammar import ArenaLines
+from arenad.worker.sites.patience import asked_rest_s
+from arenad.worker.sites.reading import Reading
+from arenad.worker.source import Source
 
-LANDMARK_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 GONE_S = 1.0
 """A page that is drawing itself anew gets so long to show its prompt again."""
 
-ERROR_BODY_BYTES = 300
-HTTP_ERROR = 400
-PAYLOAD_TOO_LARGE = 413
-TOO_MANY_REQUESTS = 429
+
+UNAUTHORIZED = 401
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -51,31 +52,30 @@ class PageSite:
     def __init__(self, page: Page, profile: Profile, url: str) -> None:
         """`url` is the site's address, to which the profile's start path belongs."""
         self.models: tuple[Model, ...] = ()
+        self.session_id = ""
+        self.message_id = ""
         self._page = page
         self._profile = profile
-        self._url = urljoin(url, profile.start_path)
+        self._driver = Driver(page, profile, url)
         self._is_fresh = False
         self._is_half_written = False
-        self._capture: Capture | None = None
+        self._capture: Source | None = None
 
     async def open(self) -> None:
-        """Open the start page and read its models. Raises `ProfileOutdated` or `DevToolsError`."""
+        """Open the start page and read its models. Raises a `RequestError`, or `DevToolsError`."""
         self._capture = None
-        await self._page.open(self._url)
-        marks = self._profile.landmarks
-        for selector in self._profile.dismiss:
-            if await self._page.is_usable(selector):
-                await self._page.press("dismiss", selector, LANDMARK_TIMEOUT_S)
-        await self._page.wait_for("prompt", marks.prompt, LANDMARK_TIMEOUT_S)
-        self.models = models_in(await self._page.html(), self._profile.models.anchor)
+        await self._driver.open()
         self._is_fresh = True
         self._is_half_written = False
+        await self.learn_models()
 
-    async def check_prompt(self) -> None:
-        """Raises `ProfileOutdated` when the idle page has no prompt, or `DevToolsError`."""
-        selector = self._profile.landmarks.prompt
-        if not await self._page.is_usable(selector):
-            await self._page.wait_for("prompt", selector, GONE_S)
+    async def learn_models(self) -> None:
+        """Read the page's models. Raises `ProfileOutdated`, or `DevToolsError`."""
+        self.models = await self._driver.models()
+
+    async def look(self) -> None:
+        """Raises what keeps a chat from beginning on the idle page, or `DevToolsError`."""
+        await self._driver.look(GONE_S)
 
     # -- one chat ----------------------------------------------------------------------------------
 
@@ -83,12 +83,12 @@ class PageSite:
         """Perform one chat in a new conversation of the site's. Raises a `RequestError`."""
         if chat.model not in {model.id for model in self.models}:
             raise ModelNotFound(f"the site has no model {chat.model!r}", param="model")
-        prompt = fold(chat.turns)
-        if not _VISIBLE.search(prompt):
-            raise InvalidRequest("messages: there is nothing in them to send", param="messages")
+        prompt = self._prompt(chat)
         try:
             async with asyncio.timeout(chat.total_timeout_s):
                 return await self._perform(chat, prompt, emit)
+        except RequestError as error:
+            raise await self._driver.explained(self._refined(error)) from error
         except TimeoutError as error:
             limit = f"{chat.total_timeout_s:.3g} s"
             raise TimedOut(f"the whole answer took longer than {limit}") from error
@@ -100,17 +100,35 @@ class PageSite:
             if self._capture is not None:
                 self._capture.abandon()
 
+    def _refined(self, error: RequestError) -> RequestError:
+        """What the answer's head tells of a refusal: for how long, or that we are unknown there."""
+        if self._capture is None:
+            return error
+        if isinstance(error, Resting):
+            rest_s = asked_rest_s(self._capture.headers, wall_time_s())
+            error.retry_after_s = rest_s or error.retry_after_s
+        if isinstance(error, UpstreamFailed) and self._capture.status == UNAUTHORIZED:
+            return Expired(error.message)
+        return error
+
+    def _prompt(self, chat: Chat) -> str:
+        prompt, most = fold(chat.turns), self._profile.limits.prompt_chars
+        if not _VISIBLE.search(prompt):
+            raise InvalidRequest("messages: there is nothing in them to send", param="messages")
+        if most and len(prompt) > most:
+            told = f"are {len(prompt)} characters as one prompt; the site takes {most}"
+            raise ChatFull(f"messages: {told}", param="messages")
+        return prompt
+
     async def _perform(self, chat: Chat, prompt: str, emit: Emit) -> Finish:
         """The first deadline is for all until the first event, the next ones are between events."""
         now_s = asyncio.get_running_loop().time
         too_late = f"nothing came within {chat.first_event_timeout_s:.3g} s"
-        parser = ArenaLines()
+        reading = Reading(self._profile.stream)
         try:
             async with asyncio.timeout(chat.first_event_timeout_s) as deadline:
-                capture = await self._send(chat.model, prompt)
-                if await capture.head() >= HTTP_ERROR:
-                    raise await _refusal(capture)
-                async with aclosing(_events(capture, parser)) as batches:
+                source = await self._send(chat.model, prompt)
+                async with aclosing(reading.events(source)) as batches:
                     async for events in batches:
                         deadline.reschedule(None)  # a client that reads slowly is not the site's
                         for event in events:
@@ -119,40 +137,32 @@ class PageSite:
                         deadline.reschedule(now_s() + chat.idle_timeout_s)
         except TimeoutError as error:
             raise TimedOut(too_late) from error
-        events, outcome = parser.end()
-        for event in _merged(events):
+        events, outcome = reading.end()
+        self.session_id, self.message_id = reading.session_id, reading.message_id
+        for event in events:
             await emit(event)
         if isinstance(outcome, RequestError):
             raise outcome
         return outcome
 
-    async def _send(self, model: str, prompt: str) -> Capture:
-        page, marks, rules = self._page, self._profile.landmarks, self._profile.stream
+    async def _send(self, model: str, prompt: str) -> Source:
+        driver, rules = self._driver, self._profile.stream
         is_fresh, self._is_fresh = self._is_fresh, False
         self._is_half_written = True
         if not is_fresh:
-            await page.press("new_chat", marks.new_chat, LANDMARK_TIMEOUT_S)
-        await self._choose(model)
-        await page.write("prompt", marks.prompt, prompt, LANDMARK_TIMEOUT_S)
-        self._capture = capture = page.capture(rules.url_pattern, rules.method)
-        await page.press("send", marks.send, LANDMARK_TIMEOUT_S)
+            await driver.new_chat()
+        await driver.choose(self._profile.models.aliases.get(model, model))
+        await driver.write(prompt)
+        self._capture = source = await listen(self._page, rules, self._profile.landmarks.stop)
+        await driver.send()
         try:
             async with asyncio.timeout(LANDMARK_TIMEOUT_S):
-                await capture.sent()
+                await source.sent()
         except TimeoutError as error:
-            raise ProfileOutdated(
-                f"send was pressed, but the page made no request like {rules.url_pattern}"
-            ) from error
+            made = f"no request like {rules.url_pattern}" if rules.url_pattern else "no answer"
+            raise ProfileOutdated(f"send was pressed, but the page made {made}") from error
         self._is_half_written = False
-        return capture
-
-    async def _choose(self, model: str) -> None:
-        page, marks = self._page, self._profile.landmarks
-        if await page.is_usable(_with_model(marks.model_chosen, model)):
-            return
-        await page.press("model_picker", marks.model_picker, LANDMARK_TIMEOUT_S)
-        option = _with_model(marks.model_option, model)
-        await page.press("model_option", option, LANDMARK_TIMEOUT_S)
+        return source
 
     # -- after a chat that was cancelled -----------------------------------------------------------
 
@@ -168,56 +178,19 @@ class PageSite:
             return False
         return True
 
-    async def _press_stop(self, capture: Capture) -> None:
-        if capture.is_over:
+    async def _press_stop(self, source: Source) -> None:
+        if source.is_over:
             return
+        stop = self._profile.landmarks.stop
         try:
-            await self._page.press("stop", self._profile.landmarks.stop, STOP_TIMEOUT_S)
+            await self._driver.stop(STOP_TIMEOUT_S)
         except ProfileOutdated:
-            if not capture.is_over:  # then the button was gone because the answer was done
+            # The button may be gone because the answer was done, which a socket does not tell.
+            if source.has_end and not source.is_over:
                 raise
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await capture.over()
-
-
-async def _events(capture: Capture, parser: ArenaLines) -> AsyncGenerator[list[Event], None]:
-    """What each read brought, where it brought any event: other lines are no sign of progress."""
-    while piece := await capture.read():
-        if events := _merged(parser.feed(piece)):
-            yield events
-
-
-async def _refusal(capture: Capture) -> RequestError:
-    """The error for an answer whose status is one; its text is taken as far as it comes."""
-    body = b""
-    with suppress(TimeoutError, UpstreamFailed):
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            while len(body) < ERROR_BODY_BYTES and (piece := await capture.read()):
-                body += piece
-    said = body[:ERROR_BODY_BYTES].decode("utf-8", "replace")
-    if capture.status == TOO_MANY_REQUESTS:
-        after = capture.headers.get("retry-after", "")
-        return Resting(
-            f"the site asks for patience: {said}",
-            retry_after_s=float(after) if after.isdecimal() else None,
-        )
-    if capture.status == PAYLOAD_TOO_LARGE:
-        return InvalidRequest(f"the site takes no prompt this long: {said}", param="messages")
-    return UpstreamFailed(f"the site answered {capture.status}: {said}")
-
-
-def _with_model(selector: str, model: str) -> str:
-    """The selector for this model; quotes are escaped as CSS strings want it."""
-    escaped = model.replace("\\", "\\\\").replace('"', '\\"')
-    return selector.replace("{model}", escaped)
-
-
-def _merged(events: Iterable[Event]) -> list[Event]:
-    """Text that arrived together travels together."""
-    merged: list[Event] = []
-    for event in events:
-        if isinstance(event, TextDelta) and merged and isinstance(merged[-1], TextDelta):
-            merged[-1] = TextDelta(merged[-1].text + event.text)
-        else:
-            merged.append(event)
-    return merged
+            return
+        if source.has_end:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await source.over()
+        elif not await self._page.is_gone(stop, STOP_TIMEOUT_S):
+            raise TimeoutError

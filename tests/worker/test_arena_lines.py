@@ -18,8 +18,8 @@ from arenad.schema.chat import (
     ReasoningDelta,
     TextDelta,
 )
-from arenad.worker.sites import grammar
-from arenad.worker.sites.grammar import ArenaLines
+from arenad.worker.sites.grammars import framing
+from arenad.worker.sites.grammars.arena_lines import ArenaLines
 
 STOP = 'ad:{"finishReason":"stop"}\n'
 Told = tuple[list[Event], Finish | tuple[type[RequestError], str]]
@@ -223,20 +223,20 @@ def test_nesting_without_end_is_unreadable() -> None:
 
 def test_a_line_without_bound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """At once or in pieces: it is not kept, nothing in it is read, and the answer is an error."""
-    monkeypatch.setattr(grammar, "MAX_LINE_CHARS", 100)
+    monkeypatch.setattr(framing, "MAX_MESSAGE_CHARS", 100)
     body = 'a0:"x"\na0:"' + "y" * 100 + '"\na0:"z"\n' + STOP
     events, outcome = at_every_split(body)
     assert events == texts("x", "z")
-    assert outcome == (ProfileOutdated, "the site sent a line of over 100 characters")
+    assert outcome == (ProfileOutdated, "the site sent a line of over 10485760 characters")
     parser = ArenaLines()
     for _ in range(1000):
         parser.feed(b"y" * 10)
-    assert sum(map(len, parser._partial)) <= 100
+    assert sum(map(len, parser._lines._partial)) <= 100
 
 
 def test_the_real_limit_is_ten_megabytes() -> None:
     """A line just below it is read."""
-    text = "x" * (grammar.MAX_LINE_CHARS - 5)
+    text = "x" * (framing.MAX_MESSAGE_CHARS - 5)
     assert told([f'a0:"{text}"\n{STOP}'.encode()]) == (texts(text), Finish("stop"))
 
 

@@ -1,0 +1,142 @@
+// What `learn` sees: a lasting selector for an element, and what grew on the page after a prompt.
+Object.assign(globalThis.arenad, {
+  TELLING: ["data-testid", "data-role", "data-message-author-role", "name", "aria-label", "placeholder"],
+  PASSING: /(active|focus|hover|load|stream|typing|pending|done|busy|open|hidden|visible|last|first|new)/i,
+  // What a build tool or a counter made will not be there tomorrow.
+  MADE: /\d{2,}|[a-z][A-Z][a-z]*[A-Z]|^(css|sc|jsx?|svelte|astro|ng|v)-|[-_:][a-z0-9]{5,}$/,
+
+  quoted(value) {
+    return `"${value.replace(/["\\]/g, "\\$&")}"`;
+  },
+
+  isOnly(selector, element) {
+    try {
+      return this.all(selector).find((each) => this.isUsable(each)) === element;
+    } catch {
+      return false;
+    }
+  },
+
+  // A selector that leads to the element alone, the most lasting kind first.
+  describe(element) {
+    const tag = element.localName;
+    const options = [];
+    if (element.id && !this.MADE.test(element.id)) options.push(`#${CSS.escape(element.id)}`);
+    for (const name of this.TELLING) {
+      const value = element.getAttribute(name);
+      if (value && !/\d{3,}/.test(value)) options.push(`${tag}[${name}=${this.quoted(value)}]`);
+    }
+    const name = this.nameOf(element).replace(/\s+/g, " ").trim();
+    const role = Object.keys(this.ROLES).find((each) => element.matches(this.ROLES[each]));
+    const given = element.getAttribute("role") ?? role;
+    if (name && name.length < 60 && given) options.push(`role=${given}[name=${this.quoted(name)}]`);
+    options.push(...this.classes(element).map((each) => `${tag}.${CSS.escape(each)}`));
+    if (element.getAttribute("type")) options.push(`${tag}[type=${this.quoted(element.type)}]`);
+    options.push(tag);
+    return options.find((selector) => this.isOnly(selector, element)) ?? null;
+  },
+
+  classes(element) {
+    return [...element.classList].filter((each) => !this.MADE.test(each) && !this.PASSING.test(each));
+  },
+
+  // -- what grows -----------------------------------------------------------------------------------
+
+  everything() {
+    return [...this.roots(document)].flatMap((root) => [...root.querySelectorAll("*")]);
+  },
+
+  mark() {
+    this.known = new WeakSet(this.everything());
+    return 0;
+  },
+
+  // What can be read in an element, in its shadow roots too.
+  textOf(element) {
+    const hosts = [element, ...element.querySelectorAll("*")].filter((each) => each.shadowRoot);
+    const inner = hosts.flatMap((host) => [...host.shadowRoot.children].map((each) => this.textOf(each)));
+    const silent = element.localName === "style" || element.localName === "script";
+    return silent ? "" : [element.innerText ?? "", ...inner].join("\n").trim();
+  },
+
+  // The new elements with a text, without those of the prompt itself.
+  fresh(prompt) {
+    const wanted = this.plain(prompt);
+    const silent = "button,textarea,input,select,option,style,script,svg,[role=status],[role=alert]";
+    const all = this.everything().filter(
+      (each) => !this.known.has(each) && !each.closest(silent) && this.isVisible(each) && this.textOf(each),
+    );
+    const has = (each) => this.plain(this.textOf(each)).includes(wanted);
+    const asked = all.find((each) => has(each) && ![...each.querySelectorAll("*")].some(has)) ?? null;
+    this.asked = asked;
+    return all.filter((each) => !asked || !(this.holds(each, asked) || this.holds(asked, each)));
+  },
+
+  grown(prompt) {
+    const fresh = this.fresh(prompt);
+    const tops = fresh.filter((each) => !fresh.some((other) => other !== each && this.holds(other, each)));
+    const longest = (best, each) => (this.textOf(each).length > this.textOf(best).length ? each : best);
+    let found = tops.length ? tops.reduce(longest) : null;
+    for (let inner = found; inner; ) {
+      found = inner;
+      const whole = this.textOf(found).length;
+      const children = [...(found.shadowRoot ?? found).children];
+      const blocks = "p,pre,ul,ol,table,blockquote,h1,h2,h3,h4,span,b,strong,em,code";
+      inner = children.find((each) => this.textOf(each).length > 0.5 * whole && !each.matches(blocks));
+    }
+    return found;
+  },
+
+  // Resolves once something has grown and then rests, with no stop button on the page.
+  async settled(prompt, stop, quiet_ms, timeout_ms) {
+    const end = performance.now() + timeout_ms;
+    let [last, since] = ["", performance.now()];
+    for (;;) {
+      const found = this.grown(prompt);
+      const text = found ? this.textOf(found) : "";
+      const now = performance.now();
+      if (text !== last) [last, since] = [text, now];
+      const runs = this.usable(stop) !== null;
+      if ((text && !runs && now - since > quiet_ms) || now > end) return this.lesson(found, text);
+      await new Promise((resolve) => setTimeout(resolve, this.LOOK_MS));
+    }
+  },
+
+  lesson(found, text) {
+    return { text, element: found ? this.kind(found) : null };
+  },
+
+  // A selector for elements of this kind, that is none for the prompt's turn.
+  kind(element) {
+    const others = this.asked ? [this.asked] : [];
+    for (let at = this.asked; at; at = at.parentElement ?? at.getRootNode().host) others.push(at);
+    const fits = (selector) =>
+      element.matches(selector) && !others.some((other) => other !== element && other.matches(selector));
+    let below = "";
+    for (let at = element, depth = 0; at && depth < 4; at = at.parentElement, depth += 1) {
+      for (const own of this.kinds(at)) {
+        const selector = own + below;
+        if (fits(selector)) return selector;
+      }
+      below = ` > ${this.kinds(at).at(-1)}${below}`;
+    }
+    return null;
+  },
+
+  kinds(element) {
+    const tag = element.localName;
+    const told = ["data-role", "data-message-author-role", "data-author", "data-testid", "role"];
+    const attributes = told.filter((name) => element.getAttribute(name) && !/\d/.test(element.getAttribute(name)));
+    return [
+      ...attributes.map((name) => `${tag}[${name}=${this.quoted(element.getAttribute(name))}]`),
+      ...this.classes(element).map((each) => `${tag}.${CSS.escape(each)}`),
+      tag,
+    ];
+  },
+
+  // The landmark's own selector, or nothing where the page has none.
+  named(places) {
+    const element = this.usable(places);
+    return element ? this.describe(element) : null;
+  },
+});

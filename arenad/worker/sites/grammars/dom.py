@@ -1,0 +1,96 @@
+"""An answer that is read in the page: pieces of HTML that change, as Markdown that grows.
+
+What is fed is JSON of our own watch in it (`worker/answer.js`): `{"from": 3, "blocks": [...]}`, the
+answer's blocks from the first one that changed. A block begins with `h` (HTML) or `t` (text).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from arenad.errors import RequestError, UpstreamFailed
+from arenad.schema.chat import Event, Finish
+from arenad.worker.sites.grammars.answer import Grammar, Side
+from arenad.worker.sites.grammars.framing import Piece
+from arenad.worker.sites.grammars.growing import CLOSERS, Growing
+from arenad.worker.sites.grammars.markdown import to_markdown
+
+MAX_BLOCKS = 100_000
+HEAD_LINES = 2
+"""A table's first row, and the line under it."""
+
+
+class Changed(msgspec.Struct, rename={"first": "from"}):
+    """The blocks from `first` on are these."""
+
+    first: int
+    blocks: list[str]
+
+
+class DomAnswer(Grammar):
+    """One answer, whose end the page's signs tell."""
+
+    def __init__(self, signs: Mapping[str, str] | None = None) -> None:
+        """`signs`: see `answer.Signs`."""
+        super().__init__()
+        self._blocks: list[_Block] = []
+        self._growing = Growing(held=CLOSERS)
+        self._side = Side(signs=signs)
+
+    def feed(self, piece: Piece) -> list[Event]:
+        """The text that this change adds."""
+        try:
+            changed = msgspec.json.decode(piece, type=Changed)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return []
+        del self._blocks[max(changed.first, 0) :]
+        self._blocks += [_markdown(block) for block in changed.blocks[:MAX_BLOCKS]]
+        standing_chars = len(_joined(self._blocks[:-1])) if _is_half_a_table(self._blocks) else None
+        return self._side.text(self._growing.grow(_joined(self._blocks), standing_chars))
+
+    def end(self) -> tuple[list[Event], Finish | RequestError]:
+        """The page shows that the answer is whole."""
+        events = self._side.text(self._growing.rest()) + self._side.rest()
+        if self._growing.is_rewritten and self._side.trouble is None:
+            return events, UpstreamFailed(
+                "the page rewrote its answer after "
+                f"{self._growing.passed_chars} characters of it had been passed on"
+            )
+        return events, self._side.outcome(
+            UpstreamFailed("the site answered with nothing"), needs_finish=False
+        )
+
+
+class _Block(NamedTuple):
+    text: str
+    is_plain: bool
+
+
+def _markdown(block: str) -> _Block:
+    is_plain = not block.startswith("h")
+    return _Block(block[1:] if is_plain else to_markdown(block[1:]), is_plain)
+
+
+def _is_half_a_table(blocks: list[_Block]) -> bool:
+    """While its first two lines are written, a page may take a table for one of fewer columns."""
+    if not blocks or blocks[-1].is_plain:
+        return False
+    text = blocks[-1].text
+    return text.startswith("|") and text.count("\n") < HEAD_LINES
+
+
+def _joined(blocks: list[_Block]) -> str:
+    """Blocks of Markdown stand apart; plain text goes on, from the next line at least."""
+    parts: list[str] = []
+    before: _Block | None = None
+    for block in blocks:
+        if not block.text:
+            continue
+        if before is not None:
+            is_one_text = before.is_plain and block.is_plain
+            ending = "" if before.text.endswith("\n") else "\n"
+            parts.append(ending if is_one_text else "\n\n")
+        parts.append(block.text)
+        before = block
+    return "".join(parts)

@@ -1,0 +1,39 @@
+"""An answer that comes as a whole again and again: what is new in it, and whether it stands."""
+
+CLOSERS = "*_`~|)] \t\n"
+"""What a page closes behind a text that still grows: fences, emphasis, a table's row."""
+
+
+class Growing:
+    """Passes on what a whole has more than the whole before; what was passed on stays said."""
+
+    def __init__(self, cursor: str = "", held: str = "", *, is_last_only: bool = False) -> None:
+        """`cursor` is cut off the end; `held` are characters that are kept back at the end."""
+        self.passed_chars = 0
+        self._cursor = cursor
+        self._held = held
+        self._is_last_only = is_last_only
+        self._latest = ""
+        self._passed = ""
+
+    def grow(self, whole: str, standing_chars: int | None = None) -> str:
+        """What of this whole can be passed on now; of its beginning, if only so much stands."""
+        self._latest = whole.removesuffix(self._cursor) if self._cursor else whole
+        standing = self._latest[:standing_chars].rstrip(self._held)
+        return "" if self._is_last_only else self._pass_on(standing)
+
+    def _pass_on(self, whole: str) -> str:
+        if len(whole) <= len(self._passed) or not whole.startswith(self._passed):
+            return ""
+        piece = whole[len(self._passed) :]
+        self._passed, self.passed_chars = whole, len(whole)
+        return piece
+
+    def rest(self) -> str:
+        """At the end: all that was kept back."""
+        return self._pass_on(self._latest)
+
+    @property
+    def is_rewritten(self) -> bool:
+        """The latest whole is not what was passed on."""
+        return self._latest != self._passed and not self._latest.startswith(self._passed)

@@ -1,0 +1,108 @@
+"""Read one answer: what its source brings, through its grammar, to events and an outcome."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
+
+from arenad.errors import ProfileOutdated, RequestError, UpstreamFailed
+from arenad.schema.chat import Event, Finish, Heartbeat, ReasoningDelta, TextDelta
+from arenad.schema.profile import StreamRules
+from arenad.worker.sites.grammars.choose import grammar_of
+from arenad.worker.sites.refusal import HTTP_ERROR, PAGE_CHARS, is_page, of_page, of_status
+from arenad.worker.source import Piece, Source
+
+FINISH_GRACE_S = 2.0
+"""After its finish sign a body that does not end is whole all the same."""
+
+BEGINNING_TIMEOUT_S = 2.0
+
+
+class Reading:
+    """One answer on its way: `events` until it has ended, then `end`."""
+
+    def __init__(self, rules: StreamRules, sides: str = "a") -> None:
+        """`sides`: `a`, `b`, or `ab` for both of two."""
+        self._rules = rules
+        self._parser = grammar_of(rules, sides)
+
+    async def events(self, source: Source) -> AsyncGenerator[list[Event], None]:
+        """What each read brought, where it brought any event: other lines are no sign of progress.
+
+        Raises what the site sent in place of an answer as a `RequestError`; also `DevToolsError`.
+        """
+        signs, parser = self._rules.signs, self._parser
+        if await source.head() >= HTTP_ERROR:
+            raise of_status(source.status, source.headers, await _beginning(source), signs)
+        is_first = True
+        while pieces := await _next(source, is_whole=parser.is_over):
+            if is_first and is_page(_text(pieces[0])):
+                said = "".join(map(_text, pieces)) + await _beginning(source)
+                raise of_page(said[:PAGE_CHARS], signs)
+            is_first = False
+            for text in source.sent_texts():
+                parser.sent(text)
+            if events := merged(event for piece in pieces for event in parser.feed(piece)):
+                yield events
+            if parser.is_over and not source.has_end:
+                return
+
+    def end(self) -> tuple[list[Event], Finish | RequestError]:
+        """The last events, and how the answer ended."""
+        events, outcome = self._parser.end()
+        strange = self._parser.strange
+        if isinstance(outcome, ProfileOutdated) and is_page(strange):
+            outcome = of_page(strange, self._rules.signs)
+        return merged(events), outcome
+
+    @property
+    def session_id(self) -> str:
+        """The site's own name of the conversation, if its traffic has told it."""
+        return self._parser.session_id
+
+    @property
+    def message_id(self) -> str:
+        """The site's own name of the answer, if its traffic has told it."""
+        return self._parser.message_id
+
+
+async def _next(source: Source, *, is_whole: bool) -> list[Piece]:
+    """What comes next; after the finish sign only what comes soon, and no trouble any more."""
+    if not is_whole:
+        return await source.read()
+    with suppress(TimeoutError, UpstreamFailed):
+        async with asyncio.timeout(FINISH_GRACE_S):
+            return await source.read()
+    return []
+
+
+async def _beginning(source: Source) -> str:
+    """The text of what came in place of an answer, as far as it comes soon."""
+    said = ""
+    with suppress(TimeoutError, UpstreamFailed):
+        async with asyncio.timeout(BEGINNING_TIMEOUT_S):
+            while len(said) < PAGE_CHARS and (pieces := await source.read()):
+                said += "".join(map(_text, pieces))
+    return said
+
+
+def _text(piece: Piece) -> str:
+    return piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
+
+
+def merged(events: Iterable[Event]) -> list[Event]:
+    """Text that arrived together travels together; beside it a sign of life says nothing."""
+    together: list[Event] = []
+    for event in events:
+        last = together[-1] if together else None
+        match last, event:
+            case TextDelta(before, side), TextDelta(text, other) if side == other:
+                together[-1] = TextDelta(before + text, side)
+            case ReasoningDelta(before, side), ReasoningDelta(text, other) if side == other:
+                together[-1] = ReasoningDelta(before + text, side)
+            case Heartbeat(), _:
+                together[-1] = event
+            case _, Heartbeat() if last is not None:
+                pass
+            case _:
+                together.append(event)
+    return together

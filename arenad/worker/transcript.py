@@ -1,0 +1,93 @@
+"""Everything that a page's network brings for a while, to find out what of it is the answer."""
+
+import asyncio
+from contextlib import suppress
+
+from arenad.errors import UpstreamFailed
+from arenad.worker.capture import Capture
+from arenad.worker.devtools import DevTools, DevToolsError, Params
+from arenad.worker.sites.guess import Heard
+from arenad.worker.source import Inbox, Piece
+from arenad.worker.traffic import Channel, Key
+
+MAX_REQUESTS = 64
+MAX_FRAMES = 20_000
+MAX_FRAMES_CHARS = 8 * 1024 * 1024
+READ_S = 2.0
+TEXT_FRAME = 1
+
+
+class _Open:
+    """A connection that stays, and the messages that it has brought."""
+
+    def __init__(self, url: str, *, is_socket: bool) -> None:
+        self.url = url
+        self.is_socket = is_socket
+        self.pieces: list[Piece] = []
+
+
+class Transcript(Inbox):
+    """Hears every fetch, EventSource and WebSocket of the page; bounded."""
+
+    def __init__(self, devtools: DevTools, channels: list[Channel]) -> None:
+        """`channels` are the connections that are open already."""
+        super().__init__()
+        self._devtools = devtools
+        self._requests: dict[Key, tuple[Capture, str, str]] = {}
+        self._open = {each.key: _Open(each.url, is_socket=each.is_socket) for each in channels}
+        self._frames = 0
+        self._chars = 0
+
+    def on_event(self, session: str, event: str, params: Params) -> None:
+        """Take one event of the Network domain."""
+        key = session, str(params.get("requestId"))
+        if event == "webSocketCreated":
+            self._open[key] = _Open(str(params["url"]), is_socket=True)
+        elif event == "requestWillBeSent" and key not in self._requests:
+            self._begin(key, params)
+        if key in self._requests:
+            self._requests[key][0].on_event(session, event, params)
+        elif key in self._open:
+            self._keep(self._open[key], event, params)
+
+    def _begin(self, key: Key, params: Params) -> None:
+        request, kind = params["request"], params.get("type")
+        url = str(request["url"])
+        if kind == "EventSource":
+            self._open[key] = _Open(url, is_socket=False)
+        elif kind in ("Fetch", "XHR") and len(self._requests) < MAX_REQUESTS:
+            method = str(request["method"])
+            self._requests[key] = Capture(self._devtools, "", method), url, method
+
+    def _keep(self, opened: _Open, event: str, params: Params) -> None:
+        piece: str | None = None
+        if event == "webSocketFrameReceived" and params["response"]["opcode"] == TEXT_FRAME:
+            piece = str(params["response"]["payloadData"])
+        elif event == "eventSourceMessageReceived":
+            lines = [f"data: {line}" for line in str(params["data"]).split("\n")]
+            piece = "\n".join([f"event: {params['eventName']}", *lines, "", ""])
+        if piece is not None and self._frames < MAX_FRAMES and self._chars < MAX_FRAMES_CHARS:
+            self._frames += 1
+            self._chars += len(piece)
+            opened.pieces.append(piece)
+
+    async def heard(self) -> list[Heard]:
+        """All of it, once what still runs has had a moment to end."""
+        found: list[Heard] = []
+        for capture, url, method in self._requests.values():
+            pieces = await _all_of(capture)
+            found.append(Heard("fetch", url, method, tuple(pieces)))
+        for opened in self._open.values():
+            kind = "websocket" if opened.is_socket else "eventsource"
+            found.append(Heard(kind, opened.url, "GET", tuple(opened.pieces)))
+        return found
+
+
+async def _all_of(capture: Capture) -> list[Piece]:
+    """What it has brought; what goes on for ever is read as far as it came."""
+    read: list[Piece] = []
+    with suppress(TimeoutError, UpstreamFailed, DevToolsError):
+        async with asyncio.timeout(READ_S):
+            while pieces := await capture.read():
+                read += pieces
+    return read

@@ -1,0 +1,270 @@
+"""Site profiles: what is taken, what stands on top of what, and what is said of a faulty one."""
+
+from pathlib import Path
+
+import pytest
+
+from arenad import profiles
+from arenad.errors import ConfigError
+from arenad.schema.config import SiteConfig
+from arenad.schema.profile import Landmarks, Sign, Step
+
+
+def made(folder: Path, **files: str) -> Path:
+    """A folder with these profiles in it."""
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def faults_of(name: str, folder: Path) -> list[str]:
+    """All that is said of a profile that must not be taken, without the folder."""
+    with pytest.raises(ConfigError) as raised:
+        profiles.load(name, folder)
+    return [fault.removeprefix(f"{folder}/") for fault in raised.value.faults]
+
+
+# -- finding ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", profiles.known())
+def test_every_shipped_profile_loads_by_its_name(name: str) -> None:
+    """File name and the name inside are one, and each says what it is for."""
+    profile = profiles.load(name)
+    assert profile.name == name
+    assert profile.about
+
+
+@pytest.mark.parametrize("name", ["", "nobody", "../config", "/etc/passwd", "x\0y", "d" * 5000])
+def test_an_unknown_profile_is_a_fault_that_lists_the_known(name: str, tmp_path: Path) -> None:
+    """Names are looked up, never joined to a path."""
+    with pytest.raises(ConfigError, match=r"site\.profile: is .*; must be one of .*demo"):
+        profiles.load(name, tmp_path)
+
+
+def test_own_profiles_stand_before_shipped_ones(tmp_path: Path) -> None:
+    """A profile in the folder may change a shipped one of its name, and leave the rest as it is."""
+    folder = made(tmp_path, demo="extends: demo\nversion: 7\nlandmarks: {send: '#go'}")
+    profile, shipped = profiles.load("demo", folder), profiles.load("demo")
+    assert (profile.version, profile.landmarks.send) == (7, "#go")
+    assert profile.landmarks.prompt == shipped.landmarks.prompt
+    assert profiles.known(folder)["demo"] == folder / "demo.yaml"
+    assert profiles.load("demo").landmarks.send != "#go"
+
+
+def test_a_profile_is_read_anew_each_time(tmp_path: Path) -> None:
+    """A reload finds what is written by then."""
+    folder = made(tmp_path, mine="extends: demo\nlimits: {prompt_chars: 10}")
+    assert profiles.load("mine", folder).limits.prompt_chars == 10
+    made(tmp_path, mine="extends: demo\nlimits: {prompt_chars: 20}")
+    assert profiles.load("mine", folder).limits.prompt_chars == 20
+
+
+# -- inheritance ------------------------------------------------------------------------------------
+
+
+def test_sections_are_merged_and_lists_replaced(tmp_path: Path) -> None:
+    """Over three floors; the name and the version are the profile's own."""
+    folder = made(
+        tmp_path,
+        base="""
+version: 5
+landmarks: {prompt: textarea, send: [a, b]}
+stream: {url_pattern: /x}
+dismiss: [one, two]
+signs: {wall: {means: needs_login, selector: '#login'}}
+""",
+        middle="""
+extends: base
+dismiss: [three]
+signs: {check: {means: needs_human, url: /challenge}}
+""",
+        top="extends: middle\nlandmarks: {send: [c]}\nopening: [{press: send}, {key: Enter}]",
+    )
+    profile = profiles.load("top", folder)
+    assert (profile.name, profile.version) == ("top", 1)
+    assert profile.landmarks == Landmarks(prompt="textarea", send=("c",))
+    assert profile.dismiss == ("three",)
+    assert profile.signs == {
+        "wall": Sign(means="needs_login", selector="#login"),
+        "check": Sign(means="needs_human", url="/challenge"),
+    }
+    assert profile.opening == (Step(press="send"), Step(key="Enter"))
+
+
+def test_rings_and_unknown_parents_are_faults(tmp_path: Path) -> None:
+    """Each is said with the file that names the other."""
+    folder = made(
+        tmp_path, a="extends: b", b="extends: a", lost="extends: nobody", self="extends: self"
+    )
+    assert faults_of("a", folder) == ["b.yaml: extends: a extends this one again; break the ring"]
+    (fault,) = faults_of("lost", folder)
+    assert fault.startswith("lost.yaml: extends: is 'nobody'; known: a, b, ")
+    assert faults_of("self", folder)[0].startswith("self.yaml: extends: is 'self'; known: ")
+
+
+# -- faults -----------------------------------------------------------------------------------------
+
+FAULTY = """
+version: one
+landmarks: {prompt: 3, snd: button}
+opening: [{press: a, prss: b}, 7]
+signs: {wall: {means: trouble, text: x}}
+models: {names: none}
+extra: true
+"""
+
+
+def test_all_faults_of_the_types_are_said_at_once(tmp_path: Path) -> None:
+    """Field, value and remedy, also inside of lists and of sections with names."""
+    place = "a selector, or a list of selectors of which the first that is there counts"
+    text = "a list of texts; put numbers and words like yes and no in quotes"
+    means = "chat_full, content_rejected, expired, needs_human, needs_login, resting"
+    assert set(faults_of("faulty", made(tmp_path, faulty=FAULTY))) >= {
+        "faulty.yaml: version: is 'one'; must be a whole number of at least 1 and at most 1000000",
+        f"faulty.yaml: landmarks.prompt: is 3; must be {place}",
+        "faulty.yaml: landmarks.snd: no such field; did you mean send?",
+        "faulty.yaml: opening[0].prss: no such field; did you mean press?",
+        "faulty.yaml: opening[1]: is 7; must be a section, with lines of `name: value`",
+        f"faulty.yaml: signs.wall.means: is 'trouble'; must be one of {means}",
+        f"faulty.yaml: models.names: is 'none'; must be {text}",
+        "faulty.yaml: stream: is missing; must be a section",
+    }
+
+
+CONTRADICTORY = """
+name: other
+extends: demo
+landmarks: {prompt: 'role=textbox[name=oops]', model_option: li, ready_to_send: []}
+dismiss: ['xpath=//a']
+opening: [{press: a, wait: b}, {press: ready_to_send}, {key: F5}]
+send: [{}]
+signs: {both: {means: resting, text: a, url: '('}, none: {means: resting}}
+models: {names: [a, b], json_path: models}
+"""
+
+
+def test_fields_are_held_against_each_other(tmp_path: Path) -> None:
+    """What the types allow and no page could ever carry out, each with its remedy."""
+    said = faults_of("odd", made(tmp_path, odd=CONTRADICTORY.replace("{key: F5}", "{key: Enter}")))
+    actions = "press, press_if, wait, gone, key, write, open"
+    shows = "selector, text, url"
+    assert said == [
+        (
+            "odd.yaml: landmarks.prompt: is 'role=textbox[name=oops]'; must be like"
+            ' role=button[name="Send"]'
+        ),
+        "odd.yaml: dismiss: is 'xpath=//a'; must begin with css=, role= or text=, or be plain CSS",
+        f"odd.yaml: opening[0]: does press and wait; must do exactly one of {actions}",
+        (
+            "odd.yaml: opening[1].press: is the landmark ready_to_send, which is empty;"
+            " give landmarks.ready_to_send"
+        ),
+        f"odd.yaml: send[0]: does nothing; must do exactly one of {actions}",
+        (
+            "odd.yaml: models: has anchor and json_path and names; keep one of them, and set inherited"
+            " ones to ''"
+        ),
+        "odd.yaml: models.json_path: is 'models'; must be a path of the site, such as /models",
+        "odd.yaml: landmarks.model_option: does not say which model; must contain {model}",
+        f"odd.yaml: signs.both: has text and url; must have exactly one of {shows}",
+        (
+            "odd.yaml: signs.both.url: is '(', no regular expression"
+            " (missing ), unterminated subpattern at position 0)"
+        ),
+        f"odd.yaml: signs.none: has nothing; must have exactly one of {shows}",
+        "odd.yaml: name: is 'other'; must be 'odd', as the file is called",
+    ]
+    key = "a key such as Enter, Escape, Tab, ArrowDown or Control+Enter"
+    assert f"odd.yaml: opening[2].key: is 'F5'; must be {key}" in faults_of(
+        "odd", made(tmp_path, odd=CONTRADICTORY)
+    )
+
+
+def test_a_fault_is_said_of_the_file_it_stands_in(tmp_path: Path) -> None:
+    """A field that is inherited is faulty where it is written."""
+    folder = made(
+        tmp_path,
+        base="landmarks: {prompt: p, send: 7}\nstream: {url_pattern: /x}",
+        top="extends: base\nlandmarks: {stop: 8}",
+    )
+    assert [fault.partition(": is")[0] for fault in faults_of("top", folder)] == [
+        "base.yaml: landmarks.send",
+        "top.yaml: landmarks.stop",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("- a", "is a list; must be lines"),
+        ("a: [", "line 1: "),
+        ("a: 1\na: 2", "line 2: a is given twice"),
+    ],
+)
+def test_a_file_that_is_no_profile(tmp_path: Path, text: str, fault: str) -> None:
+    """What is no map of names to values is said as such."""
+    (said,) = faults_of("x", made(tmp_path, x=text))
+    assert said.startswith("x.yaml: ")
+    assert fault in said
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "textarea",
+        "css=#a",
+        'role=button[name="Send \\"it\\""]',
+        "role=textbox",
+        "role=button[name=/send|go/i]",
+        'role=dialog >> role=button[name*="agree"]',
+        'text="Send"',
+        "text=Send",
+    ],
+)
+def test_selectors_that_are_taken(tmp_path: Path, selector: str) -> None:
+    """CSS, roles with names, texts, and chains of them."""
+    shown = selector.replace("'", "''")
+    folder = made(tmp_path, x=f"extends: demo\nlandmarks: {{prompt: '{shown}'}}")
+    assert profiles.load("x", folder).landmarks.prompt == selector
+
+
+# -- whose site -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        SiteConfig(),
+        SiteConfig(url="http://127.0.0.1:8/"),
+        SiteConfig(profile="generic", url="http://chat.localhost/"),
+        SiteConfig(profile="lmarena", url="https://[::1]:1/"),
+        SiteConfig(profile="lmarena", terms_accepted=True),
+        SiteConfig(url="https://chat.example/", terms_accepted=True),
+    ],
+)
+def test_sites_that_may_be_opened(site: SiteConfig) -> None:
+    """The demo and loopback need nothing; others the operator's word."""
+    assert profiles.for_site(site).name == site.profile
+
+
+@pytest.mark.parametrize(
+    ("site", "fault"),
+    [
+        (
+            SiteConfig(profile="generic"),
+            "site.url: is empty, and the profile generic has no address",
+        ),
+        (SiteConfig(profile="lmarena"), "site.terms_accepted: is false, but https://arena.ai/"),
+        (
+            SiteConfig(url="https://chat.example/"),
+            "site.terms_accepted: is false, but https://chat.",
+        ),
+        (SiteConfig(url="http://127.0.0.1.example/"), "site.terms_accepted: is false"),
+    ],
+)
+def test_sites_that_may_not_be_opened(site: SiteConfig, fault: str) -> None:
+    """The message names the field, the address and what to do first."""
+    with pytest.raises(ConfigError) as raised:
+        profiles.for_site(site)
+    assert raised.value.faults[0].startswith(fault)

@@ -1,0 +1,69 @@
+"""Rendered HTML back into Markdown, in the form in which models write it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenad.worker.sites.grammars import markdown
+from arenad.worker.sites.grammars.markdown import to_markdown
+
+TABLE = """<table><thead><tr><th align="right">A</th><th>B</th></tr></thead>
+<tbody><tr><td>1</td><td>x|y</td></tr></tbody></table>"""
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<h2>T <em>x</em></h2>", "## T *x*"),
+        (
+            "<p>a <strong>b</strong> <em>c</em> <del>d</del> <code>e</code></p>",
+            "a **b** *c* ~~d~~ `e`",
+        ),
+        ("<p><code>a`b</code></p>", "`` a`b ``"),
+        ("<p>one<br>two\nthree 2*3 snake_case</p>", "one\ntwo\nthree 2*3 snake_case"),
+        ("<p>a</p><p>b</p>", "a\n\nb"),
+        ("<p>שלום &lt;b&gt; &amp;amp; 👩‍💻\xa0x</p>", "שלום <b> &amp; 👩‍💻\xa0x"),
+        ("<ul><li>one</li><li>two<ul><li>deep</li></ul></li></ul>", "- one\n- two\n  - deep"),
+        (
+            "<ul><li><p>one</p></li><li><p>two</p><ul><li>deep</li></ul></li></ul>",
+            "- one\n- two\n  - deep",
+        ),
+        ('<ol start="3"><li>a</li><li>b</li></ol>', "3. a\n4. b"),
+        ("<ol><li><p>a</p><p>b</p></li></ol>", "1. a\n\n   b"),
+        ("<blockquote><p>q</p><p>r</p></blockquote>", "> q\n>\n> r"),
+        ("<hr>", "---"),
+        ('<pre><code class="hljs language-c++">a\n  b\n\n</code></pre>', "```c++\na\n  b\n\n```"),
+        ('<pre class="language-py">\nx</pre>', "```py\nx\n```"),
+        ("<pre>a ``` b</pre>", "````\na ``` b\n````"),
+        ("<pre><code></code></pre>", "```\n\n```"),
+        (
+            TABLE,
+            "| A | B |\n| ---: | --- |\n| 1 | x\\|y |",
+        ),
+        (
+            '<p><a href="http://a/b">text</a> <a href="http://c/">http://c</a></p>',
+            "[text](http://a/b) http://c",
+        ),
+        ('<p><img src="http://a/b.png" alt="c"></p>', "![c](http://a/b.png)"),
+        ("<p>[x] done</p>", "[x] done"),
+        ("", ""),
+        ("plain", "plain"),
+        ("<p>open <b>at the end", "open **at the end**"),
+    ],
+)
+def test_each_form(html: str, text: str) -> None:
+    """Headings, emphasis, code, lists, quotes, tables, links; line ends and entities."""
+    assert to_markdown(html) == text
+
+
+@given(st.text(st.sampled_from("<>/ab&;!-[]'\"= \n")) | st.text())
+def test_nothing_raises(html: str) -> None:
+    """Broken markup, half a comment, anything."""
+    assert isinstance(to_markdown(html), str)
+
+
+def test_what_nests_too_deep_or_is_too_long_is_bare_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text without its form, but the text."""
+    assert to_markdown("<div>" * 5000 + "x" + "</div>" * 5000) == "x"
+    monkeypatch.setattr(markdown, "MAX_HTML_CHARS", 10)
+    assert to_markdown("<p><b>x</b> long</p>") == "x long"
