@@ -63,6 +63,8 @@ def _count_line(wanted: int, ready: int, others: Sequence[ChildState], state: St
 def restarted(name: str, before: State) -> Wish:
     """This child is ready in a later generation than before."""
     old = _child(before, name)
+    if old is not None and old.role == "frontend":
+        return renewed(before)  # its successor has another name
     generation = old.generation if old else -1
 
     def look(state: State) -> Look:

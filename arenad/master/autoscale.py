@@ -64,9 +64,14 @@ class Autoscaler:
             self._again()
 
     def resume(self, aim: scale.Aim) -> None:
-        """Go on from a wish that stands."""
+        """Go on from a wish that stands, by the rules as they are now."""
         self.start()
         self.aim = aim
+
+    def take(self, instances: int) -> None:
+        """So many are wanted now, for another reason than the load."""
+        if self.aim.instances != instances:
+            self.aim = scale.Aim(instances, time.monotonic())
 
     def stop(self) -> None:
         """Take no further sample."""

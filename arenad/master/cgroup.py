@@ -7,6 +7,7 @@ into `cgroup.kill` ends all in a group at once, stopped browsers too. Where noth
 there are no groups, and what is left of a browser is found as the master's own child.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -66,7 +67,7 @@ class Groups:
         """
         wanted = limits.limits_of(self.config)
         try:
-            self._settle(runtime, adopted or ())
+            self._settle(runtime, adopted)
         except OSError as error:
             self._drop_claim()
             why = str(error) if isinstance(error, NotDelegated) else _worded(error)
@@ -100,7 +101,7 @@ class Groups:
         self._held = tuple(limit for limit in wanted if limit.field not in lacking)
         return missing
 
-    def _settle(self, runtime: Path, adopted: Collection[str]) -> None:
+    def _settle(self, runtime: Path, adopted: Collection[str] | None) -> None:
         """Raises OSError where that cannot be."""
         name = f"arenad-{zlib.crc32(os.fsencode(runtime)):08x}"
         self._base, is_home = _base_group(name)
@@ -108,16 +109,26 @@ class Groups:
         self._claim_fd = _claimed(folder)
         self._folder = folder
         for group in _groups_in(folder):
-            if group.name not in adopted and not (is_home and group.name == DAEMON):
+            if group.name not in (adopted or ()) and not (is_home and group.name == DAEMON):
                 was_empty = "populated 0" in (group / "cgroup.events").read_text()
                 self._ended += () if was_empty else (group.name,)
-                _end(group)
+                self._end_old(group, is_adopting=adopted is not None)
         if is_home:
             control = folder / "cgroup.subtree_control"
             self._enabled = [(control, name) for name in control.read_text().split()]
         (folder / DAEMON).mkdir(exist_ok=True)
         _write(folder / DAEMON / "cgroup.procs", "0")
         _remove_deserted(self._base, folder)
+
+    @staticmethod
+    def _end_old(group: Path, *, is_adopting: bool) -> None:
+        """One that does not end costs whoever goes on in an earlier program's place no groups."""
+        try:
+            _end(group)
+        except OSError as error:
+            if not is_adopting:
+                raise
+            logger.warning("the old group %s does not end: %s", group.name, error)
 
     def _enable(self, limit: limits.Limit) -> limits.Missing | None:
         for group in (self._base, self._folder or self._base):
@@ -164,6 +175,8 @@ class Groups:
         Raises OSError only when limits are required: without a group there are none.
         """
         if (group := self._group(name, generation)) is None:
+            if self.config.required and limits.limits_of(self.config):
+                raise PermissionError(errno.EPERM, "limits are required, and there are no groups")
             return ""
         try:
             group.mkdir(exist_ok=True)

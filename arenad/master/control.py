@@ -201,7 +201,10 @@ class Control:
     def _restart(self, _channel: Channel, _call: int, wish: control.Restart) -> Body:
         child = self._named(wish.name)
         was_running = child.pid != 0
+        is_relayed = child.role == "frontend" and child.life.phase == "ready"
         self._supervisor.restart(child)
+        if is_relayed:
+            return control.Done(f"{child.name} finishes its requests once a successor serves")
         if was_running:
             return control.Done(f"{child.name} finishes its running chats and is started anew")
         return control.Done(f"{child.name} is started")

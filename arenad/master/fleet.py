@@ -10,6 +10,8 @@ from arenad.schema.control import Phase
 ROLLING_SHARE = 4
 """Of so many instances one at a time is replaced after a reload; of few ones, one."""
 
+MOVING: frozenset[Phase] = frozenset({"starting", "draining", "stopping"})
+
 LEAVING_LIMIT = 8
 """So many frontends may be finishing their streams before the next successors have to wait."""
 
@@ -87,18 +89,22 @@ def enlist(seated: Mapping[str, bool], before: Collection[str], wanted: int) -> 
     return frozenset(order[:wanted])
 
 
-def renew(instances: Mapping[str, Part]) -> tuple[str, ...]:
-    """The outdated instances to be replaced now: those of no use at once, others few at a time.
+def renew(instances: Mapping[str, Part], start_parallel: int) -> tuple[str, ...]:
+    """The outdated instances to be replaced now: those of no use first, others few at a time.
 
     The next ones wait until the last ones are back. So instances that do not come up with what has
     changed are the last that are replaced, and the others go on serving.
     """
     old = {n: p for n, p in instances.items() if p.wanted and p.is_old and p.phase == "ready"}
     away = sum(p.wanted and not p.serves and _is_on_its_way(p) for p in instances.values())
-    useless = tuple(name for name, part in old.items() if not part.serves)
-    room = max(1, len(instances) // ROLLING_SHARE) - away - len(useless)
+    coming = sum(part.phase in MOVING for part in instances.values())
+    useless = [name for name, part in old.items() if not part.serves][
+        : max(0, start_parallel - coming)
+    ]
+    share = min(start_parallel, max(1, len(instances) // ROLLING_SHARE))
+    room = share - away - len(useless)
     serving = [name for name, part in old.items() if part.serves]
-    return useless + tuple(serving[: max(0, room)])
+    return (*useless, *serving[: max(0, room)])
 
 
 def _is_on_its_way(part: Part) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from arenad.errors import Refused
 from arenad.master.life import Life
 from arenad.master.scale import Aim
+from arenad.master.settings import Read
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.config import Config
 from arenad.schema.control import Happening
@@ -58,11 +59,11 @@ class KeptChild(msgspec.Struct, frozen=True):
     condition: Condition | None
     condition_reason: str
     beat: Beat
-    doom: str
     pid: int
     order: ForkOrder | None
     link: KeptLink | None
     switch: int = -1
+    rest_until_s: float | None = None
 
 
 class KeptListener(msgspec.Struct, frozen=True):
@@ -108,6 +109,7 @@ class Handover(msgspec.Struct, frozen=True):
     schema_version: int
     config: Config
     crew: KeptCrew
+    read: Read
     listeners: dict[str, KeptListener]
     control_fd: int
     folder_fd: int

@@ -16,7 +16,7 @@ import msgspec
 from arenad import deadman
 from arenad.master.blank import Birth
 from arenad.master.handover import KeptChild
-from arenad.master.life import Event, Order, step
+from arenad.master.life import PROCESS_PHASES, Event, Order, step
 from arenad.master.loop import Channel, Loop
 from arenad.master.nursery import Nursery
 from arenad.master.settings import Settings
@@ -94,6 +94,11 @@ class Keeper:
             if kept.pid:
                 child.pidfd = os.pidfd_open(kept.pid)
                 self._loop.watch(child.pidfd, lambda _, child=child: self._on_exit(child))
+                if kept.link is None:
+                    self._on_link_end(child, "closed the link")
+            elif child.order is not None and child.life.phase in PROCESS_PHASES:
+                order = child.order  # it had failed already, and its end was about to be told
+                self._loop.after(0.0, lambda order=order: self._on_unborn(order, "was not born"))
 
     # -- one step of one life ----------------------------------------------------------------------
 
@@ -219,6 +224,8 @@ class Keeper:
         if child is not None and child.order == order:
             if child.life.wanted:
                 child.last_death = reason
+            for fd in (child.pidfd, child.switch):
+                self._loop.unwatch(fd)
             child.close_process()
             self.event(child, Event.DIED)
             self._tidy(order.name, order.generation, TIDY_TRIES)

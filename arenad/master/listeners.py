@@ -85,9 +85,10 @@ class Listeners:
         wanted = _addresses(settings)
         faults: list[str] = []
         fresh = {
-            field: Listener(address, _listen(field, address, faults))
+            field: Listener(address, listener)
             for field, address in wanted.items()
             if not self._has(field, address)
+            and (listener := _listen(field, address, faults)) is not None
         }
         if faults:
             for listener in fresh.values():
@@ -117,18 +118,23 @@ def _addresses(settings: Settings) -> dict[str, str]:
     return addresses
 
 
-def _listen(field: str, address: str, faults: list[str]) -> socket.socket:
+def _listen(field: str, address: str, faults: list[str]) -> socket.socket | None:
+    """A socket, or one fault more."""
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = None
     try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(LISTEN_BACKLOG)
+        listener.setblocking(False)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         remedy = "free it or name another"
         faults.append(f"{field}: cannot listen at {address}: {error.strerror}; {remedy}")
-    listener.setblocking(False)
+        return None
     return listener
 
 

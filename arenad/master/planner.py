@@ -92,7 +92,8 @@ class Planner:
             for name, child in self._of("worker").items()
         }
         plan = fleet.plan(members, self._wanted() + config.spares, config.start_parallel)
-        return replace(plan, renew=fleet.renew(self._parts("worker")))
+        renew = fleet.renew(self._parts("worker"), config.start_parallel)
+        return replace(plan, renew=renew)
 
     def _of(self, role: ProcessRole) -> dict[str, Supervised]:
         return {name: each for name, each in self._keeper.children.items() if each.role == role}

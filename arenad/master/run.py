@@ -45,11 +45,13 @@ def run(load: Callable[[], Config]) -> int:
     setproctitle("arenad: master")
     kernel.open_standard_streams()
     if (left := handover.take(os.environ)) is not None:
-        settings = Settings(left.config)
+        settings = Settings(left.config, left.read)
         settings.claim, settings.state_claim = left.folder_fd, left.state_fd
         if settings.state_claim < 0:
             settings.claim_state()
-        settings.groups.claim(settings.runtime, handover.processes(left))
+        going_on = handover.processes(left)
+        settings.groups.claim(settings.runtime, going_on)
+        settings.remove_leftovers(going_on)
         listeners = Listeners.resumed(left.listeners)
         listeners.open_recorder(settings)
         master = Master(load, settings, listeners, left)
@@ -101,6 +103,7 @@ class Master:
         self._reloader = Reloader(load, settings, listeners, self._supervisor)
         upgrader = Upgrader(self._loop, self._supervisor, self._handover)
         upgrader.environment = self._notifier.environment
+        upgrader.hold_back = self._hold_back
         self._path = settings.runtime / CONTROL_SOCKET
         listener = (
             control.listen(self._path) if left is None else socket.socket(fileno=left.control_fd)
@@ -114,6 +117,7 @@ class Master:
             schema_version=SCHEMA_VERSION,
             config=self._settings.config,
             crew=self._supervisor.kept(self._control.streams),
+            read=self._settings.read,
             listeners=self._listeners.kept,
             control_fd=self._control.fd,
             folder_fd=self._settings.claim,
@@ -172,8 +176,16 @@ class Master:
             else:
                 self._supervisor.shutdown()
 
+    def _hold_back(self) -> None:
+        """Signals are blocked: those that have come already come again once they are not."""
+        with suppress(BlockingIOError):
+            for number in {*self._wake.recv(4096)} - {signal.SIGCHLD}:
+                os.kill(os.getpid(), number)
+
     def _reload(self) -> None:
         """As daemons do on SIGHUP; at a terminal it means that the terminal is gone."""
+        if self._supervisor.leaving:
+            return
         try:
             self._reloader.reload(is_rehearsal=False)
         except Refused as error:

@@ -5,7 +5,10 @@ import logging
 import os
 import pwd
 import stat
+from collections.abc import Collection
 from pathlib import Path
+
+import msgspec
 
 from arenad import __version__
 from arenad.errors import ConfigError
@@ -24,6 +27,7 @@ from arenad.schema.process import (
     Welcome,
     WorkerSettings,
 )
+from arenad.schema.profile import Profile
 
 SLOTS = 1
 """A page holds one chat at a time."""
@@ -42,14 +46,29 @@ WORKERS = "workers"
 logger = logging.getLogger("arenad.master")
 
 
+class Read(msgspec.Struct, frozen=True):
+    """What the files hold that a configuration names."""
+
+    profile: Profile
+    upstream_key: str
+
+    def __repr__(self) -> str:
+        """Without the key: others than its owner read logs and tracebacks."""
+        return f"{type(self).__name__}(profile={self.profile.name!r}, upstream_key=…)"
+
+
 class Settings:
     """Derived at start and at each reload; children are sent their part at their hello."""
 
     version = __version__
     slots = SLOTS
 
-    def __init__(self, config: Config) -> None:
-        """Raises `ConfigError` when a name in the configuration leads nowhere."""
+    def __init__(self, config: Config, fallback: "Read | None" = None) -> None:
+        """Raises `ConfigError` when a name in the configuration leads nowhere.
+
+        The `fallback` is what an earlier program in this process has read: where there is no way
+        back any more, a file that has gone in the last moment is said, and no end.
+        """
         self.config = config
         self.claim = -1
         self.groups = Groups(config.limits)
@@ -60,15 +79,23 @@ class Settings:
         self.state = state.absolute() if state else None
         self.history_fault = ""
         self.user = _user(config.daemon.user)
-        self.profile = load_profile(config.site)
-        self.upstream_key = _secret(config.demo.upstream_key_file)
+        self.read = _read(config, fallback)
 
     def take(self, newer: "Settings") -> None:
         """Go on with what a reload has read: all but the folder and the user, which stay."""
         self.config = change.applicable(self.config, newer.config)
         self.groups.follow(self.config.limits)
-        self.profile = newer.profile
-        self.upstream_key = newer.upstream_key
+        self.read = newer.read
+
+    @property
+    def profile(self) -> Profile:
+        """The site's profile."""
+        return self.read.profile
+
+    @property
+    def upstream_key(self) -> str:
+        """The secret for the arena's upstream; empty without one."""
+        return self.read.upstream_key
 
     @property
     def runs_demo(self) -> bool:
@@ -126,7 +153,7 @@ class Settings:
             os.chown(self.workers, *self.user)
         except OSError as error:
             raise _unusable(f"{self.runtime} cannot be made: {error.strerror}") from error
-        self._remove_leftovers()
+        self.remove_leftovers(())
         self.claim_state()
 
     def claim_state(self) -> None:
@@ -178,16 +205,18 @@ class Settings:
         self.worker_socket(name, generation).unlink(missing_ok=True)
         _remove_tree(self.scratch(name, generation))
 
-    def _remove_leftovers(self) -> None:
-        """Remove what an earlier daemon that was killed left behind."""
+    def remove_leftovers(self, going_on: Collection[str]) -> None:
+        """Remove what processes that are gone have left, but for those that are `going_on`."""
         for path in self.workers.iterdir():
+            if path.name.removesuffix(".sock") in going_on:
+                continue
             try:
                 if path.is_dir() and not path.is_symlink():
                     _remove_tree(path)
                 else:
                     path.unlink(missing_ok=True)
             except OSError as error:
-                logger.warning("cannot remove what an earlier daemon left: %s", error)
+                logger.warning("cannot remove what an earlier process left: %s", error)
 
     # -- children ----------------------------------------------------------------------------------
 
@@ -255,10 +284,22 @@ def _entry(name: str) -> pwd.struct_passwd | None:
         return None
 
 
+def _read(config: Config, fallback: Read | None) -> Read:
+    try:
+        return Read(load_profile(config.site), _secret(config.demo.upstream_key_file))
+    except ConfigError as error:
+        if fallback is None:
+            raise
+        logger.error("going on with what was read before: %s", error)  # noqa: TRY400 - said whole
+        return fallback
+
+
 def _secret(path: str) -> str:
     if not path:
         return ""
     try:
+        if not Path(path).is_file():
+            raise ConfigError([f"demo.upstream_key_file: {path}: is no file"])
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError([f"demo.upstream_key_file: {path}: {error.strerror}"]) from error

@@ -54,7 +54,7 @@ class Supervised:
     def kept(self, watching: Sequence[int], following: Sequence[int]) -> KeptChild:
         """What goes on when another program takes the master's place, and the calls it has open."""
         link = None
-        if self.channel is not None:
+        if self.channel is not None and self.channel.open:
             books, unsent = self.channel.peer.books, self.channel.unsent
             link = KeptLink(self.channel.fd, books, unsent, tuple(watching), tuple(following))
         return KeptChild(link=link, **{name: getattr(self, name) for name in KEPT})

@@ -48,6 +48,11 @@ from arenad.schema.process import (
 
 STORY_IN_STATE = 20
 
+NUMBERS = frozenset(
+    f"fleet.{name}" for name in ("instances", "max_instances", "spares", "memory_budget_bytes")
+)
+"""The fields on which the number of instances rests: others are no reason to count them anew."""
+
 Streams = tuple[Sequence[int], Sequence[int]]
 """The open calls on one link: those that watch the state, and those that follow the log."""
 
@@ -143,11 +148,13 @@ class Supervisor:
                 welcome = self._settings.welcome(child.role, child.name, child.life.generation)
                 child.channel.note(welcome)
         fields = {each.field for each in changes}
-        is_new_wish = "fleet.instances" in fields
-        wish = self._settings.config.fleet.instances if is_new_wish else self.wanted
-        self._want(min(wish, self.instances_max))
+        if fields & NUMBERS:
+            is_new_wish = "fleet.instances" in fields
+            wish = self._settings.config.fleet.instances if is_new_wish else self.wanted
+            self._want(min(wish, self.instances_max))
         if any(field.startswith("autoscale.") for field in fields):
-            self._autoscaler.start()
+            self._autoscaler.resume(self._autoscaler.aim)
+        self._autoscaler.take(self.wanted)
         self._send_roster()
         self._planner.follow()
         self._on_change()
@@ -186,6 +193,8 @@ class Supervisor:
             self._keeper.renew(role)
         self._autoscaler.resume(crew.aim)
         self.tell("fleet", f"arenad {self._settings.version} has taken over in place")
+        if groups := self._settings.groups.sentence:
+            self.tell("fleet", groups)
         self.on_sigchld()
         self._on_life()
 
@@ -285,7 +294,12 @@ class Supervisor:
         child.held = False
         child.last_death = ""
         self.tell(child.name, "an operator asks for a restart")
-        self._keeper.event(child, Event.RESTART)
+        if child.role == "frontend" and child.life.phase == "ready":
+            child.outdated = True  # a successor comes first, so that nobody has to wait
+            self._planner.follow()
+            self._on_change()
+        else:
+            self._keeper.event(child, Event.RESTART)
 
     def drain(self, child: Supervised) -> None:
         """Drain and keep down."""

@@ -25,6 +25,7 @@ BIRTHS_AGAIN_S = 0.01
 """A child that is just being born belongs to nobody: its birth is waited for, not for ever."""
 
 MAX_SAID_BYTES = 2000
+LEAVING = "the daemon is stopping; nothing new is begun"
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Answer = Callable[[str, str], None]
@@ -40,6 +41,9 @@ class Upgrader:
         """`collect` gives what is to be left at that moment."""
         self.environment: dict[str, str] = {}
         """What the new program has to find in its environment."""
+
+        self.hold_back: Callable[[], None] = lambda: None
+        """Has signals that came, and were not acted on yet, come again."""
 
         self._loop = loop
         self._supervisor = supervisor
@@ -71,11 +75,17 @@ class Upgrader:
             logger.error("the upgrade is not begun: %s", fault)
             answer("", f"nothing was changed: {fault}")
             return
+        if self._supervisor.leaving:
+            self._give_up(LEAVING)
+            answer("", LEAVING)
+            return
         answer("the new program takes over; its processes replace the others one after another", "")
         self._go_when_born(BIRTHS_TIMEOUT_S)
 
     def _go_when_born(self, left_s: float) -> None:
-        if self._supervisor.are_births_over:
+        if self._supervisor.leaving:
+            self._give_up(LEAVING)
+        elif self._supervisor.are_births_over:
             self._loop.after(0.0, self._go)
         elif left_s > 0:
             self._loop.after(BIRTHS_AGAIN_S, lambda: self._go_when_born(left_s - BIRTHS_AGAIN_S))
@@ -88,13 +98,16 @@ class Upgrader:
 
     def _go(self) -> None:
         """Never returns, unless it cannot be done."""
-        if not self._supervisor.are_births_over:
+        if self._supervisor.leaving or not self._supervisor.are_births_over:
             self._go_when_born(BIRTHS_TIMEOUT_S)
             return
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # held back over the change
-        left = self._collect()
-        fds = handover.descriptors(left)
+        self.hold_back()
+        fds: list[int] = []
+        fd = -1
         try:
+            left = self._collect()
+            fds = handover.descriptors(left)
             fd = handover.write(left)
             environment = {**os.environ, **self.environment, handover.VARIABLE: str(fd)}
             for each in (*fds, fd):
@@ -104,6 +117,8 @@ class Upgrader:
         except OSError as error:
             for each in fds:
                 os.set_inheritable(each, False)
+            if fd >= 0:
+                os.close(fd)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             self._give_up(str(error))
 
@@ -134,7 +149,11 @@ class _Rehearsal:
             raise
         finally:
             os.close(left_fd)
-        self.pidfd = os.pidfd_open(self.pid)
+        try:
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            os.close(self._said)
+            raise  # the process is nobody's child now, and swept
         self._status: os.waitid_result | None = None
 
     def kill(self) -> None:

@@ -292,6 +292,8 @@ def _begin(order: ForkOrder, fds: list[int]) -> int:
             raise OSError("its sockets did not get through")
         order = _order_of(packed)
         _title(order)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # what came over a socket would be a browser's too
     if order.group:
         order = msgspec.structs.replace(order, group_fd=fds.pop())
     module = sys.modules[ROLES[order.role]]

@@ -155,3 +155,20 @@ def test_drain_ends_when_the_instance_fails():
     """An instance that fails while draining is not stopped in order."""
     wish = progress.drained("w1", state(READY))
     assert wish(state(worker("w1", phase="failed"))).end == "failed"
+
+
+def test_a_restarted_frontend_comes_back_under_another_name():
+    """Done when its successor serves and it is gone; not failed because it is."""
+    old = child("frontend-1", "frontend", outdated=True)
+    wish = progress.restarted("frontend-1", state(child("frontend-1", "frontend")))
+    coming = child("frontend-2", "frontend", phase="starting")
+    assert looks(
+        wish,
+        state(old, coming),
+        state(child("frontend-1", "frontend", phase="draining"), child("frontend-2", "frontend")),
+        state(child("frontend-2", "frontend")),
+    ) == [
+        ("open", "1 to be replaced, 1 starting or leaving"),
+        ("open", "0 to be replaced, 1 starting or leaving"),
+        ("done", "every process is up to date"),
+    ]

@@ -206,11 +206,24 @@ def test_a_slow_follower_does_not_hold_up_others(daemon, client: Client):
 
 def test_restart_of_a_running_child(daemon, client: Client):
     """It is drained or stopped, and a new generation is ready; no death is counted."""
-    before = daemon.pid("frontend-1")
-    assert "started anew" in client.ask(Restart("frontend-1")).text
-    until(lambda: daemon.pid("frontend-1") not in (0, before))
-    child = next(child for child in client.state().children if child.name == "frontend-1")
+    before = daemon.pid("demo")
+    assert "started anew" in client.ask(Restart("demo")).text
+    until(lambda: daemon.pid("demo") not in (0, before))
+    child = next(child for child in client.state().children if child.name == "demo")
     assert child.last_death == ""
+
+
+def test_restart_of_a_frontend_begins_with_its_successor():
+    """The only one goes when another serves, so nobody has to wait for it."""
+    with small_daemon() as daemon, daemon.client() as client:
+        assert "once a successor serves" in client.ask(Restart("frontend-1")).text
+        until(
+            lambda: (
+                {c.name for c in client.state().children if c.role == "frontend"} == {"frontend-2"}
+            )
+        )
+        told = [line.text for line in client.state().story if line.about.startswith("frontend")]
+        assert told.index("draining") > len(told) - 1 - told[::-1].index("ready")
 
 
 def test_shutdown_is_answered_and_done():

@@ -174,7 +174,7 @@ CREWS = st.dictionaries(st.integers(1, 12).map(name_of), parts(), max_size=12)
 @given(CREWS)
 def test_never_all_instances_are_replaced_at_once(crew):
     """Of those that serve, a quarter at most is away at any time, and one always may be."""
-    chosen = renew(crew)
+    chosen = renew(crew, 4)
     assert all(crew[name].is_old and crew[name].phase == "ready" for name in chosen)
     serving = [name for name in chosen if crew[name].serves]
     assert len(serving) <= max(1, len(crew) // 4)
@@ -184,27 +184,36 @@ def test_instances_are_replaced_in_turn():
     """The next one goes when the last one is back; in the end all are new."""
     crew = {name_of(number): part(is_old=True) for number in range(1, 4)}
     for name in list(crew):
-        assert renew(crew) == (name,)
+        assert renew(crew, 4) == (name,)
         crew[name] = part("draining", is_old=True)
-        assert renew(crew) == ()
+        assert renew(crew, 4) == ()
         crew[name] = part("starting")
-        assert renew(crew) == ()
+        assert renew(crew, 4) == ()
         crew[name] = part()
-    assert renew(crew) == ()
+    assert renew(crew, 4) == ()
 
 
 def test_what_does_not_come_up_is_the_last_that_is_replaced():
     """A change that instances cannot live with takes one of them, not all."""
     crew = {"w1": part("backoff"), "w2": part(is_old=True), "w3": part(is_old=True)}
-    assert renew(crew) == ()
-    assert renew({**crew, "w1": part(serves=False)}) == ()  # up, but its page is not ready
+    assert renew(crew, 4) == ()
+    assert renew({**crew, "w1": part(serves=False)}, 4) == ()  # up, but its page is not ready
 
 
 def test_an_outdated_instance_of_no_use_is_replaced_at_once():
     """It may be what the change mends; and one that failed before holds nobody up."""
     crew = {"w1": part(is_old=True, serves=False), "w2": part(is_old=True)}
-    assert renew(crew) == ("w1",)
-    assert renew({"w1": part("failed", is_old=True), "w2": part(is_old=True)}) == ("w2",)
+    assert renew(crew, 4) == ("w1",)
+    assert renew({"w1": part("failed", is_old=True), "w2": part(is_old=True)}, 4) == ("w2",)
+
+
+def test_as_many_are_replaced_as_may_start_at_a_time():
+    """However many are of no use, or serve: the machine is not asked for more than it may be."""
+    useless = {name_of(number): part(is_old=True, serves=False) for number in range(1, 17)}
+    assert len(renew(useless, 4)) == 4
+    useless["w1"] = part("starting")
+    assert len(renew(useless, 4)) == 3
+    assert len(renew({name_of(number): part(is_old=True) for number in range(1, 33)}, 4)) == 4
 
 
 def fronts():

@@ -5,6 +5,7 @@ import os
 import msgspec
 import pytest
 
+from arenad import profiles
 from arenad.errors import Refused
 from arenad.master import handover
 from arenad.master.handover import (
@@ -18,12 +19,14 @@ from arenad.master.handover import (
 )
 from arenad.master.life import Life
 from arenad.master.scale import Aim
+from arenad.master.settings import Read
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.config import Config, FleetConfig
 from arenad.schema.control import Happening
 from arenad.schema.process import Beat, ForkOrder, FrontendBeat, LogLine, Model
 from arenad.wire import Books
 
+PROFILE = profiles.load("demo")
 CHILD = KeptChild(
     name="w1",
     role="worker",
@@ -38,7 +41,6 @@ CHILD = KeptChild(
     condition="resting",
     condition_reason="patience",
     beat=Beat(1, 2, 3, 4, 5, 6.0, 7.0),
-    doom="",
     pid=7,
     order=ForkOrder(role="worker", name="w1", generation=3, uid=1, gid=2),
     link=KeptLink(
@@ -62,6 +64,7 @@ LEFT = Handover(
             (LogLine(1.0, "info", "w1", "said"),),
         ),
     ),
+    read=Read(PROFILE, "key"),
     listeners={"api.listen": KeptListener(9, "127.0.0.1:1", is_given=True)},
     control_fd=10,
     folder_fd=11,

@@ -1,5 +1,6 @@
 """The listening sockets: opened as wanted, moved without a gap, refused without a trace."""
 
+import resource
 import socket
 import stat
 from pathlib import Path
@@ -87,6 +88,22 @@ def test_an_address_that_cannot_be_had_changes_nothing(opened: Listeners):
     )
     assert ports(opened.of("frontend")) == [api, gui]
     assert not takes(other)
+
+
+def test_without_descriptors_every_address_is_named(opened: Listeners):
+    """A reload at such a moment is refused like any other; nobody falls over it."""
+    made = settings(*free_ports(3))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(ConfigError) as caught:
+            opened.follow(made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == [
+        "api.listen", "gui.listen", "demo.listen"
+    ]  # fmt: skip
+    assert opened.open == {}
 
 
 def test_a_given_one_holds():

@@ -7,6 +7,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -34,6 +35,23 @@ async def _chats_with(daemon: Daemon, count: int, hurt: str, number: signal.Sign
     os.kill(daemon.child(hurt)["pid"], number)
     assert await asking == texts
     return texts
+
+
+def _sockets(process: psutil.Process) -> set[str]:
+    folder = Path(f"/proc/{process.pid}/fd")
+    targets = {str(path.readlink()) for path in folder.iterdir() if path.is_symlink()}
+    return {target for target in targets if target.startswith("socket:")}
+
+
+def test_a_browser_holds_no_socket_of_its_worker(three: Daemon) -> None:
+    """What comes to a worker over a socket is its own: a browser could hide its death, or speak."""
+    os.kill(three.child("w1")["pid"], signal.SIGKILL)  # the next one may be born in another way
+    three.wait_well()
+    for name in ("w1", "w2", "w3"):
+        worker = psutil.Process(three.child(name)["pid"])
+        own = _sockets(worker)
+        assert own
+        assert not own & _sockets(three.browser_of(name))
 
 
 def test_a_killed_worker_loses_no_unanswered_chat(three: Daemon) -> None:
