@@ -25,6 +25,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,9 +40,9 @@ from arenactl.client import FOREVER, connect
 from arenad.errors import ArenadError
 from arenad.schema import control
 from arenad.schema.process import LogLine
+from arenad.worker import finder
 
 IDLE_S = 120.0
-CRASH_LOOP_S = 60.0
 CALLS = 1000
 PROGRAMS = 15
 
@@ -274,25 +275,75 @@ def remains(daemon: Daemon) -> Rows:
     return [(f"zombies and orphans after {deaths} deaths", f"{len(zombies)} and {len(strays)}")]
 
 
-def crash_loop() -> Rows:
-    """Eight instances whose browser is none: attempts, and what they cost the master."""
-    daemon = Daemon(8, {"browser": {"path": "/bin/false"}})
-    try:
-        until(lambda: daemon.children("worker"), "the daemon answers")
-        began_s = time.monotonic()
-        master = psutil.Process(daemon.process.pid)
-        before = master.cpu_times()
-        time.sleep(CRASH_LOOP_S)
-        after = master.cpu_times()
-        took_s = time.monotonic() - began_s
-        used_s = after.user + after.system - before.user - before.system
-        births = [child["generation"] for child in daemon.children("worker")]
-    finally:
-        daemon.stop()
+WRAPPER = """#!/bin/sh
+case $ARENAD_INSTANCE in w1|w2) ;; *) [ -e {mark} ] && exit 1 ;; esac
+exec {browser} "$@"
+"""
+DYING = 8
+
+
+def crash_loop(seconds: float) -> Rows:
+    """Two instances that are well, eight whose browser dies at its start; then it no longer does."""
+    with tempfile.TemporaryDirectory(prefix="arenad-loop-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        mark, browser = folder / "dying", folder / "browser"
+        mark.touch()
+        browser.write_text(WRAPPER.format(mark=mark, browser=finder.find("")))
+        browser.chmod(0o755)
+        daemon = Daemon(2 + DYING, {"browser": {"path": str(browser)}})
+        try:
+            return _crash_loop(daemon, mark, seconds)
+        finally:
+            daemon.stop()
+
+
+def _crash_loop(daemon: Daemon, mark: Path, seconds: float) -> Rows:
+    def dying() -> list[dict[str, Any]]:
+        return [each for each in daemon.children("worker") if each["name"] not in ("w1", "w2")]
+
+    def serving() -> bool:
+        return {each["condition"] for each in daemon.children("worker")[:2]} == {"ready"}
+
+    until(lambda: len(dying()) == DYING and serving(), "two are well, eight die", 60.0)
+    began_s, master = time.monotonic(), psutil.Process(daemon.process.pid)
+    before = master.cpu_times()
+    time.sleep(60.0)
+    attempts = [each["generation"] for each in dying()]
+    healthy = 0
+    while time.monotonic() < began_s + seconds:
+        healthy += asyncio.run(ask(daemon, "still well")) == "still well"
+    after, took_s = master.cpu_times(), time.monotonic() - began_s
+    used_s = after.user + after.system - before.user - before.system
+    unhurt = sum(each["restarts"] for each in daemon.children("worker")[:2])
+    mark.unlink()
+    mended_s = time.monotonic()
+    until(lambda: daemon.state().get("word") == "well", "all are well", 120.0)
+    healed_s = time.monotonic() - mended_s
     return [
-        ("crash loop of 8 instances: CPU of the master", f"{100 * used_s / took_s:.2f} %"),
-        (f"attempts an instance in {took_s:.0f} s", f"{min(births)} to {max(births)}"),
+        (
+            f"crash loop of {DYING} for {took_s:.0f} s: CPU of the master",
+            f"{100 * used_s / took_s:.2f} %",
+        ),
+        ("attempts an instance in the first minute", f"{min(attempts)} to {max(attempts)}"),
+        ("two healthy ones meanwhile", f"{healthy} chats answered, {unhurt} restarts"),
+        ("cause gone -> all ten ready", f"{healed_s:.1f} s"),
     ]
+
+
+def stand_in(daemon: Daemon, kills: int) -> Rows:
+    """Kill an instance of those in the roster, while a spare waits."""
+    records = Records(daemon)
+    times: list[float] = []
+    for _ in range(kills):
+        daemon.wait_well()
+        until(lambda: any(each["spare"] for each in daemon.children("worker")), "a spare waits")
+        victim = next(each for each in daemon.children("worker") if not each["spare"])
+        killed_s = time.time()
+        os.kill(victim["pid"], signal.SIGKILL)
+        listed = records.first(_says("master", "a spare no more"), killed_s, "a spare is listed")
+        times.append(listed.at_unix_s - killed_s)
+    return [("SIGKILL of a worker -> its spare is in the roster", spread(times))]
 
 
 def main() -> None:
@@ -300,6 +351,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--instances", type=int, default=3)
+    parser.add_argument("--crash-minutes", type=float, default=1.0)
     given = parser.parse_args()
     before = os.getloadavg()[0]
     rows: Rows = []
@@ -312,7 +364,9 @@ def main() -> None:
         rows += kill_frontends(daemon, max(3, given.kills // 4))
         rows += remains(daemon)
     rows += [("left after the daemon's end", "0 processes")]  # `running` asserts it
-    rows += crash_loop()
+    with running(given.instances, life=calm, fleet={"spares": 1}) as daemon:
+        rows += stand_in(daemon, max(3, given.kills // 4))
+    rows += crash_loop(60.0 * given.crash_minutes)
     print("| what | measured |\n|---|---|")
     for what, measured in rows:
         print(f"| {what} | {measured} |")
