@@ -283,7 +283,7 @@ DYING = 8
 
 
 def crash_loop(seconds: float) -> Rows:
-    """Two instances that are well, eight whose browser dies at its start; then it no longer does."""
+    """Two healthy instances, and eight whose browser dies at its start, until it no longer does."""
     with tempfile.TemporaryDirectory(prefix="arenad-loop-") as name:
         folder = Path(name)
         folder.chmod(0o755)
