@@ -72,9 +72,12 @@ class Keeper:
         self._generations[name] = self.children.pop(name).life.generation
 
     def renew(self, role: ProcessRole) -> None:
-        """What processes of this role were started with has changed: they are to be replaced."""
+        """What processes of this role were started with has changed: they are to be replaced.
+
+        One that is to stay down needs none: whenever it is started again, it is new.
+        """
         for child in self.children.values():
-            child.outdated |= child.role == role
+            child.outdated |= child.role == role and child.life.wanted
 
     @property
     def generations(self) -> dict[str, int]:

@@ -8,6 +8,8 @@ TOLD_AGAIN_S = 60.0
 MEMORY_SHARE = 0.1
 CPU_PERCENT = 10.0
 LAG_MS = 100.0
+BURNING_PERCENT = 5.0
+"""Without a chat an instance uses far less; each reading of one that does not is of interest."""
 
 
 def is_news(told: Beat | None, beat: Beat, age_s: float) -> bool:
@@ -18,6 +20,8 @@ def is_news(told: Beat | None, beat: Beat, age_s: float) -> bool:
     if told is None or age_s >= TOLD_AGAIN_S:
         return True
     if (told.busy, told.answered, told.failed) != (beat.busy, beat.answered, beat.failed):
+        return True
+    if beat.readings != told.readings and not beat.busy and beat.cpu_percent > BURNING_PERCENT:
         return True
     return (
         abs(beat.memory_bytes - told.memory_bytes) > MEMORY_SHARE * told.memory_bytes

@@ -67,3 +67,17 @@ run_until(lambda: not [c for c in boss.children if c.life.phase != "stopped"])
 say(first=order[0], last=order[-1], leaving=boss.leaving)
 """)  # fmt: skip
     assert found == {"first": "frontend", "last": "worker", "leaving": True}
+
+
+def test_who_is_to_stay_down_is_not_outdated():
+    """An operator drained it: nobody waits for a replacement that will not come."""
+    found = run_master(CREW + """
+from arenad.schema.control import Change
+boss.drain(boss.child("w2"))
+run_until(lambda: boss.child("w2").life.phase == "stopped")
+boss.renew([Change(field="browser.path", before="", after="x", effect="new instances")])
+run_until(lambda: lives()["w3"] == 2 and all(c.serves for c in boss.children if c.name != "w2"))
+say(outdated=[c.name for c in boss.children if c.outdated], lives=lives())
+""")  # fmt: skip
+    assert found["outdated"] == []
+    assert found["lives"]["w2"] == 1

@@ -46,3 +46,12 @@ def test_jitter_is_kept_for_later() -> None:
 def test_the_first_measurement_is_told() -> None:
     """Nobody knows anything yet."""
     assert is_news(None, TOLD, 0.0)
+
+
+def test_each_reading_of_an_idle_instance_that_burns_is_told() -> None:
+    """Several in a row are what it is recycled for; with a chat it may burn."""
+    burning = msgspec.structs.replace(TOLD, cpu_percent=11.0)
+    again = msgspec.structs.replace(burning, readings=burning.readings + 1)
+    assert is_news(burning, again, 0.1)
+    busy = msgspec.structs.replace(burning, busy=1)
+    assert not is_news(busy, msgspec.structs.replace(busy, readings=busy.readings + 1), 0.1)
