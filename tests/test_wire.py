@@ -323,7 +323,7 @@ def test_a_frame_is_four_bytes_of_length_and_messagepack() -> None:
     """The format itself, for those who speak it from elsewhere."""
     packed = wire.Peer().note(TextDelta("hi"))
     assert packed[:4] == struct.pack("!I", len(packed) - 4)
-    assert msgspec.msgpack.decode(packed[4:]) == [0, 0, ["TextDelta", "hi"]]
+    assert msgspec.msgpack.decode(packed[4:]) == [0, 0, ["TextDelta", "hi", 0]]
 
 
 # -- one peer goes on in another's place --------------------------------------------------------------

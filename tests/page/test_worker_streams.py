@@ -412,7 +412,7 @@ def test_signs_of_the_end(tmp_path: Path, dom: str, shows_stop: bool, mark: str,
             stream = rules(f"{{transport: dom, dom: {{{dom}}}}}")
             reading, source = (
                 Reading(stream),
-                await listen(page, stream, "#stop" if shows_stop else ""),
+                await listen(page, stream, "#stop" if shows_stop else ()),
             )
             await page.evaluate(_drawing(shows_stop=shows_stop, mark=mark))
             await source.sent()

@@ -11,6 +11,7 @@ from typing import Any
 
 from bs4 import BeautifulSoup
 from bs4.element import Tag
+from bs4.exceptions import ParserRejectedMarkup
 from markdownify import MarkdownConverter
 
 MAX_HTML_CHARS = 4 * 1024 * 1024
@@ -91,7 +92,7 @@ def to_markdown(html: str) -> str:
         soup = BeautifulSoup(html, "html.parser")
         _tighten(soup)
         text = _Converter(**_OPTIONS).convert_soup(soup)
-    except (RecursionError, ValueError, AssertionError):  # what its parser raises on broken markup
+    except (RecursionError, ValueError, AssertionError, ParserRejectedMarkup):
         return _bare(html)
     return re.sub(r"[ \t]+(?=\n|$)", "", text) if "```" not in text else text
 
