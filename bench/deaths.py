@@ -2,8 +2,9 @@
 
     PYTHONPATH=tests/master .venv/bin/python -m bench.deaths --kills 10000
 
-runs a real master (loop, control socket, zygote) whose roles are `tests/master/acting_role.py`:
-they say hello and ready, beat, and are killed by SIGKILL as soon as the master knows their pid.
+runs a real master (loop, control socket, zygote) and its recorder; the other roles are
+`tests/master/acting_role.py`: they say hello and ready, beat, and are killed by SIGKILL as soon as
+the master knows their pid.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import psutil
 from small_daemon import Client, SmallDaemon
 
 INSTANCES = 4
-WARM_UP = 1000
+WARM_UP = 5000
 """So many deaths until every bounded history is full, and nothing may grow any more."""
 
 PROGRAM = """
@@ -27,7 +28,7 @@ import sys
 from pathlib import Path
 from arenad.master import reading, run, zygote
 zygote.LATE_IMPORTS = ()
-zygote.ROLES.update(dict.fromkeys(zygote.ROLES, "acting_role"))
+zygote.ROLES.update(dict.fromkeys(("frontend", "worker", "demo"), "acting_role"))
 sys.exit(run.run(lambda: reading.read(Path(sys.argv[1]))))
 """
 

@@ -5,9 +5,12 @@ import itertools
 import os
 import re
 import signal
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from chats import all_streamed, streamed
@@ -18,7 +21,7 @@ WORDS = " ".join(f"word{place}" for place in range(60))
 """Three seconds at the demo's pace of 20 a second."""
 
 REFUSAL = (
-    r"32 and 1 spare would take about \d+ MiB \(\d+ MiB each, measured\), over "
+    r"400 and 1 spare would take about \d+ MiB \(\d+ MiB each, measured\), over "
     r"fleet.memory_budget_bytes \(3072 MiB\); ask for at most \d+, or raise the budget"
 )
 
@@ -53,7 +56,7 @@ def test_a_burst_from_one_to_max_and_back() -> None:
 @pytest.fixture(scope="module")
 def spared() -> Iterator[Daemon]:
     """Two instances, a spare, and a budget that affords not many more."""
-    fleet = {"spares": 1, "memory_budget_bytes": 3 * 2**30}
+    fleet = {"spares": 1, "max_instances": 400, "memory_budget_bytes": 3 * 2**30}
     with running(2, fleet=fleet, life={"deaths": 50}, health={"interval_s": 0.5}) as daemon:
         until(lambda: "+1 spare" in daemon.state()["verdict"], "the spare is ready")
         yield daemon
@@ -92,12 +95,12 @@ def test_a_scale_up_takes_the_spare_first(spared: Daemon) -> None:
 def test_what_cannot_be_afforded_is_refused(spared: Daemon) -> None:
     """The answer names the numbers, to arenactl and the dashboard; and nothing has changed."""
     until(lambda: all(c["memory_bytes"] for c in spared.children("worker")), "all are measured")
-    answer = spared.ctl("scale", "32")
+    answer = spared.ctl("scale", "400")
     assert answer.returncode == 1
     assert re.search(REFUSAL, " ".join((answer.stderr + answer.stdout).split()))
     request = urllib.request.Request(
         f"{spared.gui_url}/gui/api/scale",
-        data=b'{"instances": 32}',
+        data=b'{"instances": 400}',
         headers={"Content-Type": "application/json", "Origin": spared.gui_url},
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -108,19 +111,52 @@ def test_what_cannot_be_afforded_is_refused(spared: Daemon) -> None:
     assert spared.state()["instances_wanted"] == 2
 
 
-@pytest.mark.parametrize(
-    ("rule", "words"),
-    [
-        ({"descriptors": 50}, r"it has \d+ descriptors open \(recycle.descriptors 50\)"),
-        ({"idle_cpu_percent": 1}, r"it has no chat and uses \d+ % of a processor"),
-    ],
-)
-def test_recycling_by_what_an_instance_costs(rule: dict[str, int], words: str) -> None:
-    """Limits that a healthy browser exceeds at rest, measured often: it is drained and replaced."""
-    with running(1, recycle=rule, health={"interval_s": 0.2}) as daemon:
-        until(lambda: daemon.child("w1")["generation"] > 1, "w1 is replaced")
-        assert re.search(rf"w1: recycled: {words}", daemon.log())
-        assert "w1: died" not in daemon.log()
+class _BusyPage(BaseHTTPRequestHandler):
+    """A page that lets its browser never rest, as a broken script would."""
+
+    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        """Any address: it computes for a third of the time."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(
+            b"<textarea></textarea><script>setInterval(() => { const end = Date.now() + 20;"
+            b" while (Date.now() < end); }, 60)</script>"
+        )
+
+    def log_message(self, *_: object) -> None:
+        """Keep the tests' output free of requests."""
+
+
+@pytest.fixture
+def busy_site(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The section `site` for instances on such a page."""
+    told = "landmarks: {prompt: textarea}\nstream: {transport: dom, dom: {element: p}}"
+    (tmp_path / "busy.yaml").write_text(told)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _BusyPage) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        yield {"profile": "busy", "url": url, "profiles_dir": str(tmp_path)}
+        server.shutdown()
+
+
+def _assert_recycled(daemon: Daemon, words: str) -> None:
+    until(lambda: daemon.child("w1")["generation"] > 1, "w1 is replaced")
+    assert re.search(rf"w1: recycled: {words}", daemon.log())
+    assert "w1: died" not in daemon.log()
+
+
+def test_recycling_by_descriptors() -> None:
+    """A limit that a healthy browser exceeds at rest, measured often: it is drained and replaced."""
+    with running(1, recycle={"descriptors": 50}, health={"interval_s": 0.2}) as daemon:
+        _assert_recycled(daemon, r"it has \d+ descriptors open \(recycle.descriptors 50\)")
+
+
+def test_recycling_by_what_an_idle_instance_computes(busy_site: dict[str, str]) -> None:
+    """A page whose script never rests: its browser is drained and replaced by a fresh one."""
+    rule, often = {"idle_cpu_percent": 10}, {"interval_s": 0.2}
+    with running(1, site=busy_site, recycle=rule, health=often) as daemon:
+        _assert_recycled(daemon, r"it has no chat and uses \d+ % of a processor")
 
 
 def test_recycling_by_requests_loses_no_chat() -> None:
