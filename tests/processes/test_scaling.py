@@ -114,7 +114,7 @@ def test_what_cannot_be_afforded_is_refused(spared: Daemon) -> None:
 class _BusyPage(BaseHTTPRequestHandler):
     """A page that lets its browser never rest, as a broken script would."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+    def do_GET(self) -> None:
         """Any address: it computes for a third of the time."""
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
@@ -124,7 +124,7 @@ class _BusyPage(BaseHTTPRequestHandler):
             b" while (Date.now() < end); }, 60)</script>"
         )
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Keep the tests' output free of requests."""
 
 
