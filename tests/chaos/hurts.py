@@ -74,9 +74,11 @@ def _browser(*words: str) -> Callable[[Battered, random.Random, Hurt], psutil.Pr
 
 
 def _zygote(daemon: Battered, _draw: random.Random, hurt: Hurt) -> psutil.Process:
-    (pid,) = daemon.titled("arenad: zygote")
-    hurt.hit = str(pid)
-    return psutil.Process(pid)
+    """The oldest of the name: what it forks bears its title until it knows its own."""
+    found = [psutil.Process(pid) for pid in daemon.titled("arenad: zygote")]
+    zygote = min(found, key=psutil.Process.create_time)
+    hurt.hit = str(zygote.pid)
+    return zygote
 
 
 VICTIMS = {
