@@ -165,6 +165,7 @@ def _contradictions(profile: Profile) -> Iterator[str]:
         for number, step in enumerate(getattr(profile, name)):
             yield from _step_faults(f"{name}[{number}]", step, marks)
     yield from _model_faults(profile.models, profile)
+    yield from _selector_faults("conversation.shows", places(profile.conversation.shows))
     for name, sign in profile.signs.items():
         yield from _sign_faults(f"signs.{name}", sign)
 

@@ -3,6 +3,7 @@
 import time
 
 from arenad.log import wall_time_s
+from arenad.schema.chat import Began
 from arenad.schema.history import Outcome, RequestEnded
 
 MAX_MODEL_CHARS = 100
@@ -16,6 +17,7 @@ class Account:
         """The request has just arrived."""
         self.error = ""
         self.chars = 0
+        self.began: Began | None = None
         self._request_id = request_id
         self._model = model[:MAX_MODEL_CHARS]
         self._streams = streams
@@ -41,6 +43,10 @@ class Account:
         if self._waits_since_s is not None:
             self._waited_s += time.monotonic() - self._waits_since_s
             self._waits_since_s = None
+
+    def begins(self, began: Began) -> None:
+        """The page has sent the message, in a chat of the site's that has a name there."""
+        self.began = began
 
     def hears(self) -> None:
         """A part of the answer has come."""

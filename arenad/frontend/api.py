@@ -17,12 +17,23 @@ from arenad.frontend.account import Account
 from arenad.frontend.dispatch import Answer, Dispatch
 from arenad.frontend.recording import Recording
 from arenad.log import wall_time_s
-from arenad.schema.chat import Citation, Event, Finish, Heartbeat, Image, ReasoningDelta, TextDelta
+from arenad.schema.chat import (
+    Began,
+    Citation,
+    Event,
+    Finish,
+    Heartbeat,
+    Image,
+    ReasoningDelta,
+    TextDelta,
+)
 from arenad.schema.history import Outcome
 from arenad.schema.process import FrontendSettings
 
 MAX_WHOLE_CHARS = 64 * 1024 * 1024
 """A non-stream answer is held in memory; a longer one is cut with an error."""
+
+MAX_NAME_CHARS = 200
 
 _BEGAN_S = web.RequestKey("began_s", float)
 
@@ -180,7 +191,8 @@ class _Reply:
         raise UpstreamFailed("the answer has no end")
 
     async def _send_whole(self, body: bytes) -> None:
-        response = web.Response(body=body, content_type=guard.JSON, headers=_notes(self._wish))
+        notes = _notes(self._wish, self._account)
+        response = web.Response(body=body, content_type=guard.JSON, headers=notes)
         self.response = response
         async with _patience(self._request, self._settings.chat.total_timeout_s):
             await response.prepare(self._request)
@@ -243,7 +255,7 @@ class _Reply:
                 "Content-Type": "text/event-stream; charset=utf-8",
                 "Cache-Control": "no-cache",
                 "X-Accel-Buffering": "no",
-                **_notes(self._wish),
+                **_notes(self._wish, self._account),
             }
         )
         self._has_begun = True
@@ -269,17 +281,27 @@ def _piece(event: Event) -> str:
             return text
         case TextDelta() | Image() | Citation():
             return openai.text_of(event)
-        case Heartbeat() | Finish():
+        case Heartbeat() | Began() | Finish():
             return ""
 
 
-def _notes(wish: openai.Wish) -> dict[str, str]:
-    """What a careful client may want to know of the answer."""
+def _notes(wish: openai.Wish, account: Account) -> dict[str, str]:
+    """What a careful client may want to know of the answer, as far as it is known by now."""
     notes = {"x-arenad-usage": "estimated"}
+    if (began := account.began) is not None:
+        notes["x-arenad-conversation"] = began.course
+        for name in ("session", "message"):
+            if (told := _plain(getattr(began, f"{name}_id"))) != "":
+                notes[f"x-arenad-{name}"] = told
     if wish.ignored:
         named = ", ".join(name for name in wish.ignored if name.isascii() and name.isprintable())
         notes["x-arenad-ignored"] = named[:500]
     return notes
+
+
+def _plain(name: str) -> str:
+    """A name that a site gave, as a header can carry it; what is none is left out."""
+    return name[:MAX_NAME_CHARS] if name.isascii() and name.isprintable() else ""
 
 
 def _json(body: object, status: int = 200) -> web.Response:

@@ -30,10 +30,20 @@ _OUT_OF_SERVICE: dict[Condition, tuple[type[RequestError], str]] = {
 
 
 class Load(msgspec.Struct, frozen=True):
-    """One seat and how many requests this frontend has there."""
+    """One seat and how many requests this frontend has there.
+
+    `held` are the conversations that it can go on with, `held_s` when they last changed.
+    """
 
     seat: Seat
     busy: int
+    held: Collection[str] = ()
+    held_s: float = 0.0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request may be sent there."""
+        return self.busy < self.seat.slots
 
 
 def key_of(seat: Seat) -> SeatKey:
@@ -51,21 +61,36 @@ def choose(
 ) -> Seat | None:
     """The least busy ready seat with room that offers the model and was not tried before.
 
-    `draw`, from 0 up to 1, decides between equals, so that no instance is always first.
+    Of equals the one whose conversations have rested the longest, since a new one may end them;
+    then `draw`, from 0 up to 1, decides, so that no instance is always first.
     """
-    able = [
+    able = [load for load in _able(loads, model, tried) if load.has_room]
+    if not able:
+        return None
+    least = min(map(_burden, able))
+    equals = [load for load in able if _burden(load) == least]
+    return equals[int(draw * len(equals))].seat
+
+
+def homes(
+    loads: Iterable[Load], model: str, tried: Collection[SeatKey], conversation: str
+) -> list[Load]:
+    """The seats that hold this conversation, with room or without."""
+    return [load for load in _able(loads, model, tried) if conversation in load.held]
+
+
+def _able(loads: Iterable[Load], model: str, tried: Collection[SeatKey]) -> list[Load]:
+    return [
         load
         for load in loads
         if load.seat.condition == "ready"
-        and load.busy < load.seat.slots
         and key_of(load.seat) not in tried
         and offers(load.seat, model)
     ]
-    if not able:
-        return None
-    least = min(load.busy / load.seat.slots for load in able)
-    equals = [load for load in able if load.busy / load.seat.slots == least]
-    return equals[int(draw * len(equals))].seat
+
+
+def _burden(load: Load) -> tuple[float, float]:
+    return load.busy / load.seat.slots, load.held_s
 
 
 def why_never(

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from arenad.conversation import is_new_turn
+from arenad.conversation import key_of as conversation_of
 from arenad.errors import (
     Busy,
     LinkLost,
@@ -24,6 +26,7 @@ from arenad.frontend.seats import Seats
 from arenad.link import Stream
 from arenad.schema.chat import (
     CONTENT,
+    Began,
     Chat,
     Citation,
     Event,
@@ -55,12 +58,14 @@ class Dispatch:
         self.seats = Seats(queue)
         self.numbers = itertools.count(1)
         self.wait_s = queue.wait_s
+        self.home_wait_s = queue.conversation_wait_s
         self.chat = chat
 
     def adjust(self, queue: QueueConfig, chat: ChatConfig) -> None:
         """Go by these settings from the next request on."""
         self.seats.adjust(queue)
         self.wait_s = queue.wait_s
+        self.home_wait_s = queue.conversation_wait_s
         self.chat = chat
 
     def on_roster(self, roster: Roster) -> None:
@@ -122,7 +127,9 @@ class _Journey:
         self._tried: dict[SeatKey, RequestError] = {}
         self._is_retry = False
         self._has_content = False
+        self._conversation = _conversation(wish)
         now_s = time.monotonic()
+        self._home_until_s = now_s + dispatch.home_wait_s if self._conversation else 0.0
         self._wait_until_s = now_s + dispatch.wait_s
         self._end_s = float("inf")
         self._heartbeat_s = now_s + self._limits.keepalive_s
@@ -131,7 +138,7 @@ class _Journey:
         """The whole way."""
         has_asked = False
         while True:
-            ticket = Ticket(self._number, self._wish.model, tuple(self._tried), returns=has_asked)
+            ticket = self._ticket(returns=has_asked)
             self._account.waits()
             waiting = self._seats.join(ticket)
             try:
@@ -151,6 +158,16 @@ class _Journey:
                 return
             finally:
                 self._seats.leave(ticket)
+
+    def _ticket(self, *, returns: bool) -> Ticket:
+        return Ticket(
+            self._number,
+            self._wish.model,
+            tuple(self._tried),
+            returns=returns,
+            conversation=self._conversation,
+            home_until_s=self._home_until_s,
+        )
 
     def _look_for_content(self, seat: Seat, event: Event | Finish) -> None:
         """From the first content on, no other instance is asked."""
@@ -211,7 +228,7 @@ class _Journey:
         """Ask one instance. Leaving early, for whatever reason, cancels the chat there."""
         stream = None
         try:
-            stream = self._seats.link_to(seat).stream(self._chat())
+            stream = self._seats.link_to(seat).stream(self._chat(seat))
             async with aclosing(self._read(seat, stream)) as events:
                 async for event in events:
                     yield event
@@ -224,7 +241,8 @@ class _Journey:
             if stream is not None:
                 stream.cancel()
 
-    def _chat(self) -> Chat:
+    def _chat(self, seat: Seat) -> Chat:
+        is_home = bool(self._conversation) and self._seats.holds(seat, self._conversation)
         now_s = time.monotonic()
         self._end_s = min(self._end_s, now_s + self._limits.total_timeout_s + GRACE_S)
         self._dispatch.counts["retried"] += self._is_retry
@@ -237,6 +255,8 @@ class _Journey:
             first_event_timeout_s=self._limits.first_event_timeout_s,
             idle_timeout_s=self._limits.idle_timeout_s,
             total_timeout_s=min(left_s, self._limits.total_timeout_s),
+            conversation=self._conversation if is_home else "",
+            strategy=self._wish.strategy,
         )
 
     async def _read(self, seat: Seat, stream: Stream) -> Answer:
@@ -249,7 +269,9 @@ class _Journey:
             if body is None and now_s >= silent_s:
                 raise TimedOut(f"the instance {seat.name} said nothing for {limit_s:g} s")
             is_side_over = isinstance(body, Finish) and bool(body.side) and not stream.ended
-            if body is not None and not isinstance(body, Heartbeat) and not is_side_over:
+            if isinstance(body, Began):
+                self._account.begins(body)
+            elif body is not None and not isinstance(body, Heartbeat) and not is_side_over:
                 self._account.hears()
                 yield _checked(body, is_end=stream.ended)
                 self._heartbeat_s = time.monotonic() + self._limits.keepalive_s
@@ -269,6 +291,13 @@ class _Journey:
             return await stream.receive(max(0.0, until_s - now_s))
         except TimeoutError:
             return None
+
+
+def _conversation(wish: Wish) -> str:
+    """The key of the conversation that the last turn goes on with; empty if it begins one."""
+    if wish.strategy == "fold" or not is_new_turn(wish.turns):
+        return ""
+    return conversation_of(wish.model, wish.turns[:-1])
 
 
 class _Failed(Exception):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from arenad.conversation import text_of
 from arenad.errors import InvalidRequest, RequestError
 from arenad.schema.chat import (
     Citation,
@@ -17,6 +18,7 @@ from arenad.schema.chat import (
     Image,
     ReasoningDelta,
     Role,
+    Strategy,
     TextDelta,
     Turn,
 )
@@ -62,6 +64,7 @@ _REMEDIES = {
     "stream_options": "must be an object",
     "include_usage": "must be true or false",
     "n": "only 1 is supported yet",
+    "conversation": "must be affinity or fold",
 }
 """What each field of the structs below must be, by its name; [] is an entry of a list."""
 
@@ -99,16 +102,21 @@ class _Request(msgspec.Struct):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: Literal[1] | None = None
+    conversation: Strategy | None = None
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What the client wants. `ignored` are the fields given that change nothing here."""
+    """What the client wants. `ignored` are the fields given that change nothing here.
+
+    `strategy` is empty where the site's profile is to decide.
+    """
 
     model: str
     turns: tuple[Turn, ...]
     stream: bool
     include_usage: bool
     ignored: tuple[str, ...]
+    strategy: Strategy | Literal[""] = ""
 
 
 # -- in -------------------------------------------------------------------------------------------
@@ -134,6 +142,7 @@ def parse(body: bytes) -> Wish:
         stream=bool(request.stream),
         include_usage=options is not None and bool(options.include_usage),
         ignored=tuple(sorted(name for name in fields if name not in _Request.__struct_fields__)),
+        strategy=request.conversation or "",
     )
 
 
@@ -233,17 +242,6 @@ class Writer:
         choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
         body = {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
         return _encode(body)
-
-
-def text_of(event: TextDelta | Image | Citation) -> str:
-    """An event as text of the answer: an image and a source become Markdown."""
-    match event:
-        case TextDelta(text):
-            return text
-        case Image(url):
-            return f"![image]({url})"
-        case Citation(url, title):
-            return f"\n[{title or url}]({url})"
 
 
 def usage(turns: tuple[Turn, ...], answer_chars: int) -> dict[str, int]:

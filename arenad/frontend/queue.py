@@ -14,13 +14,16 @@ RETRY_AFTER_S = 5.0
 class Ticket(msgspec.Struct, frozen=True):
     """One waiting request. `number` grows, so it is also the order of arrival.
 
-    `returns` is set when it had a seat already and waits for another.
+    `returns` is set when it had a seat already and waits for another. `conversation` is the key of
+    the one that it goes on with, if any; for its instance it waits until `home_until_s`.
     """
 
     number: int
     model: str
     tried: Collection[SeatKey] = ()
     returns: bool = False
+    conversation: str = ""
+    home_until_s: float = 0.0
 
 
 class Queue:
@@ -70,5 +73,5 @@ class Queue:
             if (seat := seat_for(ticket)) is not None:
                 self.leave(ticket.number)
                 yield ticket, seat
-            elif not ticket.tried:
+            elif not ticket.tried and not ticket.conversation:
                 taken.add(ticket.model)

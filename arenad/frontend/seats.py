@@ -7,13 +7,18 @@ never take the same slot. Who has joined has to leave: `leave` gives back whatev
 import asyncio
 import logging
 import random
+import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 from arenad import link
 from arenad.errors import LinkLost, Overloaded, RequestError
-from arenad.frontend.balance import Load, SeatKey, choose, key_of, why_never
+from arenad.frontend.balance import Load, SeatKey, choose, homes, key_of, why_never
 from arenad.frontend.queue import RETRY_AFTER_S, Queue, Ticket
+from arenad.schema.chat import AskHeld, Held
 from arenad.schema.config import QueueConfig
+from arenad.schema.frame import Body
 from arenad.schema.process import Model, Roster, Seat
 
 CONNECT_TIMEOUT_S = 2.0
@@ -38,6 +43,8 @@ class Seats:
         self._links: dict[SeatKey, link.Link] = {}
         self._busy: Counter[SeatKey] = Counter()
         self._full: dict[SeatKey, asyncio.TimerHandle] = {}
+        self._held: dict[SeatKey, tuple[frozenset[str], float]] = {}
+        self._home_timers: dict[int, asyncio.TimerHandle] = {}
         self._waiting: dict[int, asyncio.Future[Seat]] = {}
         self._since_s: dict[int, float] = {}
         self._tasks = link.Tasks()
@@ -69,18 +76,31 @@ class Seats:
         key = key_of(seat)
         try:
             while self._lists(key):
-                made = await _connected(seat)
+                made = await _connected(seat, partial(self._on_news, key))
                 if made is None:
                     await asyncio.sleep(RECONNECT_S)
                     continue
                 self._links[key] = made
+                made.note(AskHeld())
                 self._review()
                 await made.lost.wait()
                 del self._links[key]
+                self._held.pop(key, None)
                 self._review()
                 await self._news.wait()
         finally:
             self._kept.discard(key)
+
+    def _on_news(self, key: SeatKey, body: Body) -> None:
+        """A worker says which conversations its page can go on with."""
+        if isinstance(body, Held):
+            held = frozenset(body.conversations)
+            self._held[key] = held, time.monotonic() if held else 0.0
+            self._match()
+
+    def holds(self, seat: Seat, conversation: str) -> bool:
+        """Whether the instance can go on with this conversation."""
+        return conversation in self._held.get(key_of(seat), ((), 0.0))[0]
 
     def _lists(self, key: SeatKey) -> bool:
         return any(key_of(seat) == key for seat in self._roster.seats)
@@ -120,6 +140,9 @@ class Seats:
         else:
             self._queue.join(ticket)
             self._since_s[ticket.number] = asyncio.get_running_loop().time()
+            if (left_s := ticket.home_until_s - time.monotonic()) > 0:
+                timer = asyncio.get_running_loop().call_later(left_s, self._match)
+                self._home_timers[ticket.number] = timer
         self._waiting[ticket.number] = waiting
         return waiting
 
@@ -127,6 +150,8 @@ class Seats:
         """Wait no more; give back the seat if there is one."""
         self._queue.leave(ticket.number)
         self._since_s.pop(ticket.number, None)
+        if (timer := self._home_timers.pop(ticket.number, None)) is not None:
+            timer.cancel()
         waiting = self._waiting.pop(ticket.number)
         if not waiting.done():
             waiting.cancel()
@@ -164,11 +189,22 @@ class Seats:
             self._waiting[ticket.number].set_result(seat)
 
     def _reserve(self, ticket: Ticket) -> Seat | None:
-        draw = random.random()  # noqa: S311 - a tie, no secret
-        seat = choose(self._loads(), ticket.model, ticket.tried, draw)
+        seat = self._choose(ticket)
         if seat is not None:
             self._busy[key_of(seat)] += 1
         return seat
+
+    def _choose(self, ticket: Ticket) -> Seat | None:
+        """Where its conversation is, while that is worth a wait; else anywhere."""
+        loads, draw = self._loads(), random.random()  # noqa: S311 - a tie, no secret
+        if ticket.conversation and (
+            found := homes(loads, ticket.model, ticket.tried, ticket.conversation)
+        ):
+            if (home := next((each for each in found if each.has_room), None)) is not None:
+                return home.seat
+            if time.monotonic() < ticket.home_until_s:
+                return None
+        return choose(loads, ticket.model, ticket.tried, draw)
 
     def _give_back(self, key: SeatKey) -> None:
         self._busy[key] -= 1
@@ -177,11 +213,18 @@ class Seats:
         self._match()
 
     def _loads(self) -> list[Load]:
-        """The seats that can be asked: a lost link tells of a death before the next roster does."""
+        """The seats that can be asked: a lost link tells of a death before the next roster does.
+
+        One that said that it is full has no room for a moment.
+        """
         return [
-            Load(seat, self._busy[key])
+            Load(
+                seat,
+                seat.slots if key in self._full else self._busy[key],
+                *self._held.get(key, ((), 0.0)),
+            )
             for seat in self._roster.seats
-            if (key := key_of(seat)) in self._links and key not in self._full
+            if (key := key_of(seat)) in self._links
         ]
 
     def _hopeless(self, ticket: Ticket) -> RequestError | None:
@@ -213,15 +256,15 @@ class Seats:
     async def close(self) -> None:
         """End the links."""
         await self._tasks.close()
-        for timer in self._full.values():
+        for timer in (*self._full.values(), *self._home_timers.values()):
             timer.cancel()
         for each in self._links.values():
             each.close()
 
 
-async def _connected(seat: Seat) -> link.Link | None:
+async def _connected(seat: Seat, on_news: Callable[[Body], None]) -> link.Link | None:
     try:
-        return await link.connect(seat.socket_path, seat.name, CONNECT_TIMEOUT_S)
+        return await link.connect(seat.socket_path, seat.name, CONNECT_TIMEOUT_S, on_news)
     except LinkLost as error:
         log.warning("cannot reach %s; trying again in %g s", error, RECONNECT_S)
         return None

@@ -5,5 +5,5 @@ and its children tell each other; `control` is what operators ask; `history` is 
 `frame` is the envelope of all.
 """
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of a message; the ends of a link compare it in the first one."""

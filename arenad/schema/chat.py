@@ -11,6 +11,8 @@ from arenad.schema.base import Message, Record
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "content_filter"]
+Strategy = Literal["affinity", "fold"]
+Course = Literal["continued", "folded", "new"]
 
 
 class Turn(Record):
@@ -24,6 +26,8 @@ class Chat(Message):
     """Frontend to worker: perform this conversation's next answer. A stream of events follows.
 
     The three deadlines are seconds: until the first event, between two events, for the whole.
+    `conversation` is the key of all turns but the last, if the worker said that it holds that one;
+    `strategy` is the client's wish, empty for the profile's.
     """
 
     request_id: str
@@ -32,6 +36,29 @@ class Chat(Message):
     first_event_timeout_s: float
     idle_timeout_s: float
     total_timeout_s: float
+    conversation: str = ""
+    strategy: Strategy | Literal[""] = ""
+
+
+class Held(Message):
+    """Worker to frontends: the keys of all conversations that its page can go on with now."""
+
+    conversations: tuple[str, ...]
+
+
+class AskHeld(Message):
+    """Frontend to worker, when the link is made: tell what you hold, now and at each change."""
+
+
+class Began(Message):
+    """The page has sent the message: by which course, and in which of the site's chats.
+
+    Said again when more is known of the site's own names, of the chat and of the answer.
+    """
+
+    course: Course
+    session_id: str = ""
+    message_id: str = ""
 
 
 class TextDelta(Message):
@@ -83,7 +110,7 @@ class Failure(Message):
     param: str | None = None
 
 
-Event = TextDelta | ReasoningDelta | Image | Citation | Heartbeat | Finish
+Event = TextDelta | ReasoningDelta | Image | Citation | Heartbeat | Began | Finish
 """What may come before the end of an answer; of `Finish`, only that of a second side."""
 
 CONTENT = (TextDelta, ReasoningDelta, Image, Citation)

@@ -160,6 +160,7 @@ class QueueConfig(Record):
 
     limit: Positive = 256
     wait_s: Seconds = 60.0
+    conversation_wait_s: SecondsOrOff = 3.0
 
 
 class ChatConfig(Record):

@@ -12,6 +12,9 @@ from arenad.schema import chat, control, history, process
 
 Body = (
     chat.Chat
+    | chat.Held
+    | chat.AskHeld
+    | chat.Began
     | chat.TextDelta
     | chat.ReasoningDelta
     | chat.Image

@@ -11,6 +11,7 @@ from msgspec import Meta, field
 
 from arenad.schema import path
 from arenad.schema.base import Record
+from arenad.schema.chat import Strategy
 from arenad.schema.path import Paths
 
 Selector = Annotated[str, Meta(min_length=1, max_length=2000)]
@@ -38,6 +39,13 @@ Key = Annotated[
         pattern=r"^(((Alt|Control|Meta|Shift)\+)*"
         r"(Enter|Escape|Tab|Backspace|Arrow(Left|Up|Right|Down)))?\Z",
         description="a key such as Enter, Escape, Tab, ArrowDown or Control+Enter",
+    ),
+]
+ChatPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(/[^\s{}]*\{session\}[^\s{}]*)?\Z",
+        description="a path of the site with {session} in it, such as /c/{session}, or empty",
     ),
 ]
 Keys = Annotated[str | tuple[str, ...], Meta(description="a text, or a list of texts")]
@@ -250,6 +258,27 @@ class Sign(Record):
     url: str = ""
 
 
+class ConversationRules(Record):
+    """How a conversation goes on: in the site's own chat that holds it, or folded into a new one.
+
+    `path` is where a chat is to be found by the site's own name of it, which it also tells; with
+    `shows`, what is there once an older chat has been opened, up to `held` of them are gone on
+    with. `system` is what becomes of instructions: a part of the folded text, the beginning of the
+    first message, or an error.
+    """
+
+    strategy: Strategy = "fold"
+    path: ChatPath = ""
+    shows: Places = ()
+    held: Annotated[int, Meta(ge=1, le=64)] = 8
+    system: Literal["fold", "first", "refuse"] = "fold"
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError`."""
+        if self.shows and not self.path:
+            raise ValueError("path: is missing; shows needs the address of an older chat")
+
+
 class Limits(Record):
     """What the site takes at most; 0 is unlimited."""
 
@@ -280,3 +309,4 @@ class Profile(Record):
     models: ModelRules = field(default_factory=ModelRules)
     signs: dict[str, Sign] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    conversation: ConversationRules = field(default_factory=ConversationRules)

@@ -62,6 +62,12 @@ class Page:
         """Use `create`."""
         self.traffic = traffic
         self.crashed = asyncio.Event()
+        self.url = ""
+        """Where the page is, as it says itself, scripts that change the address included."""
+
+        self.documents = 0
+        """How many documents it has shown so far."""
+
         self._devtools = devtools
         self._session = session
         self._frame = target  # a page's main frame has its target's id
@@ -96,6 +102,8 @@ class Page:
         self._devtools.on_lost(lambda: self.traffic.lose("the browser is gone"))
         on("Page.loadEventFired", self._on_load)
         on("Page.javascriptDialogOpening", self._on_dialog)
+        on("Page.frameNavigated", self._on_navigated)
+        on("Page.navigatedWithinDocument", self._on_new_address)
 
     def _on_detached(self, params: Params) -> None:
         """The page's own end, or that of a shared worker, of which the browser itself tells."""
@@ -111,6 +119,16 @@ class Page:
 
     def _on_load(self, _: Params) -> None:
         self._loaded.set()
+
+    def _on_navigated(self, params: Params) -> None:
+        frame = params["frame"]
+        if frame["id"] == self._frame:
+            self.documents += 1
+            self.url = str(frame["url"]) + str(frame.get("urlFragment", ""))
+
+    def _on_new_address(self, params: Params) -> None:
+        if params["frameId"] == self._frame:
+            self.url = str(params["url"])
 
     def _on_dialog(self, params: Params) -> None:
         """A dialog of the browser's own stops all scripts, ours too, until it is answered."""

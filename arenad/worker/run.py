@@ -152,6 +152,7 @@ class Worker:
         self._site = site = PageSite(page, settings.profile, settings.site_url)
         opened = await self._try_to_open(site)
         self._chats = chats = ChatServer(site, settings.slots, self._on_session)
+        site.on_held = chats.tell_held
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(chats.link, settings.socket_path)
         os.chmod(settings.socket_path, 0o600)  # noqa: PTH101 - one quick call on a local disk

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from arenad.errors import Busy, RequestError, TimedOut
 from arenad.link import Link, Served, Tasks
-from arenad.schema.chat import Chat, Event, Finish
+from arenad.schema.chat import AskHeld, Began, Chat, Event, Finish, Held
 from arenad.schema.frame import Body
 from arenad.worker import session
 
@@ -55,13 +55,25 @@ class ChatServer:
         self._on_session = on_session
         self._page_turn = asyncio.Lock()
         self._links: set[Link] = set()
+        self._held: tuple[str, ...] = ()
         self._tasks = Tasks()
 
     def link(self) -> Link:
         """A link for a frontend that connects."""
+
+        def on_note(body: Body) -> None:
+            if isinstance(body, AskHeld):
+                link.note(Held(self._held))
+
         self._links = {link for link in self._links if not link.lost.is_set()}
-        self._links.add(link := Link("a frontend", self.serve))
+        self._links.add(link := Link("a frontend", self.serve, on_note))
         return link
+
+    def tell_held(self, conversations: tuple[str, ...]) -> None:
+        """Tell every frontend which conversations can be gone on with here, from now on."""
+        self._held = conversations
+        for link in self._links:
+            link.note(Held(conversations))
 
     @asynccontextmanager
     async def page_turn(self) -> AsyncGenerator[None, None]:
@@ -107,7 +119,7 @@ class ChatServer:
 
     async def _perform(self, chat: Chat, send: Emit) -> Finish:
         async def emit(event: Event) -> None:
-            self.is_answering = True
+            self.is_answering |= not isinstance(event, Began)
             await send(event)
 
         after: Callable[[], Coroutine[Any, Any, None]] = self._stop

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arenad.errors import ProfileOutdated, RequestError
-from arenad.schema.chat import Chat, Event, TextDelta, Turn
+from arenad.schema.chat import Began, Chat, Event, TextDelta, Turn
 from arenad.schema.config import BrowserConfig
 from arenad.schema.profile import Places, Profile
 from arenad.schema.trial import Finding, Trial, Verdict
@@ -186,7 +186,8 @@ class Trying:
 
         async def emit(event: Event) -> None:
             nonlocal first_s, text
-            first_s = first_s or time.monotonic() - began_s
+            if not isinstance(event, Began):
+                first_s = first_s or time.monotonic() - began_s
             text += event.text if isinstance(event, TextDelta) else ""
 
         turn = Turn(role="user", text=prompt)

@@ -18,7 +18,7 @@ from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.gui import Gui
 from arenad.frontend.openai import Wish
 from arenad.frontend.recording import Recording
-from arenad.schema.chat import Chat, Event, Finish, TextDelta, Turn
+from arenad.schema.chat import Chat, Event, Finish, Held, TextDelta, Turn
 from arenad.schema.config import ApiConfig, ChatConfig, QueueConfig
 from arenad.schema.control import Done, State, Traffic, Watch
 from arenad.schema.frame import Body
@@ -106,6 +106,11 @@ class Worker:
             ask.cancelled.set()
             raise
 
+    def hold(self, *conversations: str) -> None:
+        """Tell that these can be gone on with here."""
+        for each in self.links:
+            each.note(Held(conversations))
+
     async def asked(self) -> Ask:
         """The next chat that arrives."""
         return await self._asks.get()
@@ -166,9 +171,14 @@ class Stage:
 
     def ask(self, text: str = "hello", model: str = "echo") -> "asyncio.Task[list[Body]]":
         """A request that collects its whole answer."""
+        return self.send(wish(text, model))
+
+    def send(self, wish: Wish) -> "asyncio.Task[list[Body]]":
+        """The same with any wish."""
 
         async def collect() -> list[Body]:
-            async with contextlib.aclosing(self.dispatch.answer(wish(text, model), text)) as events:
+            name = wish.turns[-1].text
+            async with contextlib.aclosing(self.dispatch.answer(wish, name)) as events:
                 return [event async for event in events]
 
         task = asyncio.get_running_loop().create_task(collect())

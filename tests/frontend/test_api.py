@@ -15,7 +15,7 @@ from scripted import Stage, Wire, Worker, api_serving, play, stage, until
 from arenad.errors import ContentRejected, Resting, UpstreamFailed
 from arenad.frontend import openai as vocabulary
 from arenad.frontend.api import Api
-from arenad.schema.chat import Event, Heartbeat, Image, ReasoningDelta, TextDelta
+from arenad.schema.chat import Began, Event, Heartbeat, Image, ReasoningDelta, TextDelta
 from arenad.schema.config import ChatConfig, QueueConfig
 
 Address = tuple[str, int]
@@ -491,5 +491,25 @@ def test_closing_is_told(tmp_path: Path) -> None:
             assert await wire.reader.read() == b""
             await at.api.activity.quiet(0.01)
             assert at.api.activity.count == 0
+
+    play(story())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_how_a_conversation_went_is_told_in_headers(tmp_path: Path, stream: bool) -> None:
+    """As far as it is known when they are sent; a name that no header can carry is left out."""
+
+    async def story() -> None:
+        async with scene(tmp_path) as made:
+            wire = await made.wire(stream=stream, conversation="affinity")
+            ask = await made.worker.asked()
+            assert ask.chat.strategy == "affinity"
+            await ask.say(Began("new"), Began("new", "s1"), TextDelta("hi"))
+            await ask.say(Began("new", "s1", "m\r\n1"))
+            ask.finish()
+            _, headers, _ = await wire.answer()
+            assert headers["x-arenad-conversation"] == "new"
+            assert headers["x-arenad-session"] == "s1"
+            assert "x-arenad-message" not in headers
 
     play(story())

@@ -13,7 +13,7 @@ from arenad.errors import (
     Resting,
     Unavailable,
 )
-from arenad.frontend.balance import Load, SeatKey, choose, key_of, offers, why_never
+from arenad.frontend.balance import Load, SeatKey, choose, homes, key_of, offers, why_never
 from arenad.schema.process import Model, Seat
 
 NAMES = ["w1", "w2", "w3", "w4"]
@@ -145,3 +145,26 @@ def _resting(name: str, rest_s: float) -> Seat:
 def test_a_seat_without_link_is_a_hope() -> None:
     """A tried instance that died is about to be replaced; only the next roster tells."""
     assert why_never([_seat()], (), "echo", {("w1", 1)}) is None
+
+
+def test_of_equals_the_one_that_rested_longest_is_chosen() -> None:
+    """A new conversation may end those that an instance holds: nobody's, or the oldest ones."""
+    held_s = {"w1": 3.0, "w2": 2.0, "w3": 0.0, "w4": 0.0}
+    loads = [Load(_seat(name), 0, ("k",), at_s) for name, at_s in held_s.items()]
+    assert {choose(loads, "echo", (), draw) for draw in (0.0, 0.9)} == {_seat("w3"), _seat("w4")}
+    assert choose(loads[:2], "echo", (), 0.0) == _seat("w2")
+    busy = Load(_seat("w2", slots=2), 1)
+    assert choose([loads[0], busy], "echo", (), 0.9) == _seat("w1")
+
+
+@given(LOADS, st.sampled_from(MODELS), KEYS)
+def test_a_home_can_be_asked_once_it_has_room(
+    loads: list[Load], model: str, tried: frozenset[SeatKey]
+) -> None:
+    """It holds the conversation, and nothing but a slot is missing."""
+    held = [replace(load, held=("k",)) for load in loads[::2]]
+    for load in homes([*held, *loads[1::2]], model, tried, "k"):
+        assert load in held
+        free = replace(load, busy=0, seat=replace(load.seat, slots=1))
+        assert choose([free], model, tried, 0.0) == free.seat
+    assert homes(loads, model, tried, "k") == []

@@ -347,3 +347,12 @@ def test_a_model_is_listed_as_theirs() -> None:
     listed = openai.model_object(Model(id="echo"), 5)
     assert TheirModel.model_validate(listed, strict=True).owned_by == "arenad"
     assert openai.model_object(Model(id="echo", owner="me"), 5)["owned_by"] == "me"
+
+
+def test_a_client_may_choose_how_a_conversation_goes_on() -> None:
+    """By a field of ours; anything else in it is told."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    assert openai.parse(msgspec.json.encode(body)).strategy == ""
+    assert openai.parse(msgspec.json.encode(body | {"conversation": "fold"})).strategy == "fold"
+    with pytest.raises(InvalidRequest, match="conversation: is 'c1'; must be affinity or fold"):
+        openai.parse(msgspec.json.encode(body | {"conversation": "c1"}))

@@ -26,7 +26,7 @@ from real_browser import (
 
 from arenad import child, deadman, link
 from arenad.errors import WorkerLost
-from arenad.schema.chat import Chat, Finish, TextDelta, Turn
+from arenad.schema.chat import Began, Chat, Finish, TextDelta, Turn
 from arenad.schema.config import BrowserConfig, HealthConfig
 from arenad.schema.frame import Body
 from arenad.schema.process import (
@@ -116,6 +116,15 @@ def _chat(model: str) -> Chat:
     return Chat("r1", model, (turn,), ENOUGH_S, ENOUGH_S, ENOUGH_S)
 
 
+async def _whole(stream: link.Stream) -> tuple[str, Body]:
+    """An answer's text and its end."""
+    text, body = "", await stream.receive(ENOUGH_S)
+    while isinstance(body, TextDelta | Began):
+        text += body.text if isinstance(body, TextDelta) else ""
+        body = await stream.receive(ENOUGH_S)
+    return text, body
+
+
 def test_a_worker_lives_and_leaves(tmp_path: Path) -> None:
     """Ready with its models, a chat, beats with its cost, drained, stopped: nothing is left."""
 
@@ -127,10 +136,7 @@ def test_a_worker_lives_and_leaves(tmp_path: Path) -> None:
             assert master.socket_path.stat().st_mode & 0o777 == 0o600
             frontend = await link.connect(str(master.socket_path), "w1", ENOUGH_S)
             stream = frontend.stream(_chat("demo-echo"))
-            text, body = "", await stream.receive(ENOUGH_S)
-            while isinstance(body, TextDelta):
-                text, body = text + body.text, await stream.receive(ENOUGH_S)
-            assert (text, body) == ("one two", Finish("stop"))
+            assert await _whole(stream) == ("one two", Finish("stop"))
             await until(lambda: any(_is_beat_after_chat(note) for note in master.heard))
             master.worker.note(Drain())
             await master.hear(Drained)
@@ -166,7 +172,7 @@ def test_a_worker_tells_its_browsers_death(tmp_path: Path, victim: str) -> None:
             for process in [browser] if victim == "browser" else processes_of(browser, victim):
                 process.send_signal(signal.SIGKILL)
             with pytest.raises(WorkerLost):
-                await stream.receive(ENOUGH_S)
+                await _whole(stream)
             assert await life == child.EXIT_BROKEN
             said = master.last_condition()
             wanted = {

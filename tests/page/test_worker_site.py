@@ -17,7 +17,7 @@ from arenad.errors import (
     TimedOut,
     WorkerLost,
 )
-from arenad.schema.chat import Chat, Event, Finish, Role, TextDelta, Turn
+from arenad.schema.chat import Began, Chat, Event, Finish, Role, TextDelta, Turn
 from arenad.worker.sites import driver
 from arenad.worker.sites.page_driven import PageSite
 
@@ -45,8 +45,9 @@ async def _said(site: PageSite, wish: Chat) -> str:
     texts: list[str] = []
 
     async def emit(event: Event) -> None:
-        assert isinstance(event, TextDelta)
-        texts.append(event.text)
+        assert isinstance(event, TextDelta | Began)
+        if isinstance(event, TextDelta):
+            texts.append(event.text)
 
     assert await site.chat(wish, emit) == Finish("stop")
     return "".join(texts)
@@ -157,7 +158,7 @@ PHASES: dict[str, Callable[[PageSite, list[Event]], bool]] = {
     "pressing send": lambda site, _events: site._capture is not None,
     "sent": lambda site, _events: site._capture is not None and bool(site._capture._request),
     "head": lambda site, _events: site._capture is not None and bool(site._capture.status),
-    "in the stream": lambda _site, events: bool(events),
+    "in the stream": lambda _site, events: any(isinstance(each, TextDelta) for each in events),
 }
 
 

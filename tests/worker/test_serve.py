@@ -23,8 +23,9 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.link import Link, Stream
-from arenad.schema.chat import Chat, Event, Finish, TextDelta, Turn
+from arenad.schema.chat import AskHeld, Began, Chat, Event, Finish, Held, TextDelta, Turn
 from arenad.schema.control import GetState
+from arenad.schema.frame import Body
 from arenad.worker import session
 from arenad.worker.serve import ChatServer
 
@@ -309,5 +310,50 @@ def test_closing_hangs_up_on_running_chats(tmp_path: Path) -> None:
                     await stream.receive(ENOUGH_S)
             assert instance.server.busy == 0
             assert asyncio.all_tasks() == before
+
+    tell(story())
+
+
+def test_frontends_hear_what_is_held(tmp_path: Path) -> None:
+    """Who asks is told what there is, and everybody every change, before a chat's own end."""
+
+    async def story() -> None:
+        async with _instance(tmp_path) as instance:
+            heard: asyncio.Queue[Body] = asyncio.Queue()
+            instance.server.tell_held(("k1",))
+            path = str(instance.path)
+            frontend = await link.connect(path, "the worker", ENOUGH_S, heard.put_nowait)
+            frontend.note(AskHeld())
+            assert await heard.get() == Held(("k1",))
+            instance.site.go.clear()
+            stream = frontend.stream(_chat())
+            assert await stream.receive(ENOUGH_S) == TextDelta("word")
+            instance.server.tell_held(("k2", "k3"))
+            instance.site.go.set()
+            assert await stream.receive(ENOUGH_S) == Finish("stop")
+            assert heard.get_nowait() == Held(("k2", "k3"))
+
+    tell(story())
+
+
+def test_a_name_is_no_answer_yet(tmp_path: Path) -> None:
+    """A page that has only sent a message gets no more patience than an idle one."""
+
+    async def story() -> None:
+        async with _instance(tmp_path) as instance:
+            marks: list[bool] = []
+
+            async def chat(chat: Chat, emit: Emit) -> Finish:
+                del chat
+                for event in (Began("new"), TextDelta("word"), Began("new", "s1")):
+                    await emit(event)
+                    marks.append(instance.server.is_answering)
+                return Finish("stop")
+
+            instance.site.chat = chat
+            stream = (await instance.connect()).stream(_chat())
+            while not stream.ended:
+                await stream.receive(ENOUGH_S)
+            assert marks == [False, True, True]
 
     tell(story())

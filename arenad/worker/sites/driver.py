@@ -4,8 +4,9 @@ All that is known of a page is in the profile; here is only how its words are ca
 keeps a chat from beginning is raised as the error that a client would get, with its sign's name.
 """
 
+import re
 from collections.abc import Sequence
-from urllib.parse import urljoin
+from urllib.parse import quote, unquote, urljoin
 
 from arenad import errors
 from arenad.errors import ProfileOutdated, RequestError, Resting, UpstreamFailed
@@ -24,6 +25,8 @@ MAX_DIALOGS = 5
 
 SIGN_S = 0.3
 """A page that was refused something gets so long to show what it wants instead."""
+
+MAX_SESSION_CHARS = 200
 
 HTTP_ERROR = 400
 REFUSALS = (403, 429)
@@ -134,6 +137,21 @@ class Driver:
             await self.press("new_chat", LANDMARK_TIMEOUT_S)
         else:
             await self.open()
+
+    async def open_chat(self, session: str) -> None:
+        """Open an older chat by its address. Raises `ProfileOutdated` when it does not show."""
+        rules = self._profile.conversation
+        path = rules.path.replace("{session}", quote(session, safe=""))
+        await self._page.open(urljoin(self._base, path))
+        await self.look(LANDMARK_TIMEOUT_S)
+        await self._page.wait_for("conversation.shows", rules.shows, LANDMARK_TIMEOUT_S)
+
+    def session_of(self, url: str) -> str:
+        """The site's name of the chat that has this address; empty if it is no chat's."""
+        before, place, after = self._profile.conversation.path.partition("{session}")
+        pattern = f"{re.escape(before)}([^/?#]+){re.escape(after)}"
+        found = re.search(pattern, url.removeprefix(self._base.rstrip("/"))) if place else None
+        return unquote(found[1])[:MAX_SESSION_CHARS] if found else ""
 
     async def choose(self, model: str) -> None:
         """Choose a model, if it is not chosen already."""

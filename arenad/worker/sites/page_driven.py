@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 
+from arenad.conversation import key_of
 from arenad.errors import (
     ChatFull,
     Expired,
@@ -19,16 +20,18 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.log import wall_time_s
-from arenad.schema.chat import Chat, Event, Finish
+from arenad.schema.chat import Chat, Course, Event, Finish, Turn
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
 from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.listen import listen
 from arenad.worker.page import Page
 from arenad.worker.sites.driver import LANDMARK_TIMEOUT_S, Driver
-from arenad.worker.sites.fold import fold
+from arenad.worker.sites.fold import fold, with_system
+from arenad.worker.sites.held import Shelf, SiteChat
 from arenad.worker.sites.patience import asked_rest_s
 from arenad.worker.sites.reading import Reading
+from arenad.worker.sites.telling import Telling
 from arenad.worker.source import Source
 
 STOP_TIMEOUT_S = 2.0
@@ -59,11 +62,20 @@ class PageSite:
         self._driver = Driver(page, profile, url)
         self._is_fresh = False
         self._is_half_written = False
+        self._url_before = ""
         self._capture: Source | None = None
+        rules = profile.conversation
+        self._shelf = Shelf(rules.held if rules.shows else 1)
+        self._told_held: tuple[str, ...] = ()
+        self.on_held: Callable[[tuple[str, ...]], None] = lambda _keys: None
+        """Called with the keys of all conversations that can be gone on with, at each change."""
 
     async def open(self) -> None:
         """Open the start page and read its models. Raises a `RequestError`, or `DevToolsError`."""
         self._capture = None
+        if not self._profile.conversation.shows:
+            self._shelf.clear()
+            self._tell_held()
         await self._driver.open()
         self._is_fresh = True
         self._is_half_written = False
@@ -80,13 +92,19 @@ class PageSite:
     # -- one chat ----------------------------------------------------------------------------------
 
     async def chat(self, chat: Chat, emit: Emit) -> Finish:
-        """Perform one chat in a new conversation of the site's. Raises a `RequestError`."""
+        """Perform one chat, in the site's chat that holds its conversation, or in a new one.
+
+        Raises a `RequestError`.
+        """
         if chat.model not in {model.id for model in self.models}:
             raise ModelNotFound(f"the site has no model {chat.model!r}", param="model")
-        prompt = self._prompt(chat)
+        turns = with_system(chat.turns, self._profile.conversation)
+        telling = Telling(emit)
         try:
             async with asyncio.timeout(chat.total_timeout_s):
-                return await self._perform(chat, prompt, emit)
+                return await self._continued(chat, telling) or await self._perform(
+                    chat, self._prompt(turns), telling, _course(turns)
+                )
         except RequestError as error:
             raise await self._driver.explained(self._refined(error)) from error
         except TimeoutError as error:
@@ -111,8 +129,58 @@ class PageSite:
             return Expired(error.message)
         return error
 
-    def _prompt(self, chat: Chat) -> str:
-        prompt, most = fold(chat.turns), self._profile.limits.prompt_chars
+    # -- conversations -----------------------------------------------------------------------------
+
+    async def _continued(self, chat: Chat, telling: Telling) -> Finish | None:
+        """Send only the new turn, into the chat that holds all others; None if there is none.
+
+        A chat that does not take it, being full or lost, is given up for a new one.
+        """
+        known = self._shelf.take(chat.conversation)
+        if known is None and not self._profile.conversation.shows:
+            self._shelf.clear()
+        self._tell_held()
+        if known is None or not await self._is_shown(known):
+            return None
+        try:
+            return await self._perform(chat, self._prompt(chat.turns[-1:]), telling, "continued")
+        except (ChatFull, UpstreamFailed, ProfileOutdated) as error:
+            if telling.has_told:
+                raise
+            log.info("request %s: its chat does not go on (%s)", chat.request_id, error.message)
+        return None
+
+    async def _is_shown(self, known: SiteChat) -> bool:
+        """Whether the page shows this chat, or has opened it."""
+        if (self._page.documents, self._page.url) == (known.document, known.url):
+            return True
+        if not known.session or not self._profile.conversation.shows:
+            return False
+        try:
+            await self._driver.open_chat(known.session)
+        except ProfileOutdated as error:
+            log.info("the chat %s is not to be had any more (%s)", known.session, error.message)
+            return False
+        return True
+
+    def _hold(self, chat: Chat, telling: Telling) -> None:
+        """After an answer: the conversation up to it can be gone on with."""
+        if (chat.strategy or self._profile.conversation.strategy) == "affinity":
+            answers = [Turn(role="assistant", text=text) for text in telling.texts]
+            keys = {key_of(chat.model, (*chat.turns, answer)): None for answer in answers}
+            page = self._page
+            self._shelf.put(SiteChat(self.session_id, page.url, page.documents), keys)
+        self._tell_held()
+
+    def _tell_held(self) -> None:
+        if (keys := self._shelf.keys) != self._told_held:
+            self._told_held = keys
+            self.on_held(keys)
+
+    # -- one answer --------------------------------------------------------------------------------
+
+    def _prompt(self, turns: Sequence[Turn]) -> str:
+        prompt, most = fold(turns), self._profile.limits.prompt_chars
         if not _VISIBLE.search(prompt):
             raise InvalidRequest("messages: there is nothing in them to send", param="messages")
         if most and len(prompt) > most:
@@ -120,37 +188,49 @@ class PageSite:
             raise ChatFull(f"messages: {told}", param="messages")
         return prompt
 
-    async def _perform(self, chat: Chat, prompt: str, emit: Emit) -> Finish:
+    async def _perform(self, chat: Chat, prompt: str, telling: Telling, course: Course) -> Finish:
         """The first deadline is for all until the first event, the next ones are between events."""
         now_s = asyncio.get_running_loop().time
         too_late = f"nothing came within {chat.first_event_timeout_s:.3g} s"
         reading = Reading(self._profile.stream)
         try:
             async with asyncio.timeout(chat.first_event_timeout_s) as deadline:
-                source = await self._send(chat.model, prompt)
+                source = await self._send(chat.model, prompt, is_new=course != "continued")
+                await self._began(telling, course, reading)
                 async with aclosing(reading.events(source)) as batches:
                     async for events in batches:
                         deadline.reschedule(None)  # a client that reads slowly is not the site's
+                        await self._began(telling, course, reading)
                         for event in events:
-                            await emit(event)
+                            await telling.event(event)
                         too_late = f"the answer paused for more than {chat.idle_timeout_s:.3g} s"
                         deadline.reschedule(now_s() + chat.idle_timeout_s)
         except TimeoutError as error:
             raise TimedOut(too_late) from error
         events, outcome = reading.end()
-        self.session_id, self.message_id = reading.session_id, reading.message_id
         for event in events:
-            await emit(event)
+            await telling.event(event)
+        await self._began(telling, course, reading)
         if isinstance(outcome, RequestError):
             raise outcome
+        self._hold(chat, telling)
         return outcome
 
-    async def _send(self, model: str, prompt: str) -> Source:
+    async def _began(self, telling: Telling, course: Course, reading: Reading) -> None:
+        """Tell by which course it goes, and the names that the page's traffic shows by now."""
+        url = self._page.url
+        is_old = course != "continued" and url == self._url_before
+        shown = reading.session_id or ("" if is_old else self._driver.session_of(url))
+        self.session_id, self.message_id = shown, reading.message_id
+        await telling.began(course, self.session_id, self.message_id)
+
+    async def _send(self, model: str, prompt: str, *, is_new: bool) -> Source:
         driver, rules = self._driver, self._profile.stream
         is_fresh, self._is_fresh = self._is_fresh, False
         self._is_half_written = True
-        if not is_fresh:
+        if is_new and not is_fresh:
             await driver.new_chat()
+        self._url_before = self._page.url  # still that of an earlier chat, if it is any chat's
         await driver.choose(self._profile.models.aliases.get(model, model))
         await driver.write(prompt)
         self._capture = source = await listen(self._page, rules, self._profile.landmarks.stop)
@@ -194,3 +274,8 @@ class PageSite:
                 await source.over()
         elif not await self._page.is_gone(stop, STOP_TIMEOUT_S):
             raise TimeoutError
+
+
+def _course(turns: Sequence[Turn]) -> Course:
+    """What a new chat is begun with: one message, or all that was said before it."""
+    return "folded" if sum(turn.role != "system" for turn in turns) > 1 else "new"

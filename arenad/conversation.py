@@ -1,0 +1,54 @@
+"""Which conversation a message belongs to: a key over all that was said before it. A brain: no I/O.
+
+Clients send the whole history each time. A worker keys what its page holds, answer included, as it
+was delivered; a frontend keys all turns before the new one. Equal keys are the same conversation;
+an edited or regenerated history has another key, so nothing is ever guessed.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from arenad.schema.chat import Citation, Image, TextDelta, Turn
+
+KEY_BYTES = 16
+
+_IMAGE = re.compile(r"(!\[image\])\([^()\s]*\)")
+"""An image may have been delivered by another address than the one the page showed."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def key_of(model: str, turns: Iterable[Turn]) -> str:
+    """The key of a conversation with this model that consists of these turns.
+
+    Of an answer's ends spaces do not count, for clients strip them; everything else does.
+    """
+    digest = hashlib.blake2b(_encode(model), digest_size=KEY_BYTES)
+    for turn in turns:
+        digest.update(_encode(_plain(turn)))
+    return digest.hexdigest()
+
+
+def _plain(turn: Turn) -> Turn:
+    if turn.role != "assistant":
+        return turn
+    return msgspec.structs.replace(turn, text=_IMAGE.sub(r"\1()", turn.text.strip()))
+
+
+def is_new_turn(turns: Sequence[Turn]) -> bool:
+    """Whether the last turn is one that can go on where an answer ended."""
+    return len(turns) > 1 and turns[-1].role == "user" and turns[-2].role == "assistant"
+
+
+def text_of(event: TextDelta | Image | Citation) -> str:
+    """An event as text of the answer: an image and a source become Markdown."""
+    match event:
+        case TextDelta(text):
+            return text
+        case Image(url):
+            return f"![image]({url})"
+        case Citation(url, title):
+            return f"\n[{title or url}]({url})"
