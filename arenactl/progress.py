@@ -15,7 +15,7 @@ MOVING = ("starting", "draining", "stopping")
 
 _WORDS = (
     *("spare", "starting", "opening", "draining", "stopping", "backoff", "resting"),
-    *("needs_login", "needs_human", "expired", "outdated", "broken", "failed"),
+    *("needs_login", "needs_human", "expired", "away", "outdated", "broken", "failed"),
 )
 """The order in which a progress line counts what is not ready."""
 

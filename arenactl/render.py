@@ -56,6 +56,7 @@ _TONES: dict[str, Tone] = {
     "needs_login": "bad",
     "needs_human": "bad",
     "expired": "bad",
+    "away": "bad",
     "outdated": "bad",
     "broken": "bad",
     "failed": "bad",

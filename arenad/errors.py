@@ -20,6 +20,7 @@
         ├── Expired                  site:   503, the session has ended; it is begun anew
         ├── ContentRejected          site:   400, the site's moderation
         ├── UpstreamFailed           site:   502, failed, empty or cut answer
+        │   └── Away                 site:   502, cannot be reached; it is tried again
         ├── TimedOut                 site:   504, first event, idle or total deadline
         ├── ProfileOutdated          site:   502, a landmark is gone
         └── WorkerLost               ours:   502, the worker died
@@ -205,6 +206,14 @@ class UpstreamFailed(RequestError):
     code = "upstream_error"
     fault = "site"
     elsewhere = True
+
+
+class Away(UpstreamFailed):
+    """The site cannot be reached at all; it is tried again, after pauses."""
+
+    kind = "away"
+    http_status = 502
+    code = "upstream_unreachable"
 
 
 class TimedOut(RequestError):

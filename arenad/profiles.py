@@ -15,7 +15,16 @@ from arenad import document
 from arenad.config import is_loopback
 from arenad.errors import ConfigError
 from arenad.schema.config import SiteConfig
-from arenad.schema.profile import Landmarks, ModelRules, Places, Profile, Sign, Step
+from arenad.schema.profile import (
+    API_FIELDS,
+    API_MODEL_FIELDS,
+    Landmarks,
+    ModelRules,
+    Places,
+    Profile,
+    Sign,
+    Step,
+)
 
 SHIPPED = Path(__file__).parent / "worker" / "sites" / "profiles"
 MAX_EXTENDS = 8
@@ -40,6 +49,8 @@ def load(name: str, folder: Path | None = None) -> Profile:
     own = chain[0][1]
     tree |= {"name": own.get("name", name), "version": own.get("version", 1)}
     faults: list[str] = []
+    if tree.get("kind") == "openai-http":
+        tree = _without_page(tree, faults)
     profile = document.section(Profile, tree, "", faults)
     if isinstance(profile, Profile):
         faulty = {fault.partition(":")[0] for fault in faults}
@@ -145,6 +156,25 @@ def _origin(field: str, chain: list[tuple[Path, Tree]]) -> Path:
     return chain[0][0]
 
 
+# -- kinds ----------------------------------------------------------------------------------------
+
+_PAGELESS: Tree = {"landmarks": {"prompt": []}, "stream": {"url_pattern": ".", "grammar": "sse"}}
+"""What stands for the parts that every page has, where there is none."""
+
+
+def _without_page(tree: Tree, faults: list[str]) -> Tree:
+    """An upstream's profile as if it had a page; what only a page has is a fault."""
+    models: Any = tree.get("models")
+    fields = Profile.__struct_fields__
+    given = [name for name in tree if name in fields and name not in API_FIELDS]
+    if isinstance(models, dict):
+        keys = cast("Tree", models)
+        given += [f"models.{key}" for key in keys if key not in API_MODEL_FIELDS]
+    why = "is given, but a site of the kind openai-http has no page; leave it out"
+    faults += [f"{name}: {why}" for name in given]
+    return {name: value for name, value in tree.items() if name not in given} | _PAGELESS
+
+
 # -- fields against each other --------------------------------------------------------------------
 
 
@@ -155,6 +185,8 @@ def places(given: Places) -> tuple[str, ...]:
 
 def _contradictions(profile: Profile) -> Iterator[str]:
     """Faults that types do not show."""
+    if profile.kind == "openai-http":
+        return
     marks = {name: places(getattr(profile.landmarks, name)) for name in LANDMARKS}
     if not marks["prompt"]:
         yield "landmarks.prompt: is empty; must be where prompts are written"

@@ -26,8 +26,9 @@ from arenad.errors import ArenadError, ConfigError
 from arenad.master.settings import Settings
 from arenad.master.zygote import LATE_IMPORTS
 from arenad.schema.config import Config
-from arenad.schema.profile import Profile
+from arenad.schema.profile import API_FIELDS, Profile
 from arenad.schema.trial import Finding, Trial
+from arenad.worker.api_trial import try_upstream
 from arenad.worker.learn import learn
 from arenad.worker.trial import Wish, try_profile
 
@@ -130,6 +131,8 @@ def _show(loaded: Config, options: argparse.Namespace) -> int:
 def as_yaml(profile: Profile) -> str:
     """A profile as a file has it: without what is as it would be anyway."""
     tree = _told(profile)
+    if profile.kind == "openai-http":
+        tree = {name: value for name, value in tree.items() if name in API_FIELDS}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=COLUMNS)
 
 
@@ -162,6 +165,8 @@ def _print_json(value: object) -> None:
 def _test(loaded: Config, options: argparse.Namespace) -> int:
     own_url = loaded.site.url if loaded.site.profile == options.name else ""
     settings = _settings(loaded, options.name, options.url or own_url)
+    if settings.profile.kind == "openai-http":
+        return _test_upstream(settings, options)
     picture = options.screenshot.open("wb") if options.screenshot else None
     with _scratch(settings) as scratch:
         wish = Wish(options.prompt, picture=picture is not None)
@@ -169,6 +174,19 @@ def _test(loaded: Config, options: argparse.Namespace) -> int:
         trial, png = _run(work)
     if picture is not None:
         _write(picture, png)
+    return _tell(trial, options)
+
+
+def _test_upstream(settings: Settings, options: argparse.Namespace) -> int:
+    """No browser is started, so nothing has to be given up for it."""
+    if options.screenshot:
+        raise ArenadError(f"--screenshot: {options.name} has no page; leave it out")
+    read, url = settings.read, settings.site_url
+    work = try_upstream(read.profile, url, read.site_key, options.prompt)
+    return _tell(_run(work), options)
+
+
+def _tell(trial: Trial, options: argparse.Namespace) -> int:
     if options.json:
         _print_json(trial)
     else:
@@ -195,8 +213,14 @@ def _learn(loaded: Config, options: argparse.Namespace) -> int:
 
 
 def _settings(loaded: Config, name: str, url: str) -> Settings:
-    """The configuration as if this were its site; the operator's word on its terms counts here."""
-    return Settings(replace(loaded, site=replace(loaded.site, profile=name, url=url)))
+    """The configuration as if this were its site; the operator's word on its terms counts here.
+
+    A key goes to the address for which it was given, and nowhere else.
+    """
+    own = loaded.site
+    key_from = own.key_from if (own.profile, own.url) == (name, url) else ""
+    site = replace(own, profile=name, url=url, key_from=key_from)
+    return Settings(replace(loaded, site=site))
 
 
 @contextmanager

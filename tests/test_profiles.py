@@ -268,3 +268,45 @@ def test_sites_that_may_not_be_opened(site: SiteConfig, fault: str) -> None:
     with pytest.raises(ConfigError) as raised:
         profiles.for_site(site)
     assert raised.value.faults[0].startswith(fault)
+
+
+# -- upstreams without a page -----------------------------------------------------------------------
+
+
+def test_an_upstream_needs_no_landmarks(tmp_path: Path) -> None:
+    """A kind, and what may be said of its models; on top of the shipped one or not."""
+    text = "models: {names: [a], aliases: {b: a}, capabilities: {a: [text]}}\nlimits: {prompt_chars: 9}"
+    folder = made(tmp_path, own=f"kind: openai-http\n{text}", above=f"extends: openai-http\n{text}")
+    for name in ("own", "above"):
+        profile = profiles.load(name, folder)
+        assert (profile.kind, profile.models.names) == ("openai-http", ("a",))
+        assert profile.limits.prompt_chars == 9
+
+
+def test_what_only_a_page_has_is_refused(tmp_path: Path) -> None:
+    """Every such field by its name; others are unknown as ever."""
+    page = "landmarks: {prompt: '#p'}\nstart_path: /x\nmodels: {anchor: x}\nkeys: 1"
+    faults = faults_of("own", made(tmp_path, own=f"kind: openai-http\n{page}"))
+    why = "is given, but a site of the kind openai-http has no page; leave it out"
+    told = [fault.partition(": ")[2] for fault in faults]
+    assert told[:3] == [f"{name}: {why}" for name in ("landmarks", "start_path", "models.anchor")]
+    assert told[3].startswith("keys: ")
+    assert len(told) == 4
+
+
+def test_a_kind_is_one_of_two(tmp_path: Path) -> None:
+    """A page's profile is as it was, and an unknown kind is a fault."""
+    assert profiles.load("demo").kind == "page"
+    faults = faults_of("own", made(tmp_path, own="extends: demo\nkind: ftp"))
+    assert faults == ["own.yaml: kind: is 'ftp'; must be one of openai-http, page"]
+
+
+def test_an_upstream_of_others_needs_the_operators_word() -> None:
+    """Loopback needs none."""
+    site = SiteConfig(profile="openai-http", url="https://api.example/v1")
+    with pytest.raises(ConfigError, match=r"site.terms_accepted"):
+        profiles.for_site(site)
+    local = SiteConfig(profile="openai-http", url="http://127.0.0.1:9/v1")
+    assert profiles.for_site(local).kind == "openai-http"
+    with pytest.raises(ConfigError, match=r"site.url: is empty"):
+        profiles.for_site(SiteConfig(profile="openai-http"))

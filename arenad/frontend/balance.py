@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from arenad.errors import (
+    Away,
     Expired,
     ModelNotFound,
     NeedsHuman,
@@ -24,6 +25,7 @@ _OUT_OF_SERVICE: dict[Condition, tuple[type[RequestError], str]] = {
     "expired": (Expired, "waits for a new session"),
     "needs_human": (NeedsHuman, "shows a human check"),
     "needs_login": (NeedsLogin, "shows a login wall"),
+    "away": (Away, "cannot reach the site"),
     "outdated": (ProfileOutdated, "finds the page changed"),
 }
 """Conditions that last; what comes first here is what a client is told of several."""

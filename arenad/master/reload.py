@@ -56,6 +56,9 @@ class Reloader:
             before, after = f"version {old.profile.version}", f"version {newer.profile.version}"
             field = f"the profile {site.profile}"
             told.append(Change(field=field, before=before, after=after, effect="new instances"))
+        if newer.read.site_key != old.read.site_key and site.key_from == old.config.site.key_from:
+            field = f"the key in {site.key_from}"
+            told.append(Change(field=field, before="…", after="another", effect="new instances"))
         if newer.upstream_key != old.upstream_key:
             field = f"the key in {demo.upstream_key_file or 'demo.upstream_key_file'}"
             told.append(Change(field=field, before="…", after="another", effect="new arena"))

@@ -12,12 +12,12 @@ import msgspec
 
 from arenad import __version__
 from arenad.errors import ConfigError
-from arenad.master import archive, change
+from arenad.master import archive, change, secrets
 from arenad.master.cgroup import Groups
 from arenad.master.life import Rules
 from arenad.master.reading import load_profile
 from arenad.master.silence import Limits
-from arenad.schema.config import Config
+from arenad.schema.config import Config, SiteConfig
 from arenad.schema.paths import CONTROL_SOCKET, RECORDER_SOCKET, runtime_dir, state_dir
 from arenad.schema.process import (
     DemoSettings,
@@ -51,10 +51,11 @@ class Read(msgspec.Struct, frozen=True):
 
     profile: Profile
     upstream_key: str
+    site_key: str = ""
 
     def __repr__(self) -> str:
-        """Without the key: others than its owner read logs and tracebacks."""
-        return f"{type(self).__name__}(profile={self.profile.name!r}, upstream_key=…)"
+        """Without the keys: others than their owner read logs and tracebacks."""
+        return f"{type(self).__name__}(profile={self.profile.name!r}, …)"
 
 
 class Settings:
@@ -237,6 +238,7 @@ class Settings:
                 health=config.health,
                 slots=SLOTS,
                 group_required=config.limits.required,
+                site_key=self.read.site_key,
             )
             return Welcome(level, worker=worker, beat_s=beat_s, wound_s=wound_s)
         if role == "frontend":
@@ -286,12 +288,21 @@ def _entry(name: str) -> pwd.struct_passwd | None:
 
 def _read(config: Config, fallback: Read | None) -> Read:
     try:
-        return Read(load_profile(config.site), _secret(config.demo.upstream_key_file))
+        profile = load_profile(config.site)
+        key = _key(config.site, profile)
+        return Read(profile, _secret(config.demo.upstream_key_file), key)
     except ConfigError as error:
         if fallback is None:
             raise
         logger.error("going on with what was read before: %s", error)  # noqa: TRY400 - said whole
         return fallback
+
+
+def _key(site: SiteConfig, profile: Profile) -> str:
+    if site.key_from and profile.kind == "page":
+        why = f"the profile {profile.name} is of a page, which nobody gives a key"
+        raise ConfigError([f"site.key_from: is set, but {why}; leave it empty"])
+    return secrets.read("site.key_from", site.key_from, os.environ)
 
 
 def _secret(path: str) -> str:

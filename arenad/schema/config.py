@@ -187,6 +187,7 @@ class SiteConfig(Record):
 
     profile: str = "demo"
     url: Url = ""
+    key_from: str = ""
     profiles_dir: str = ""
     terms_accepted: bool = False
 

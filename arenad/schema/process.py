@@ -26,6 +26,7 @@ Condition = Literal[
     "needs_login",
     "needs_human",
     "expired",
+    "away",
     "outdated",
     "broken",
 ]
@@ -50,6 +51,13 @@ class WorkerSettings(Record):
     health: HealthConfig
     slots: int
     group_required: bool = False
+    site_key: str = ""
+
+    def __repr__(self) -> str:
+        """Without the key: others than its owner read logs and tracebacks."""
+        return (
+            f"{type(self).__name__}(profile={self.profile.name!r}, site_url={self.site_url!r}, …)"
+        )
 
 
 class FrontendSettings(Record):

@@ -51,6 +51,7 @@ ChatPath = Annotated[
 Keys = Annotated[str | tuple[str, ...], Meta(description="a text, or a list of texts")]
 Within = Annotated[float, Meta(gt=0, le=600)]
 Capability = Literal["text", "image_in", "image_out", "search"]
+Kind = Literal["page", "openai-http"]
 Meaning = Literal[
     "needs_login", "needs_human", "resting", "expired", "chat_full", "content_rejected"
 ]
@@ -286,7 +287,7 @@ class Limits(Record):
 
 
 class Profile(Record):
-    """One site.
+    """One site. Of the `kind` openai-http only the fields in `API_FIELDS` count: it has no page.
 
     `version` is raised whenever the site made a change necessary. `dismiss` are dialogs of the
     site's own that are agreed to when they show. Steps that are empty follow from the landmarks.
@@ -296,6 +297,7 @@ class Profile(Record):
     name: Name
     landmarks: Landmarks
     stream: StreamRules
+    kind: Kind = "page"
     about: str = ""
     extends: str = ""
     url: SiteUrl = ""
@@ -310,3 +312,8 @@ class Profile(Record):
     signs: dict[str, Sign] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     conversation: ConversationRules = field(default_factory=ConversationRules)
+
+
+API_FIELDS = ("version", "name", "kind", "about", "extends", "url", "models", "limits")
+API_MODEL_FIELDS = ("names", "aliases", "capabilities")
+"""What may be said of an OpenAI-compatible upstream, and of its models."""

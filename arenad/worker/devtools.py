@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from arenad.errors import ArenadError
+from arenad.worker.footing import Gone, Shaken
 
 COMMAND_TIMEOUT_S = 10.0
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
@@ -26,11 +26,11 @@ OnEvent = Callable[[Params], None]
 log = logging.getLogger("arenad.devtools")
 
 
-class DevToolsError(ArenadError):
+class DevToolsError(Shaken):
     """The browser refused a command."""
 
 
-class BrowserGone(DevToolsError):
+class BrowserGone(DevToolsError, Gone):
     """The browser, or the page that was meant, is no more."""
 
 

@@ -1,4 +1,4 @@
-"""The worker from its first line to its last: browser, page, session, chats, beats, probes."""
+"""The worker from its first line to its last: footing, session, chats, beats, looks."""
 
 import asyncio
 import logging
@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -27,12 +26,12 @@ from arenad.schema.process import (
     Welcome,
     WorkerSettings,
 )
-from arenad.worker.browser import Browser, launch
-from arenad.worker.devtools import BrowserGone, DevToolsError
-from arenad.worker.health import Health
+from arenad.schema.profile import Kind
+from arenad.worker.browsing import Browsing
+from arenad.worker.calling import Calling
+from arenad.worker.footing import Footing, Gone, Shaken, Site, Watch
 from arenad.worker.meter import Meter
 from arenad.worker.news import is_news
-from arenad.worker.page import Page
 from arenad.worker.serve import ChatServer
 from arenad.worker.session import (
     PAUSING,
@@ -45,13 +44,15 @@ from arenad.worker.session import (
     pause_s,
     step,
 )
-from arenad.worker.sites.page_driven import PageSite
 
 BEAT_INTERVAL_S = 2.0
 """Busy and counters; memory is measured at the slower interval of the probes."""
 
-EXIT_GRACE_S = 1.0
-"""How long the exit code of a browser whose pipe has closed is waited for."""
+FOOTINGS: dict[Kind, Callable[[WorkerSettings, str], Footing]] = {
+    "page": Browsing,
+    "openai-http": Calling,
+}
+"""What a session stands on, by the kind of its site."""
 
 logger = logging.getLogger("arenad.worker")
 
@@ -62,7 +63,7 @@ def main(order: ForkOrder, switch: int, sockets: Sequence[socket.socket]) -> int
 
 
 async def run(me: child.Child, welcome: Welcome) -> None:
-    """Until told to stop, or the browser or its page is beyond repair."""
+    """Until told to stop, or what the session stands on is beyond repair."""
     if welcome.worker is None:
         raise ArenadError("the master sent a worker no worker's settings")
     _enter_group(me.order, is_required=welcome.worker.group_required)
@@ -107,9 +108,8 @@ class Worker:
         self._look_at_s = 0.0
         self._told_models: tuple[Model, ...] = ()
         self._turned = asyncio.Event()
-        self._browser: Browser | None = None
-        self._health: Health | None = None
-        self._site: PageSite | None = None
+        self._footing = FOOTINGS[settings.profile.kind](settings, me.name)
+        self._site: Site | None = None
         self._server: asyncio.Server | None = None
         self._chats: ChatServer | None = None
 
@@ -121,8 +121,7 @@ class Worker:
         """The master has new settings: the times of the probes are taken at once."""
         if isinstance(body, Welcome) and body.worker is not None:
             self._settings = replace(self._settings, health=body.worker.health)
-            if self._health is not None:
-                self._health.settings = body.worker.health
+            self._footing.follow(body.worker.health)
 
     def _keep(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         self._tasks.start(self._guarded(work), name)
@@ -131,7 +130,7 @@ class Worker:
         """No part of the worker ends in silence: what goes wrong is its end, and says why."""
         try:
             await work()
-        except BrowserGone:
+        except Gone:
             pass
         except (ArenadError, OSError) as error:
             self.break_off(str(error) or type(error).__name__)
@@ -140,16 +139,13 @@ class Worker:
             self._me.leave(child.EXIT_BUG)
 
     async def _start(self) -> None:
-        """Launch, open, listen, say ready. Raises `ArenadError`, `OSError`."""
+        """Get a footing, open, listen, say ready. Raises `ArenadError`, `OSError`."""
         started_s = time.monotonic()
-        settings = self._settings
-        self._say("the browser starts")
-        scratch = Path(settings.scratch_dir)
-        self._browser = browser = await launch(settings.browser, scratch, self._me.name)
-        self._keep(partial(self._watch_browser, browser), "watch the browser")
-        page = await Page.create(browser.devtools)
-        self._keep(partial(self._watch_page, page), "watch the page")
-        self._site = site = PageSite(page, settings.profile, settings.site_url)
+        settings, footing = self._settings, self._footing
+        self._say(footing.starting)
+        self._site = site = await footing.start()
+        for name, watch in footing.watches().items():
+            self._keep(partial(self._watch, watch), name)
         opened = await self._try_to_open(site)
         self._chats = chats = ChatServer(site, settings.slots, self._on_session)
         site.on_held = chats.tell_held
@@ -159,9 +155,8 @@ class Worker:
         self._told_models = site.models
         self._me.master.note(Ready(site.models))
         took_s = time.monotonic() - started_s
-        await self._take(opened, f"{browser.version}, open after {took_s:.1f} s")
-        self._health = health = Health(browser, page, settings.health, lambda: chats.is_answering)
-        self._keep(partial(self._watch_health, browser, health), "watch the health")
+        await self._take(opened, f"{footing.name}, open after {took_s:.1f} s")
+        footing.opened(lambda: chats.is_answering)
         self._keep(partial(self._look, site, chats), "look")
         self._keep(partial(self._beat, chats), "beat")
         self._keep(partial(self._drain, chats), "drain")
@@ -174,13 +169,13 @@ class Worker:
     async def _on_session(self, event: Event, reason: str, asked_s: float | None = None) -> None:
         """One step of the session; returns when the page can be used again, or has to wait.
 
-        That the browser is gone is seen in many places at once; only who watches it says so, who
+        That the footing is gone is seen in many places at once; only who watches it says so, who
         also knows how it ended.
         """
-        if event is Event.CHAT_FAILED and self._health is not None:
-            self._health.suspect()
+        if event is Event.CHAT_FAILED:
+            self._footing.suspect()
         before = self._session
-        self._session, order = step(before, event)
+        self._session, order = step(before, event, self._footing.failures_limit)
         if order is Order.WAIT:
             self._wait(before, reason, asked_s)
         elif self._session.condition != before.condition:
@@ -200,10 +195,10 @@ class Worker:
         elif self._session.condition != before.condition:
             self._say(reason)
 
-    async def _try_to_open(self, site: PageSite) -> RequestError | None:
+    async def _try_to_open(self, site: Site) -> RequestError | None:
         """Open the page; gives what kept it from being one on which a chat can begin.
 
-        Raises `ArenadError` when no session knows of that, or the browser is gone.
+        Raises `ArenadError` when no session knows of that, or the footing is gone.
         """
         try:
             await site.open()
@@ -222,7 +217,7 @@ class Worker:
             self._tell_models(self._site)
         await self._on_session(Event.OPENED, reason)
 
-    def _tell_models(self, site: PageSite) -> None:
+    def _tell_models(self, site: Site) -> None:
         if site.models != self._told_models:
             self._told_models = site.models
             self._me.master.note(ModelsAre(site.models))
@@ -236,19 +231,8 @@ class Worker:
         self._say(reason)
         self._me.leave(child.EXIT_BROKEN)
 
-    async def _watch_browser(self, browser: Browser) -> None:
-        await browser.devtools.lost.wait()
-        has_ended = await browser.ended(EXIT_GRACE_S)
-        self.break_off(f"the browser {f'ended ({browser.exit_text})' if has_ended else 'hung up'}")
-
-    async def _watch_health(self, browser: Browser, health: Health) -> None:
-        """What hangs does not leave politely: it is killed, for the next one to come at once."""
-        self.break_off(await health.trouble())
-        browser.kill()
-
-    async def _watch_page(self, page: Page) -> None:
-        await page.crashed.wait()
-        self.break_off("the page crashed")
+    async def _watch(self, watch: Watch) -> None:
+        self.break_off(await watch())
 
     # -- at intervals ------------------------------------------------------------------------------
 
@@ -273,7 +257,7 @@ class Worker:
                 told, told_s = beat, now_s
             await asyncio.sleep(BEAT_INTERVAL_S)
 
-    async def _look(self, site: PageSite, chats: ChatServer) -> None:
+    async def _look(self, site: Site, chats: ChatServer) -> None:
         """Measure, and see that the page is still one on which a chat can begin."""
         while True:
             now_s = time.monotonic()
@@ -297,19 +281,18 @@ class Worker:
             async with asyncio.timeout(left_s):
                 await self._turned.wait()
 
-    async def _look_at_page(self, site: PageSite, chats: ChatServer) -> None:
+    async def _look_at_page(self, site: Site, chats: ChatServer) -> None:
         """A chat that comes meanwhile waits for the page, which is about to be opened anew."""
         async with chats.page_turn():
             try:
                 await site.look()
                 if not site.models:
                     await site.learn_models()
-            except BrowserGone:
+            except Gone:
                 raise
-            except DevToolsError as error:
+            except Shaken as error:
                 logger.info("the page could not be looked at: %s", error)
-                if self._health is not None:
-                    self._health.suspect()
+                self._footing.suspect()
             except RequestError as error:
                 event = after_look(self._session, error.kind)
                 await self._on_session(event, error.message, error.retry_after_s)
@@ -324,13 +307,12 @@ class Worker:
         self._me.master.note(Drained())
 
     async def close(self) -> None:
-        """Leave nothing: sockets, browser, scratch folder."""
+        """Leave nothing: sockets, footing, scratch folder."""
         await self._tasks.close()
         if self._server is not None:
             self._server.close()
         if self._chats is not None:
             await self._chats.close()
-        if self._browser is not None:
-            await self._browser.close()
+        await self._footing.close()
         with suppress(FileNotFoundError):
             os.unlink(self._settings.socket_path)  # noqa: PTH108 - as above

@@ -15,6 +15,10 @@ FIRST_PAUSE_S = 30.0
 PAUSE_LIMIT_S = 900.0
 """Without a word of the site's, pauses double from the first to this."""
 
+AWAY_FIRST_S = 1.0
+AWAY_LIMIT_S = 30.0
+"""The same where nothing but a connection is asked of the site."""
+
 
 class Event(enum.Enum):
     """What happens to a session."""
@@ -41,6 +45,7 @@ class Event(enum.Enum):
     HUMAN_CHECK = "human check"
     REFUSED = "refused"
     EXPIRED = "expired"
+    AWAY = "away"
     BROKE = "broke"
 
 
@@ -73,6 +78,7 @@ _WAITS: dict[Event, Condition] = {
     Event.LOGIN_WALL: "needs_login",
     Event.HUMAN_CHECK: "needs_human",
     Event.REFUSED: "resting",
+    Event.AWAY: "away",
 }
 """What the site wants first is waited for; the page stays as it is, for whoever clears it."""
 
@@ -83,7 +89,7 @@ _RENEWALS: dict[Event, Condition] = {
 }
 """What a fresh page may mend is tried once, and again after each pause."""
 
-PAUSING = frozenset({"resting", "expired", "outdated"})
+PAUSING = frozenset({"resting", "expired", "away", "outdated"})
 """Conditions that end by themselves, after a pause."""
 
 WAITING = PAUSING | {"needs_login", "needs_human"}
@@ -95,6 +101,7 @@ _IN_CHAT: dict[str, Event | None] = {
     "needs_human": Event.HUMAN_CHECK,
     "resting": Event.REFUSED,
     "expired": Event.EXPIRED,
+    "away": Event.AWAY,
     "profile_outdated": Event.CHAT_LANDMARK_GONE,
     "lost": Event.BROKE,
     "invalid_request": None,
@@ -109,6 +116,7 @@ _IDLE: dict[str, Event] = {
     "needs_human": Event.HUMAN_CHECK,
     "resting": Event.REFUSED,
     "expired": Event.EXPIRED,
+    "away": Event.AWAY,
     "profile_outdated": Event.LANDMARK_GONE,
 }
 
@@ -131,12 +139,14 @@ def after_look(session: Session, kind: str) -> Event:
     return Event.UNUSABLE
 
 
-def step(session: Session, event: Event) -> tuple[Session, Order | None]:
-    """What the event makes of the session, and what to do."""
+def step(
+    session: Session, event: Event, failures_limit: int = FAILURES_LIMIT
+) -> tuple[Session, Order | None]:
+    """What the event makes of the session, and what to do; with limit 0 failures end nothing."""
     if session.condition == "broken":
         return session, None
     failures = session.failures + (event is Event.CHAT_FAILED)
-    if event is Event.BROKE or failures >= FAILURES_LIMIT:
+    if event is Event.BROKE or 0 < failures_limit <= failures:
         return replace(session, condition="broken"), Order.GIVE_UP
     if event in _WAITS:
         return _waiting(session, _WAITS[event]), Order.WAIT
@@ -178,4 +188,7 @@ def pause_s(session: Session, asked_s: float | None, look_s: float) -> float:
         return look_s
     if session.condition == "resting" and asked_s is not None:
         return asked_s
-    return min(PAUSE_LIMIT_S, FIRST_PAUSE_S * 2.0 ** min(session.pauses - 1, 10))
+    first_s, limit_s = FIRST_PAUSE_S, PAUSE_LIMIT_S
+    if session.condition == "away":
+        first_s, limit_s = AWAY_FIRST_S, AWAY_LIMIT_S
+    return min(limit_s, first_s * 2.0 ** min(session.pauses - 1, 10))

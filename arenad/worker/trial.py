@@ -16,6 +16,7 @@ from arenad.schema.profile import Places, Profile
 from arenad.schema.trial import Finding, Trial, Verdict
 from arenad.worker.browser import Browser, launch
 from arenad.worker.devtools import DevToolsError
+from arenad.worker.footing import Site
 from arenad.worker.page import Page, selectors
 from arenad.worker.sites.driver import Driver, with_model
 from arenad.worker.sites.page_driven import PageSite
@@ -155,7 +156,7 @@ class Trying:
         began_s = time.monotonic()
         async with asyncio.TaskGroup() as group:
             stop = group.create_task(self._seen_stop())
-            await self._check("answer", partial(self._answer, prompt))
+            await self._check("answer", partial(answer_of, self._site, prompt))
             stop.cancel()
         if not self._marks.stop:
             return
@@ -181,20 +182,22 @@ class Trying:
         await self._site.open()
         return ""
 
-    async def _answer(self, prompt: str) -> str:
-        began_s, first_s, text = time.monotonic(), 0.0, ""
 
-        async def emit(event: Event) -> None:
-            nonlocal first_s, text
-            if not isinstance(event, Began):
-                first_s = first_s or time.monotonic() - began_s
-            text += event.text if isinstance(event, TextDelta) else ""
+async def answer_of(site: Site, prompt: str) -> str:
+    """What came of one chat with the site's first model, in words. Raises as `Site.chat` does."""
+    began_s, first_s, text = time.monotonic(), 0.0, ""
 
-        turn = Turn(role="user", text=prompt)
-        model = self._site.models[0].id
-        finish = await self._site.chat(Chat("trial", model, (turn,), CHAT_S, CHAT_S, CHAT_S), emit)
-        what = f"{finish.reason}, {len(text)} characters, the first after {first_s:.2f} s"
-        return f"{what}: {text[:SHOWN_CHARS]!r}"
+    async def emit(event: Event) -> None:
+        nonlocal first_s, text
+        if not isinstance(event, Began):
+            first_s = first_s or time.monotonic() - began_s
+        text += event.text if isinstance(event, TextDelta) else ""
+
+    turn = Turn(role="user", text=prompt)
+    chat = Chat("trial", site.models[0].id, (turn,), CHAT_S, CHAT_S, CHAT_S)
+    finish = await site.chat(chat, emit)
+    what = f"{finish.reason}, {len(text)} characters, the first after {first_s:.2f} s"
+    return f"{what}: {text[:SHOWN_CHARS]!r}"
 
 
 async def try_profile(

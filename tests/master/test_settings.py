@@ -210,3 +210,22 @@ def test_without_any_folder_for_state(runtime: Path, monkeypatch: pytest.MonkeyP
     made = settings(runtime)
     made.claim_folders()
     assert made.history_fault == "no folder for it is known; set daemon.state_dir"
+
+
+def test_an_upstream_is_sent_its_key(runtime: Path, monkeypatch: pytest.MonkeyPatch):
+    """Read where the configuration says; to whom only, and never shown."""
+    monkeypatch.setenv("ITS_KEY", "S3CRET")
+    site = {"profile": "openai-http", "url": "http://127.0.0.1:9/v1", "key_from": "env:ITS_KEY"}
+    made = settings(runtime, site=site)
+    worker = made.welcome("worker", "w1", 1).worker
+    assert worker is not None
+    assert worker.site_key == "S3CRET"
+    assert "S3CRET" not in f"{worker!r}{made.read!r}"
+
+
+def test_a_page_is_given_no_key(runtime: Path):
+    """Whoever sets one means something else."""
+    with pytest.raises(
+        ConfigError, match=r"site.key_from: is set, but the profile demo is of a page"
+    ):
+        settings(runtime, site={"key_from": "env:HOME"})

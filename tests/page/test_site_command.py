@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from openai_upstream import serving_upstream
 from real_browser import CONFIG, serving_demo, tell
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,7 +58,9 @@ def test_profiles_are_listed_and_shown(tmp_path: Path) -> None:
         listed = await site(tmp_path, "list")
         assert listed.code == 0
         lines = {line.split()[0]: line for line in listed.out.splitlines()}
-        assert {"demo", "lmarena", "generic", "gradio-chat", "mine", "bad"} == set(lines)
+        assert {"demo", "lmarena", "generic", "gradio-chat", "openai-http", "mine", "bad"} == set(
+            lines
+        )
         assert lines["mine"].endswith(f"my own ({tmp_path}/profiles/mine.yaml)")
         assert "landmarks: is 7; must be a section" in lines["bad"]
         shown = await site(tmp_path, "show", "mine")
@@ -168,5 +171,28 @@ def test_sites_of_others_need_a_word(tmp_path: Path) -> None:
             assert ran.code == 78
             assert ran.err.startswith("arenad site: site.terms_accepted: is false, but https://")
             assert "read its terms of use" in ran.err
+
+    tell(story())
+
+
+def test_an_upstream_is_tried_without_a_browser(tmp_path: Path) -> None:
+    """Its models and one answer; one that is not there is gone; a picture of it is refused."""
+
+    async def story() -> None:
+        async with serving_upstream() as upstream:
+            shown = await site(tmp_path, "show", "openai-http")
+            assert "landmarks" not in shown.out
+            words = ("test", "openai-http", "--url", upstream.url, "--prompt", "hello")
+            tried = await site(tmp_path, *words, "--json")
+            assert (tried.code, tried.findings) == (0, {"models": "holds", "answer": "holds"})
+            refused = await site(tmp_path, *words, "--screenshot", str(tmp_path / "x.png"))
+            assert (refused.code, refused.err) == (
+                1,
+                "arenad site: --screenshot: openai-http has no page; leave it out\n",
+            )
+            await upstream.stop()
+            gone = await site(tmp_path, *words)
+            assert gone.code == 1
+            assert "gone" in gone.out
 
     tell(story())

@@ -146,3 +146,22 @@ def test_whoever_waits_is_told_to_look_again(events: list[Event]) -> None:
         if session.condition in WAITING and event is not Event.CHAT_DONE:
             assert order in (Order.WAIT, Order.OPEN)
             assert 0 < pause_s(session, None, 1.0) <= PAUSE_LIMIT_S
+
+
+def test_a_site_that_is_away_is_tried_sooner() -> None:
+    """A connection is cheap: pauses begin at a second, and end at half a minute."""
+    session, orders = _after(Event.AWAY, Event.AWAY)
+    assert (session.condition, orders) == ("away", [Order.WAIT, Order.WAIT])
+    assert pause_s(session, None, 10.0) == 2.0
+    for _ in range(20):
+        session, _ = step(session, Event.AWAY)
+    assert pause_s(session, None, 10.0) == 30.0
+    assert step(session, Event.USABLE)[0].condition == "ready"
+
+
+def test_where_nothing_cures_failures_end_nothing() -> None:
+    """Without a limit the site is only looked at again."""
+    session = READY
+    for _ in range(FAILURES_LIMIT + 5):
+        session, order = step(session, Event.CHAT_FAILED, 0)
+        assert (session.condition, order) == ("opening", Order.OPEN)

@@ -34,6 +34,7 @@ const CONDITIONS = {
   needs_login: { word: "needs a login", tone: "warn" },
   needs_human: { word: "needs a human", tone: "warn" },
   expired: { word: "session expired", tone: "warn" },
+  away: { word: "site away", tone: "bad" },
   outdated: { word: "profile outdated", tone: "bad" },
   broken: { word: "broken", tone: "bad" },
 };

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 
 from arenad.conversation import key_of
 from arenad.errors import (
@@ -20,7 +19,7 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.log import wall_time_s
-from arenad.schema.chat import Chat, Course, Event, Finish, Turn
+from arenad.schema.chat import Chat, Course, Finish, Turn
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
 from arenad.worker.devtools import BrowserGone, DevToolsError
@@ -30,6 +29,7 @@ from arenad.worker.sites.driver import LANDMARK_TIMEOUT_S, Driver
 from arenad.worker.sites.fold import fold, with_system
 from arenad.worker.sites.held import Shelf, SiteChat
 from arenad.worker.sites.patience import asked_rest_s
+from arenad.worker.sites.performing import Asked, Emit, perform
 from arenad.worker.sites.reading import Reading
 from arenad.worker.sites.telling import Telling
 from arenad.worker.source import Source
@@ -40,8 +40,6 @@ GONE_S = 1.0
 
 
 UNAUTHORIZED = 401
-
-Emit = Callable[[Event], Awaitable[None]]
 
 log = logging.getLogger("arenad.site")
 
@@ -189,32 +187,18 @@ class PageSite:
         return prompt
 
     async def _perform(self, chat: Chat, prompt: str, telling: Telling, course: Course) -> Finish:
-        """The first deadline is for all until the first event, the next ones are between events."""
-        now_s = asyncio.get_running_loop().time
-        too_late = f"nothing came within {chat.first_event_timeout_s:.3g} s"
         reading = Reading(self._profile.stream)
-        try:
-            async with asyncio.timeout(chat.first_event_timeout_s) as deadline:
-                source = await self._send(chat.model, prompt, is_new=course != "continued")
-                await self._began(telling, course, reading)
-                async with aclosing(reading.events(source)) as batches:
-                    async for events in batches:
-                        deadline.reschedule(None)  # a client that reads slowly is not the site's
-                        await self._began(telling, course, reading)
-                        for event in events:
-                            await telling.event(event)
-                        too_late = f"the answer paused for more than {chat.idle_timeout_s:.3g} s"
-                        deadline.reschedule(now_s() + chat.idle_timeout_s)
-        except TimeoutError as error:
-            raise TimedOut(too_late) from error
-        events, outcome = reading.end()
-        for event in events:
-            await telling.event(event)
-        await self._began(telling, course, reading)
-        if isinstance(outcome, RequestError):
-            raise outcome
+
+        async def ask() -> Asked:
+            source = await self._send(chat.model, prompt, is_new=course != "continued")
+            return Asked(source, reading)
+
+        async def on_news() -> None:
+            await self._began(telling, course, reading)
+
+        finish = await perform(chat, ask, telling.event, on_news)
         self._hold(chat, telling)
-        return outcome
+        return finish
 
     async def _began(self, telling: Telling, course: Course, reading: Reading) -> None:
         """Tell by which course it goes, and the names that the page's traffic shows by now."""

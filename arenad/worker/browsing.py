@@ -1,0 +1,101 @@
+"""The footing of page sessions: a browser of its own, one page in it, and their health."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from arenad.schema.config import HealthConfig
+from arenad.schema.process import WorkerSettings
+from arenad.worker.browser import Browser, BrowserBroken, launch
+from arenad.worker.devtools import BrowserGone
+from arenad.worker.footing import Watch
+from arenad.worker.health import Health
+from arenad.worker.page import Page
+from arenad.worker.session import FAILURES_LIMIT
+from arenad.worker.sites.page_driven import PageSite
+
+EXIT_GRACE_S = 1.0
+"""How long the exit code of a browser whose pipe has closed is waited for."""
+
+
+class Browsing:
+    """One browser with one page; `start` comes first."""
+
+    starting = "the browser starts"
+    failures_limit = FAILURES_LIMIT
+
+    def __init__(self, settings: WorkerSettings, instance: str) -> None:
+        """Nothing runs yet."""
+        self.name = ""
+        self._settings = settings
+        self._instance = instance
+        self._probes = settings.health
+        self._browser: Browser | None = None
+        self._page: Page | None = None
+        self._health: asyncio.Future[Health] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> PageSite:
+        """Launch the browser, make the page. Raises `ArenadError`, `OSError`."""
+        settings = self._settings
+        scratch = Path(settings.scratch_dir)
+        self._browser = browser = await launch(settings.browser, scratch, self._instance)
+        self.name = browser.version
+        try:
+            self._page = page = await Page.create(browser.devtools)
+        except BrowserGone as error:
+            raise BrowserBroken(await _end_of(browser)) from error
+        return PageSite(page, settings.profile, settings.site_url)
+
+    def watches(self) -> Mapping[str, Watch]:
+        """The browser, the page, and the signs of life of both."""
+        return {
+            "watch the browser": self._browser_end,
+            "watch the page": self._page_end,
+            "watch the health": self._trouble,
+        }
+
+    async def _browser_end(self) -> str:
+        browser = self._there()[0]
+        await browser.devtools.lost.wait()
+        return await _end_of(browser)
+
+    async def _page_end(self) -> str:
+        await self._there()[1].crashed.wait()
+        return "the page crashed"
+
+    async def _trouble(self) -> str:
+        """What hangs does not leave politely: it is killed, for the next one to come at once."""
+        health = await asyncio.shield(self._health)
+        reason = await health.trouble()
+        self._there()[0].kill()
+        return reason
+
+    def _there(self) -> tuple[Browser, Page]:
+        if self._browser is None or self._page is None:
+            raise BrowserGone("the browser was not started")
+        return self._browser, self._page
+
+    def opened(self, is_answering: Callable[[], bool]) -> None:
+        """From now on the page is asked for signs of life."""
+        self._health.set_result(Health(*self._there(), self._probes, is_answering))
+
+    def suspect(self) -> None:
+        """Look at the browser's processes now."""
+        if self._health.done():
+            self._health.result().suspect()
+
+    def follow(self, health: HealthConfig) -> None:
+        """Probe as these say from now on."""
+        self._probes = health
+        if self._health.done():
+            self._health.result().settings = health
+
+    async def close(self) -> None:
+        """End the browser, and remove its folder."""
+        if self._browser is not None:
+            await self._browser.close()
+
+
+async def _end_of(browser: Browser) -> str:
+    has_ended = await browser.ended(EXIT_GRACE_S)
+    return f"the browser {f'ended ({browser.exit_text})' if has_ended else 'hung up'}"
