@@ -275,7 +275,7 @@ async def restart(daemon: Battered, draw: random.Random, hurt: Hurt) -> None:
 
 async def clock_jump(_daemon: Battered, _draw: random.Random, hurt: Hurt) -> None:
     """No kernel has a namespace for the wall clock, and the machine's own is not ours to set."""
-    hurt.skipped = "the wall clock has no namespace; the machine's own is not ours to set"
+    hurt.skipped = "the wall clock has no namespace; the machine's own is not ours to set: tests/processes/test_clock.py has one of its own"
 
 
 KINDS: dict[str, Do] = {
