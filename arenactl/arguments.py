@@ -41,7 +41,7 @@ class Options(argparse.Namespace):
     command: str = ""
     json: bool = False
     runtime_dir: str = ""
-    instances: int = 0
+    instances: tuple[str, int] = ("", 0)
     name: str = ""
     wait: bool = False
     timeout_s: float = 120.0
@@ -109,8 +109,9 @@ def _parser() -> _Parser:
 
     add("status", "Is it well? The daemon, its processes and its latest story.")
     add("instances", "The instances, closer.")
-    scale = add("scale", "Have this many instances.")
-    scale.add_argument("instances", type=_count, metavar="N", help="how many")
+    scale = add("scale", "Have this many instances, on the site itself or of a template.")
+    text = "how many; NAME=N of a template"
+    scale.add_argument("instances", type=_wish, metavar="[NAME=]N", help=text)
     _add_wait(scale, "until they are ready")
     restart = add("restart", "Let a process finish what it does and start it anew.")
     restart.add_argument("name", metavar="ID", help="for example w1")
@@ -184,6 +185,11 @@ def _count(word: str) -> int:
     if word.isascii() and word.isdigit() and len(word) <= len("1000000"):
         return int(word)
     raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0")
+
+
+def _wish(word: str) -> tuple[str, int]:
+    template, _, number = word.rpartition("=")
+    return template, _count(number)
 
 
 def _kind(word: str) -> HistoryKind:

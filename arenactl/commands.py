@@ -65,9 +65,13 @@ def instances(client: Client, _: Options, output: Output) -> int:
 
 def scale(client: Client, options: Options, output: Output) -> int:
     """Have so many instances."""
-    wanted = options.instances
-    order = Scale(wanted)
-    return _order(client, order, lambda before: progress.scaled(wanted, before), options, output)
+    template, wanted = options.instances
+    order = Scale(wanted, template)
+
+    def wish(before: State) -> progress.Wish:
+        return progress.scaled(wanted, before, template)
+
+    return _order(client, order, wish, options, output)
 
 
 def restart(client: Client, options: Options, output: Output) -> int:

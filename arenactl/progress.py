@@ -31,15 +31,16 @@ class Look(NamedTuple):
 Wish = Callable[[State], Look]
 
 
-def scaled(wanted: int, before: State) -> Wish:
-    """Exactly so many instances are ready, and nothing else is on its way."""
+def scaled(wanted: int, before: State, template: str = "") -> Wish:
+    """Exactly so many instances (of a template) are ready, and nothing else is on its way."""
     known = _failures(before)
 
     def look(state: State) -> Look:
-        crew = workers(state)
+        crew = [child for child in workers(state) if child.name.rpartition("-")[0] == template]
         others = [child for child in crew if condition_of(child) != "ready"]
         ready = len(crew) - len(others)
-        line = _count_line(wanted, ready, others, state)
+        aim = state.templates.get(template, 0) if template else state.instances_wanted
+        line = _count_line(wanted, ready, others, aim)
         moving = [child for child in others if child.phase in MOVING]
         if fresh := [each for each in crew if _life(each) in _failures(state) - known]:
             return Look("failed", why(fresh[0]))
@@ -50,13 +51,13 @@ def scaled(wanted: int, before: State) -> Wish:
     return look
 
 
-def _count_line(wanted: int, ready: int, others: Sequence[ChildState], state: State) -> str:
+def _count_line(wanted: int, ready: int, others: Sequence[ChildState], aim: int) -> str:
     """For example `3 of 5 ready, 2 starting`."""
     counts = Counter(condition_of(child) for child in others)
     parts = [f"{ready} of {wanted} ready"]
     parts += [f"{counts[word]} {word}" for word in _WORDS if counts[word]]
-    if state.instances_wanted != wanted:
-        parts.append(f"but the daemon now wants {state.instances_wanted}")
+    if aim != wanted:
+        parts.append(f"but the daemon now wants {aim}")
     return ", ".join(parts)
 
 

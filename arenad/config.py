@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from arenad import document
 from arenad.errors import ConfigError
-from arenad.schema.config import Config
+from arenad.schema.config import Config, SiteConfig
 from arenad.schema.paths import split_address
 
 MAX_PORT = 65535
@@ -26,7 +26,13 @@ def load(path: Path) -> Config:
     except ConfigError as error:
         raise ConfigError([f"{path}: {fault}" for fault in error.faults]) from error
     folder = _profiles_dir(config.site.profiles_dir, path.parent)
-    return replace(config, site=replace(config.site, profiles_dir=folder))
+
+    def at_home(site: SiteConfig) -> SiteConfig:
+        own = _profiles_dir(site.profiles_dir, path.parent) if site.profiles_dir else folder
+        return replace(site, profiles_dir=own)
+
+    templates = tuple(replace(each, site=at_home(each.site)) for each in config.instance_templates)
+    return replace(config, site=at_home(config.site), instance_templates=templates)
 
 
 def _profiles_dir(given: str, beside: Path) -> str:
@@ -94,11 +100,29 @@ def _contradictions(config: Config, given: set[str]) -> Iterator[tuple[set[str],
     for small, value, large, limit in pairs:
         if value > limit:
             yield {small, large}, _contrast((small, value, "over"), (large, limit, "below"), given)
+    yield from _template_faults(config)
     aim, less = scale.utilisation_percent, scale.hysteresis_percent
     if less >= aim:
         small, large = "autoscale.hysteresis_percent", "autoscale.utilisation_percent"
         told = _contrast((small, less, "not below"), (large, aim, "not above"), given)
         yield {small, large}, told
+
+
+def _template_faults(config: Config) -> Iterator[tuple[set[str], str]]:
+    """Names are unique, the fleet has room for all, and one load drives one kind of instances."""
+    field, fleet = "instance_templates", config.fleet
+    names = [each.name for each in config.instance_templates]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        yield {field}, f"{field}: {twice[0]} is there twice; each needs a name of its own"
+    total = fleet.instances + sum(each.instances for each in config.instance_templates)
+    if names and total > fleet.max_instances:
+        limit = f"fleet.max_instances ({fleet.max_instances})"
+        told = f"are {total} instances with fleet.instances, over {limit}"
+        yield {field, "fleet.instances"}, f"{field}: {told}; lower the one or raise the other"
+    if names and config.autoscale.enabled:
+        why = "requests that wait are counted for all instances together"
+        told = f"autoscale.enabled: is true, but there are {field}, and {why}; use only one of them"
+        yield {field, "autoscale.enabled"}, told
 
 
 _Side = tuple[str, float, str]

@@ -280,6 +280,7 @@ _values = st.recursive(
 _fields = [
     (section.name, field.name)
     for section in msgspec.structs.fields(Config)
+    if isinstance(section.type, type)
     for field in msgspec.structs.fields(section.type)
 ]
 
@@ -352,3 +353,42 @@ def test_own_profiles_stand_beside_the_file(tmp_path: Path) -> None:
     assert config.load(path).site.profiles_dir == str(tmp_path / "own")
     path.write_text("site: {profiles_dir: /srv/own}")
     assert config.load(path).site.profiles_dir == "/srv/own"
+
+
+# -- templates --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "instance_templates: [{name: a, site: {}}, {name: a, site: {}}]",
+            "instance_templates: a is there twice; each needs a name of its own",
+        ),
+        (
+            "fleet: {max_instances: 3}\ninstance_templates: [{name: a, site: {}, instances: 2}]",
+            "instance_templates: are 4 instances with fleet.instances, over fleet.max_instances (3); lower the one or raise the other",
+        ),
+        (
+            "autoscale: {enabled: true}\ninstance_templates: [{name: a, site: {}}]",
+            "autoscale.enabled: is true, but there are instance_templates, and requests that wait are counted for all instances together; use only one of them",
+        ),
+        (
+            "instance_templates: [{name: w, site: {}}]",
+            "instance_templates[0].name: is 'w'; must be up to 20 small letters and _, other than frontend and w",
+        ),
+    ],
+)
+def test_templates_that_cannot_be(text: str, fault: str) -> None:
+    """Names, numbers, and what one load cannot drive."""
+    assert faults_of(text) == [fault]
+
+
+def test_own_profiles_of_a_template_stand_where_all_do(tmp_path: Path) -> None:
+    """Or in a folder of its own, seen from the file."""
+    (tmp_path / "profiles").mkdir()
+    path = tmp_path / "arenad.yaml"
+    sites = "[{name: a, site: {}}, {name: b, site: {profiles_dir: more}}]"
+    path.write_text(f"instance_templates: {sites}")
+    folders = [each.site.profiles_dir for each in config.load(path).instance_templates]
+    assert folders == [str(tmp_path / "profiles"), str(tmp_path / "more")]

@@ -155,6 +155,8 @@ def _documented() -> dict[str, str]:
             comment = f"{comment} {line.strip(' #')}".strip()
         elif found := re.match(r"(\w+):$", line):
             section, comment = found[1], ""
+        elif found := re.match(r"(\w+): \S", line):
+            words[found[1]], comment = comment, ""
         elif found := re.match(r"  (\w+): \S", line):
             words[f"{section}.{found[1]}"], comment = comment, ""
     return words
@@ -170,9 +172,13 @@ def test_the_sample_configuration_is_the_default() -> None:
 def test_every_field_of_the_configuration_is_explained() -> None:
     """In the order of the types, each with one line of meaning above it."""
     fields = [
-        f"{section.name}.{field.name}"
+        name
         for section in msgspec.structs.fields(Config)
-        for field in msgspec.structs.fields(section.type)
+        for name in (
+            [f"{section.name}.{field.name}" for field in msgspec.structs.fields(section.type)]
+            if isinstance(section.type, type)
+            else [section.name]
+        )
     ]
     documented = _documented()
     assert list(documented) == fields

@@ -23,7 +23,10 @@ WORTH_TELLING: tuple[scale.Obstacle, ...] = ("processor", "memory", "budget")
 class Pool(Protocol):
     """What the autoscaler sees of the supervisor, and has it do."""
 
-    wanted: int
+    @property
+    def wanted(self) -> int:
+        """How many instances are wished for now."""
+        ...
 
     def load(self) -> scale.Sample:
         """The pool now, without the machine."""

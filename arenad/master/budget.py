@@ -17,22 +17,25 @@ def mean_bytes(readings: Sequence[int]) -> int:
     return sum(measured) // len(measured) if measured else FIRST_GUESS_BYTES
 
 
-def affordable(budget_bytes: int, each_bytes: int, spares: int) -> int:
-    """How many instances the budget affords beside the spares; no budget, no limit."""
+def affordable(budget_bytes: int, each_bytes: int, beside: int) -> int:
+    """How many instances the budget affords beside so many (spares); no budget, no limit."""
     if not budget_bytes:
         return NO_LIMIT
-    return max(0, budget_bytes // max(1, each_bytes) - spares)
+    return max(0, budget_bytes // max(1, each_bytes) - beside)
 
 
-def refusal(instances: int, spares: int, budget_bytes: int, readings: Sequence[int]) -> str:
-    """Why so many instances cannot be afforded; empty if they can."""
+def refusal(
+    instances: int, spares: int, budget_bytes: int, readings: Sequence[int], others: int = 0
+) -> str:
+    """Why so many instances cannot be afforded; empty if they can. `others` are of templates."""
     each_bytes = mean_bytes(readings)
-    most = affordable(budget_bytes, each_bytes, spares)
+    most = affordable(budget_bytes, each_bytes, spares + others)
     if instances <= most:
         return ""
     how = "measured" if any(reading > 0 for reading in readings) else "as a first guess"
-    total = (instances + spares) * each_bytes
+    total = (instances + spares + others) * each_bytes
     beside = f" and {_counted(spares, 'spare')}" if spares else ""
+    beside += f" and {others} of templates" if others else ""
     return (
         f"instances: {instances}{beside} would take about {total // _MIB} MiB"
         f" ({each_bytes // _MIB} MiB each, {how}), over fleet.memory_budget_bytes"

@@ -4,12 +4,12 @@ The effects are a table by section or field, the longest name that fits counts. 
 it is read by the master each time it decides, or is told to children while they run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from arenad.schema.base import Record
-from arenad.schema.config import Config
+from arenad.schema.config import Config, TemplateConfig
 from arenad.schema.control import Change, Effect
 
 EFFECTS: dict[str, Effect] = {
@@ -23,9 +23,14 @@ EFFECTS: dict[str, Effect] = {
     "limits.required": "restart",
     "browser": "new instances",
     "site": "new instances",
+    "instance_templates": "new instances",
     "demo": "new arena",
     "demo.listen": "new arena and instances",
 }
+
+TEMPLATES = "instance_templates."
+OF_THE_SITE = ("site.", "the profile ", "the key in ")
+"""How the fields begin that mean the instances without a template."""
 
 MAX_SHOWN_CHARS = 60
 
@@ -40,8 +45,18 @@ def between(before: Config, after: Config) -> tuple[Change, ...]:
 
 def effect_of(field: str) -> Effect:
     """What a change of this field asks for."""
+    if field.startswith(TEMPLATES) and field.endswith(".instances"):
+        return "at once"
     fitting = [name for name in EFFECTS if field == name or field.startswith(f"{name}.")]
     return EFFECTS[max(fitting, key=len)] if fitting else "at once"
+
+
+def concerns(field: str, instance: str) -> bool:
+    """Whether a change of this field means this instance, by its name."""
+    template = instance.rpartition("-")[0]
+    if field.startswith(TEMPLATES):
+        return field.removeprefix(TEMPLATES).partition(".")[0] == template
+    return not (template and field.startswith(OF_THE_SITE))
 
 
 def shown(value: object) -> str:
@@ -69,5 +84,20 @@ def _differences(before: Record, after: Record, path: str) -> Iterator[tuple[str
         old, new = getattr(before, field.name), getattr(after, field.name)
         if isinstance(old, Record) and isinstance(new, Record):
             yield from _differences(old, new, f"{name}.")
+        elif isinstance(before, Config) and isinstance(after, Config) and f"{name}." == TEMPLATES:
+            yield from _of_templates(before.instance_templates, after.instance_templates)
         elif old != new:
             yield name, old, new
+
+
+def _of_templates(
+    before: Sequence[TemplateConfig], after: Sequence[TemplateConfig]
+) -> Iterator[tuple[str, object, object]]:
+    """By name, wherever in the list it stands; one that comes or goes is a change of its number."""
+    old, new = ({each.name: each for each in part} for part in (before, after))
+    for name in dict.fromkeys((*old, *new)):
+        if name in old and name in new:
+            yield from _differences(old[name], new[name], f"{TEMPLATES}{name}.")
+        else:
+            was, will = (part[name].instances if name in part else 0 for part in (old, new))
+            yield f"{TEMPLATES}{name}.instances", was, will

@@ -189,7 +189,11 @@ class Control:
         return None
 
     def _scale(self, _channel: Channel, _call: int, wish: control.Scale) -> Body:
-        limit = self._supervisor.instances_max
+        if wish.template:
+            before = self._supervisor.wishes.others.get(wish.template, 0)
+            self._supervisor.scale_template(wish.template, wish.instances)
+            return control.Done(f"from {before} to {wish.instances} instances of {wish.template}")
+        limit = self._supervisor.wishes.most
         if not 0 <= wish.instances <= limit:
             raise Refused(
                 f"instances: is {wish.instances}; must be 0 to {limit} (fleet.max_instances)"

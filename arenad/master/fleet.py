@@ -1,6 +1,5 @@
 """How many processes are to be, and which: a brain that turns a wish into starts and drains."""
 
-import re
 from collections.abc import Collection, Mapping
 
 import msgspec
@@ -15,7 +14,8 @@ MOVING: frozenset[Phase] = frozenset({"starting", "draining", "stopping"})
 LEAVING_LIMIT = 8
 """So many frontends may be finishing their streams before the next successors have to wait."""
 
-_NAME = re.compile(r"w(\d+)$")
+_FIRST = "w"
+"""What the names of instances without a template begin with."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -47,18 +47,48 @@ class Plan(msgspec.Struct, frozen=True):
     forget: tuple[str, ...] = ()
 
 
-def name_of(number: int) -> str:
+def name_of(number: int, template: str = "") -> str:
     """The name of an instance; numbers begin at 1."""
-    return f"w{number}"
+    return f"{template}-{number}" if template else f"{_FIRST}{number}"
+
+
+def template_of(name: str) -> str:
+    """The template that an instance's name tells of; empty for those on the site itself."""
+    return name.rpartition("-")[0]
 
 
 def number_of(name: str) -> int:
-    """The number in an instance's name; 0 for any other process."""
-    match = _NAME.match(name)
-    return int(match[1]) if match else 0
+    """The number in the name of an instance; 0 for one that is none."""
+    first, dash, number = name.rpartition("-")
+    if not dash:
+        first, number = name[: len(_FIRST)], name[len(_FIRST) :]
+        return int(number) if first == _FIRST and number.isdecimal() else 0
+    return int(number) if first != "frontend" and number.isdecimal() else 0
 
 
-def plan(members: Mapping[str, Member], wanted: int, start_parallel: int) -> Plan:
+def plan_all(members: Mapping[str, Member], wishes: Mapping[str, int], start_parallel: int) -> Plan:
+    """The next steps towards so many instances of each template, all sharing one start at a time.
+
+    A template that nobody wishes for any more is drained.
+    """
+    room = start_parallel - sum(member.phase == "starting" for member in members.values())
+    steps = Plan()
+    for template in dict.fromkeys((*wishes, *map(template_of, members))):
+        crew = {name: each for name, each in members.items() if template_of(name) == template}
+        starting = sum(member.phase == "starting" for member in crew.values())
+        part = plan(crew, wishes.get(template, 0), max(0, room) + starting, template)
+        room -= len(part.start)
+        steps = Plan(
+            start=(*steps.start, *part.start),
+            drain=(*steps.drain, *part.drain),
+            forget=(*steps.forget, *part.forget),
+        )
+    return steps
+
+
+def plan(
+    members: Mapping[str, Member], wanted: int, start_parallel: int, template: str = ""
+) -> Plan:
     """The next steps towards instances 1 to `wanted`, starting at most `start_parallel` at a time.
 
     Called again after every change, so a plan that was broken off half-way is simply made anew.
@@ -67,7 +97,7 @@ def plan(members: Mapping[str, Member], wanted: int, start_parallel: int) -> Pla
     room = max(0, start_parallel - starting)
     missing = [
         name
-        for name in map(name_of, range(1, wanted + 1))
+        for name in (name_of(number, template) for number in range(1, wanted + 1))
         if (member := members.get(name)) is None or (not member.wanted and not member.held)
     ]
     surplus = {name: m for name, m in members.items() if number_of(name) > wanted}
@@ -81,12 +111,18 @@ def plan(members: Mapping[str, Member], wanted: int, start_parallel: int) -> Pla
 def enlist(seated: Mapping[str, bool], before: Collection[str], wanted: int) -> frozenset[str]:
     """Who of the instances that have a seat is in the roster; the rest are spares.
 
+    Those of templates have no spares: all of them are.
+
     `seated` says of each whether it can take requests. Whoever is in the roster stays as long as it
     can, so that nothing moves without need; then come spares, by number; and those that cannot take
     requests only while there are not enough others, so that clients are told the reason.
     """
-    order = sorted(seated, key=lambda name: (not seated[name], name not in before, number_of(name)))
-    return frozenset(order[:wanted])
+    others = filter(template_of, seated)
+    order = sorted(
+        (name for name in seated if not template_of(name)),
+        key=lambda name: (not seated[name], name not in before, number_of(name)),
+    )
+    return frozenset((*order[:wanted], *others))
 
 
 def renew(instances: Mapping[str, Part], start_parallel: int) -> tuple[str, ...]:

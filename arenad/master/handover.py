@@ -101,6 +101,7 @@ class KeptCrew(msgspec.Struct, frozen=True):
     tally: KeptTally
     ledger: KeptLedger
     outbox: Remember | None = None
+    others: dict[str, int] = {}
 
 
 class Handover(msgspec.Struct, frozen=True):

@@ -71,13 +71,16 @@ class Keeper:
         """Drop a child that is stopped, all but its last generation."""
         self._generations[name] = self.children.pop(name).life.generation
 
-    def renew(self, role: ProcessRole) -> None:
+    def renew(
+        self, role: ProcessRole, concerns: Callable[[str], bool] = lambda _name: True
+    ) -> None:
         """What processes of this role were started with has changed: they are to be replaced.
 
-        One that is to stay down needs none: whenever it is started again, it is new.
+        `concerns` says whose names are meant. One that is to stay down needs none: whenever it is
+        started again, it is new.
         """
         for child in self.children.values():
-            child.outdated |= child.role == role and child.life.wanted
+            child.outdated |= child.role == role and child.life.wanted and concerns(child.name)
 
     @property
     def generations(self) -> dict[str, int]:

@@ -27,9 +27,15 @@ class Planner:
     """The next steps of every role, again after each change; a plan broken off is made anew."""
 
     def __init__(
-        self, keeper: Keeper, settings: Settings, wanted: Callable[[], int], end: Callable[[], None]
+        self,
+        keeper: Keeper,
+        settings: Settings,
+        wanted: Callable[[], Mapping[str, int]],
+        end: Callable[[], None],
     ) -> None:
-        """`wanted` instances are to be there; `end` is called when nothing is left on the way out.
+        """`wanted` says how many of each template are to be there, spares included.
+
+        `end` is called when nothing is left on the way out.
 
         The order of the plans is the order of the start: whoever is asked by others comes first.
         """
@@ -91,7 +97,7 @@ class Planner:
             name: fleet.Member(child.life.phase, child.life.wanted, child.held)
             for name, child in self._of("worker").items()
         }
-        plan = fleet.plan(members, self._wanted() + config.spares, config.start_parallel)
+        plan = fleet.plan_all(members, self._wanted(), config.start_parallel)
         renew = fleet.renew(self._parts("worker"), config.start_parallel)
         return replace(plan, renew=renew)
 

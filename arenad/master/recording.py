@@ -206,7 +206,7 @@ def _samples(state: State, queue_wait_s: float) -> list[Entry]:
         TrafficSample(
             now_unix_s,
             ready=ready,
-            wanted=state.instances_wanted,
+            wanted=state.instances_wanted + sum(state.templates.values()),
             running=traffic.running,
             queued=traffic.queued,
             queue_wait_s=queue_wait_s,

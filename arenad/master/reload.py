@@ -5,7 +5,7 @@ nothing. What cannot be taken by a running process is taken by its successor.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from arenad import log
 from arenad.errors import ConfigError, Refused
@@ -59,10 +59,21 @@ class Reloader:
         if newer.read.site_key != old.read.site_key and site.key_from == old.config.site.key_from:
             field = f"the key in {site.key_from}"
             told.append(Change(field=field, before="…", after="another", effect="new instances"))
+        told += self._of_templates(newer)
         if newer.upstream_key != old.upstream_key:
             field = f"the key in {demo.upstream_key_file or 'demo.upstream_key_file'}"
             told.append(Change(field=field, before="…", after="another", effect="new arena"))
         return tuple(told)
+
+    def _of_templates(self, newer: Settings) -> Iterator[Change]:
+        """The same of the sites of templates that go on with the same profile and key."""
+        for name, known in newer.read.templates.items():
+            old = self._settings.read.templates.get(name)
+            if old is None or old == known or old.profile.name != known.profile.name:
+                continue
+            before, after = f"version {old.profile.version}", f"version {known.profile.version}"
+            field = f"{change.TEMPLATES}{name}.site: the profile {known.profile.name}, or its key"
+            yield Change(field=field, before=before, after=after, effect="new instances")
 
     def _follow(self, newer: Settings, changes: tuple[Change, ...]) -> None:
         fields = ", ".join(each.field for each in changes)

@@ -12,12 +12,12 @@ import msgspec
 
 from arenad import __version__
 from arenad.errors import ConfigError
-from arenad.master import archive, change, secrets
+from arenad.master import archive, change, fleet, secrets
 from arenad.master.cgroup import Groups
 from arenad.master.life import Rules
 from arenad.master.reading import load_profile
 from arenad.master.silence import Limits
-from arenad.schema.config import Config, SiteConfig
+from arenad.schema.config import Config, SiteConfig, TemplateConfig
 from arenad.schema.paths import CONTROL_SOCKET, RECORDER_SOCKET, runtime_dir, state_dir
 from arenad.schema.process import (
     DemoSettings,
@@ -46,12 +46,24 @@ WORKERS = "workers"
 logger = logging.getLogger("arenad.master")
 
 
+class Known(msgspec.Struct, frozen=True):
+    """What the files hold that a site's configuration names."""
+
+    profile: Profile
+    key: str
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"{type(self).__name__}(profile={self.profile.name!r}, key=…)"
+
+
 class Read(msgspec.Struct, frozen=True):
-    """What the files hold that a configuration names."""
+    """What the files hold that a configuration names; `templates` by their names."""
 
     profile: Profile
     upstream_key: str
     site_key: str = ""
+    templates: dict[str, Known] = {}
 
     def __repr__(self) -> str:
         """Without the keys: others than their owner read logs and tracebacks."""
@@ -101,7 +113,8 @@ class Settings:
     @property
     def runs_demo(self) -> bool:
         """Whether the built-in demo arena is the target."""
-        return self.config.site.profile == "demo" and not self.config.site.url
+        config = self.config
+        return any(map(_is_demo, (config.site, *(each.site for each in config.instance_templates))))
 
     @property
     def records(self) -> bool:
@@ -110,15 +123,20 @@ class Settings:
 
     @property
     def site_name(self) -> str:
-        """The site, for people."""
-        return f"{self.config.site.profile} ({self.site_url})"
+        """The site, for people, and those of templates."""
+        told = f"{self.config.site.profile} ({self.site_url})"
+        for each in self.config.instance_templates:
+            url = self._url(each.site, self.read.templates[each.name].profile)
+            told += f"; {each.name}: {each.site.profile} ({url})"
+        return told
 
     @property
     def site_url(self) -> str:
         """Where instances begin."""
-        if self.runs_demo:
-            return f"http://{self.config.demo.listen}/"
-        return self.config.site.url or self.profile.url
+        return self._url(self.config.site, self.profile)
+
+    def _url(self, site: SiteConfig, profile: Profile) -> str:
+        return f"http://{self.config.demo.listen}/" if _is_demo(site) else site.url or profile.url
 
     @property
     def rules(self) -> Rules:
@@ -140,7 +158,7 @@ class Settings:
     def claim_folders(self) -> None:
         """Make the runtime folder, ours alone as long as we live. Raises `ConfigError`."""
         most = self.config.fleet.max_instances + self.config.fleet.spares
-        longest = self.worker_socket(f"w{most}", 1_000_000)
+        longest = self.worker_socket(f"{max(self._prefixes, key=len)}{most}", 1_000_000)
         if len(os.fsencode(longest)) > MAX_SOCKET_PATH_BYTES:
             raise _unusable(f"{self.runtime} is too long a path for sockets in it")
         try:
@@ -182,6 +200,10 @@ class Settings:
             raise _unusable(f"others may write into {self.runtime}")
         if strange := set(os.listdir(folder)) - {CONTROL_SOCKET, RECORDER_SOCKET, WORKERS}:
             raise _unusable(f"{self.runtime} holds other things, such as {min(strange)}")
+
+    @property
+    def _prefixes(self) -> list[str]:
+        return ["w", *(f"{each.name}-" for each in self.config.instance_templates)]
 
     @property
     def workers(self) -> Path:
@@ -229,17 +251,7 @@ class Settings:
         beat_s = health.silent_s / BEATS_IN_SILENCE
         wound_s = Limits(health.silent_s, health.hung_s).wound_s
         if role == "worker":
-            worker = WorkerSettings(
-                socket_path=str(self.worker_socket(name, generation)),
-                scratch_dir=str(self.scratch(name, generation)),
-                browser=config.browser,
-                profile=self.profile,
-                site_url=self.site_url,
-                health=config.health,
-                slots=SLOTS,
-                group_required=config.limits.required,
-                site_key=self.read.site_key,
-            )
+            worker = self._worker(name, generation)
             return Welcome(level, worker=worker, beat_s=beat_s, wound_s=wound_s)
         if role == "frontend":
             frontend = FrontendSettings(
@@ -255,6 +267,31 @@ class Settings:
             return Welcome(level, recorder=recorder, beat_s=beat_s, wound_s=wound_s)
         demo = DemoSettings(demo=config.demo, upstream_key=self.upstream_key)
         return Welcome(level, demo=demo, beat_s=beat_s, wound_s=wound_s)
+
+    def _worker(self, name: str, generation: int) -> WorkerSettings:
+        """An instance's settings: its template's, where it has one, and that is still there."""
+        config, read = self.config, self.read
+        template = fleet.template_of(name)
+        browser, site, known = config.browser, config.site, Known(read.profile, read.site_key)
+        for each in config.instance_templates:
+            if each.name == template:
+                browser, site = each.browser or browser, each.site
+                known = read.templates[template]
+        return WorkerSettings(
+            socket_path=str(self.worker_socket(name, generation)),
+            scratch_dir=str(self.scratch(name, generation)),
+            browser=browser,
+            profile=known.profile,
+            site_url=self._url(site, known.profile),
+            health=config.health,
+            slots=SLOTS,
+            group_required=config.limits.required,
+            site_key=known.key,
+        )
+
+
+def _is_demo(site: SiteConfig) -> bool:
+    return site.profile == "demo" and not site.url
 
 
 def _unusable(fault: str) -> ConfigError:
@@ -288,9 +325,10 @@ def _entry(name: str) -> pwd.struct_passwd | None:
 
 def _read(config: Config, fallback: Read | None) -> Read:
     try:
-        profile = load_profile(config.site)
-        key = _key(config.site, profile)
-        return Read(profile, _secret(config.demo.upstream_key_file), key)
+        own = _known(config.site)
+        upstream_key = _secret(config.demo.upstream_key_file)
+        templates = {each.name: _of_template(each) for each in config.instance_templates}
+        return Read(own.profile, upstream_key, own.key, templates)
     except ConfigError as error:
         if fallback is None:
             raise
@@ -298,11 +336,20 @@ def _read(config: Config, fallback: Read | None) -> Read:
         return fallback
 
 
-def _key(site: SiteConfig, profile: Profile) -> str:
+def _of_template(template: TemplateConfig) -> Known:
+    try:
+        return _known(template.site)
+    except ConfigError as error:
+        name = f"{change.TEMPLATES}{template.name}"
+        raise ConfigError([f"{name}: {fault}" for fault in error.faults]) from error
+
+
+def _known(site: SiteConfig) -> Known:
+    profile = load_profile(site)
     if site.key_from and profile.kind == "page":
         why = f"the profile {profile.name} is of a page, which nobody gives a key"
         raise ConfigError([f"site.key_from: is set, but {why}; leave it empty"])
-    return secrets.read("site.key_from", site.key_from, os.environ)
+    return Known(profile, secrets.read("site.key_from", site.key_from, os.environ))
 
 
 def _secret(path: str) -> str:

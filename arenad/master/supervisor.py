@@ -9,11 +9,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from arenad.errors import Refused
 from arenad.log import wall_time_s
-from arenad.master import budget, fleet, report
+from arenad.master import change, fleet, report
 from arenad.master.autoscale import Autoscaler
 from arenad.master.handover import KeptCrew, KeptLedger, KeptTally
 from arenad.master.keeper import Keeper
@@ -28,6 +29,7 @@ from arenad.master.settings import Settings
 from arenad.master.silence import Limits
 from arenad.master.supervised import Supervised
 from arenad.master.watch import Watch
+from arenad.master.wishes import Wishes
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.control import Change, Effect, State
 from arenad.schema.frame import Frame, Kind
@@ -47,11 +49,6 @@ from arenad.schema.process import (
 )
 
 STORY_IN_STATE = 20
-
-NUMBERS = frozenset(
-    f"fleet.{name}" for name in ("instances", "max_instances", "spares", "memory_budget_bytes")
-)
-"""The fields on which the number of instances rests: others are no reason to count them anew."""
 
 Streams = tuple[Sequence[int], Sequence[int]]
 """The open calls on one link: those that watch the state, and those that follow the log."""
@@ -81,7 +78,6 @@ class Supervisor:
         on_change: Callable[[], None],
     ) -> None:
         """`listeners` go to each child of a role; `on_change` is called after any change."""
-        self.wanted = settings.config.fleet.instances
         self.ledger = Ledger()
         self.tally = Tally()
         self.recording = Recording(loop, settings)
@@ -95,7 +91,8 @@ class Supervisor:
         self._enlisted: frozenset[str] = frozenset()
         self._keeper = keeper = Keeper(loop, settings, listeners, self.tell)
         self._children = keeper.children
-        self._planner = Planner(keeper, settings, lambda: self.wanted, self._end)
+        self.wishes = Wishes(settings, self._readings, self.tell)
+        self._planner = Planner(keeper, settings, lambda: self.wishes.of_each, self._end)
         self._planner.before_end = self.recording.finish
         self._watch = Watch(loop, self._limits(), self._children.values, self._on_silence)
         self._autoscaler = Autoscaler(loop, settings, self, self.tell)
@@ -126,32 +123,22 @@ class Supervisor:
             self.tell("fleet", groups)
         if fault := self._settings.history_fault:
             self.tell("recorder", f"there is no history: {fault}")
-        self._want(self.wanted)
+        self.wishes.want(self.wanted)
         self._planner.follow()
         self._autoscaler.start()
 
-    def _want(self, instances: int) -> None:
-        """Have so many from now on, or as many as the memory budget affords, and say so."""
-        self.wanted = instances
-        if instances > (most := self.room().affordable):
-            self.tell("fleet", self._refusal(instances))
-            self.wanted = most
-
     def renew(self, changes: Sequence[Change]) -> None:
         """The settings have changed: tell children what they can take, replace who cannot."""
-        for change in changes:
-            for role in RENEWED.get(change.effect, ()):
-                self._keeper.renew(role)
+        for each in changes:
+            for role in RENEWED.get(each.effect, ()):
+                self._keeper.renew(role, partial(change.concerns, each.field))
         self._watch.limits = self._limits()
         for child in self._children.values():
             if child.channel is not None:
                 welcome = self._settings.welcome(child.role, child.name, child.life.generation)
                 child.channel.note(welcome)
         fields = {each.field for each in changes}
-        if fields & NUMBERS:
-            is_new_wish = "fleet.instances" in fields
-            wish = self._settings.config.fleet.instances if is_new_wish else self.wanted
-            self._want(min(wish, self.instances_max))
+        self.wishes.follow(fields)
         if any(field.startswith("autoscale.") for field in fields):
             self._autoscaler.resume(self._autoscaler.aim)
         self._autoscaler.take(self.wanted)
@@ -167,6 +154,7 @@ class Supervisor:
         return KeptCrew(
             born_s=self._born_s,
             wanted=self.wanted,
+            others=self.wishes.others,
             aim=self._autoscaler.aim,
             enlisted=self._enlisted,
             generations=self._keeper.generations,
@@ -180,7 +168,8 @@ class Supervisor:
 
     def resume(self, crew: KeptCrew) -> None:
         """Go on in the place of an earlier program, then replace all that it started."""
-        self._born_s, self.wanted, self._enlisted = crew.born_s, crew.wanted, crew.enlisted
+        self._born_s, self.wishes.first, self._enlisted = crew.born_s, crew.wanted, crew.enlisted
+        self.wishes.others |= crew.others
         self.tally.resume(crew.tally.past, crew.tally.now)
         self.ledger.resume(crew.ledger.story, crew.ledger.stories, crew.ledger.log)
         self.recording.resume(crew.outbox)
@@ -211,16 +200,16 @@ class Supervisor:
     # -- what operators ask for --------------------------------------------------------------------
 
     @property
-    def instances_max(self) -> int:
-        """How many instances an operator may ask for."""
-        return self._settings.config.fleet.max_instances
+    def wanted(self) -> int:
+        """How many instances are wished for on the site itself."""
+        return self.wishes.first
 
     def scale(self, instances: int) -> str:
         """An operator wants so many instances, drained ones included again; says what follows.
 
         Raises `Refused` when the memory budget does not afford them.
         """
-        if instances > self.wanted and (why := self._refusal(instances)):
+        if instances > self.wanted and (why := self.wishes.refusal(instances)):
             raise Refused(why)
         for child in self._children.values():
             child.held = False
@@ -230,7 +219,17 @@ class Supervisor:
 
     def follow(self, instances: int, why: str) -> None:
         """Have so many instances: spares enter the roster at once, then the plan is followed."""
-        self.wanted = instances
+        self.wishes.first = instances
+        self._follow(why)
+
+    def scale_template(self, template: str, instances: int) -> None:
+        """An operator wants so many of a template. Raises `Refused`."""
+        self.wishes.want_of(template, instances)
+        for child in self._children.values():
+            child.held &= fleet.template_of(child.name) != template
+        self._follow(f"an operator wants {instances} instances of {template}")
+
+    def _follow(self, why: str) -> None:
         self.tell("fleet", why)
         self._send_roster()
         self._planner.follow()
@@ -258,18 +257,10 @@ class Supervisor:
 
     def room(self) -> Room:
         """How many instances there may be."""
-        config = self._settings.config.fleet
-        each_bytes = budget.mean_bytes(self._readings())
-        most = budget.affordable(config.memory_budget_bytes, each_bytes, config.spares)
-        return Room(self.instances_max, most, each_bytes)
+        return self.wishes.room()
 
     def _readings(self) -> list[int]:
         return [child.beat.memory_bytes for child in self._children.values()]
-
-    def _refusal(self, instances: int) -> str:
-        config = self._settings.config.fleet
-        limit_bytes = config.memory_budget_bytes
-        return budget.refusal(instances, config.spares, limit_bytes, self._readings())
 
     def _recycle(self, child: Supervised, why: str) -> None:
         self.tell(child.name, f"recycled: {why}; it finishes its chats and is started anew")
@@ -335,7 +326,7 @@ class Supervisor:
         children = tuple(
             child.state(slots, self.tally.busy(child.name)) for child in self._children.values()
         )
-        word, sentence = report.verdict(children, self.wanted, leaving=self.leaving)
+        word, sentence = report.verdict(children, self.wishes.total, leaving=self.leaving)
         if not self.leaving:
             sentence += report.history_trouble(children, self._settings.history_fault)
         return State(
@@ -348,7 +339,8 @@ class Supervisor:
             api_url=f"http://{config.api.listen}/v1",
             gui_url=f"http://{config.gui.listen}/gui/dashboard",
             instances_wanted=self.wanted,
-            instances_max=self.instances_max,
+            instances_max=self.wishes.most,
+            templates=self.wishes.others,
             children=children,
             traffic=self.tally.traffic(config.queue.limit, time.monotonic()),
             story=tuple(self.ledger.story)[-STORY_IN_STATE:],
@@ -480,7 +472,7 @@ class Supervisor:
         child.lag_ms = beat.loop_lag_ms
         self.recording.look(self.state, self.tally.queue_wait_s)
         if not self.leaving:
-            self._recycler.look(child, self.wanted)
+            self._recycler.look(child, self.wishes.total)
         self._on_change()
 
     def _on_frontend_beat(self, child: Supervised, beat: FrontendBeat) -> None:

@@ -192,6 +192,24 @@ class SiteConfig(Record):
     terms_accepted: bool = False
 
 
+TemplateName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!(frontend|w)\Z)[a-z][a-z_]{0,19}\Z",
+        description="up to 20 small letters and _, other than frontend and w",
+    ),
+]
+
+
+class TemplateConfig(Record):
+    """Instances on another site, beside those on `site`, named `NAME-1`, `NAME-2` and so on."""
+
+    name: TemplateName
+    site: SiteConfig
+    instances: Count = 1
+    browser: BrowserConfig | None = None
+
+
 class DemoConfig(Record):
     """The built-in demo arena; it runs while the site's profile is `demo` and no url is given."""
 
@@ -220,4 +238,5 @@ class Config(Record):
     chat: ChatConfig = field(default_factory=ChatConfig)
     browser: BrowserConfig = field(default_factory=BrowserConfig)
     site: SiteConfig = field(default_factory=SiteConfig)
+    instance_templates: tuple[TemplateConfig, ...] = ()
     demo: DemoConfig = field(default_factory=DemoConfig)

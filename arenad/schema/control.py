@@ -25,9 +25,10 @@ class Watch(Message):
 
 
 class Scale(Message):
-    """Have this many instances. Ends at once with `Done`."""
+    """Have this many instances, on the site or of a template. Ends at once with `Done`."""
 
     instances: int
+    template: str = ""
 
 
 class Restart(Message):
@@ -161,7 +162,10 @@ class Happening(Record):
 
 
 class State(Record):
-    """Everything `arenactl status` and the dashboard show. `verdict` is the first line of both."""
+    """Everything `arenactl status` and the dashboard show. `verdict` is the first line of both.
+
+    `templates` are the instances wanted of each, beside `instances_wanted` on the site itself.
+    """
 
     word: Word
     verdict: str
@@ -176,6 +180,7 @@ class State(Record):
     children: tuple[ChildState, ...]
     traffic: Traffic
     story: tuple[Happening, ...]
+    templates: dict[str, int] = {}  # noqa: RUF012 - msgspec gives each its own
 
 
 class StateNow(Message):

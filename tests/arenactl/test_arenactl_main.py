@@ -90,7 +90,7 @@ def test_defaults_are_as_the_help_says():
     """The numbers that the help names are the ones that hold."""
     logs, scale = arguments.parse(["logs"]), arguments.parse(["scale", "2"])
     assert (logs.lines, logs.follow, logs.source, logs.level) == (50, False, "", "debug")
-    assert (scale.instances, scale.wait, scale.timeout_s) == (2, False, 120.0)
+    assert (scale.instances, scale.wait, scale.timeout_s) == (("", 2), False, 120.0)
     assert arguments.parse(["stop"]).wait
     assert not arguments.parse(["stop", "--no-wait"]).wait
 

@@ -16,7 +16,7 @@ from arenactl.arguments import Usage, parse
 def test_general_options_stand_anywhere(words: str) -> None:
     """Before the command, between its words, and at the end."""
     options = parse(words.split())
-    assert (options.command, options.instances) == ("scale", 3)
+    assert (options.command, options.instances) == ("scale", ("", 3))
     assert options.json
     assert options.wait
     assert options.runtime_dir == "/run/x"
@@ -67,3 +67,8 @@ def test_history_is_of_requests_unless_told_otherwise() -> None:
     """The first thing an operator asks of the past."""
     assert parse(["history"]).kind == "requests"
     assert parse(["history", "story", "-n", "3"]).kind == "story"
+
+
+def test_a_template_is_scaled_by_its_name() -> None:
+    """As one word, so that a number alone means what it always has."""
+    assert parse(["scale", "extra=3"]).instances == ("extra", 3)

@@ -16,12 +16,15 @@ from arenad.schema.config import (
     HistoryConfig,
     LimitsConfig,
     QueueConfig,
+    SiteConfig,
+    TemplateConfig,
 )
 from arenad.schema.control import Effect
 
 FIELDS = [
     f"{section.name}.{field.name}"
     for section in msgspec.structs.fields(Config)
+    if isinstance(section.type, type)
     for field in msgspec.structs.fields(section.type)
 ]
 
@@ -52,7 +55,8 @@ def test_every_difference_is_told_in_the_order_of_the_file():
 @pytest.mark.parametrize("name", change.EFFECTS)
 def test_the_table_names_what_there_is(name: str):
     """Each row is a section or a field of the configuration, and each effect is one of them."""
-    assert any(field == name or field.startswith(f"{name}.") for field in FIELDS)
+    fields = (*FIELDS, "instance_templates")
+    assert any(field == name or field.startswith(f"{name}.") for field in fields)
     assert change.EFFECTS[name] in get_args(Effect)
 
 
@@ -95,3 +99,50 @@ def test_where_the_history_is_changes_only_at_a_restart():
         "history.enabled": "restart",
         "history.keep_days": "at once",
     }
+
+
+def _with(*templates: TemplateConfig) -> Config:
+    return Config(instance_templates=templates)
+
+
+def test_templates_are_compared_by_name():
+    """Wherever they stand; a number is taken at once, another site by new instances."""
+    one, two = (TemplateConfig(name=name, site=SiteConfig()) for name in ("one", "two"))
+    assert change.between(_with(one, two), _with(two, one)) == ()
+    more = msgspec.structs.replace(one, instances=3)
+    other = msgspec.structs.replace(two, site=SiteConfig(url="http://127.0.0.1:9/"))
+    told = [
+        (each.field, each.before, each.after, each.effect)
+        for each in change.between(_with(one, two), _with(more, other))
+    ]
+    assert told == [
+        ("instance_templates.one.instances", "1", "3", "at once"),
+        ("instance_templates.two.site.url", '""', '"http://127.0.0.1:9/"', "new instances"),
+    ]
+
+
+def test_a_template_comes_and_goes_by_its_number():
+    """Nobody else is concerned."""
+    one, two = (TemplateConfig(name=name, site=SiteConfig()) for name in ("one", "two"))
+    told = [(each.field, each.after) for each in change.between(_with(one), _with(two))]
+    assert told == [
+        ("instance_templates.one.instances", "0"),
+        ("instance_templates.two.instances", "1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "whose"),
+    [
+        ("site.url", {"w1"}),
+        ("the profile demo", {"w1"}),
+        ("the key in env:KEY", {"w1"}),
+        ("browser.args", {"w1", "one-1", "two-1"}),
+        ("limits.tasks", {"w1", "one-1", "two-1"}),
+        ("instance_templates.one.site.url", {"one-1"}),
+        ("instance_templates.two.site: the profile x, or its key", {"two-1"}),
+    ],
+)
+def test_a_change_concerns_those_on_its_site(field: str, whose: set[str]):
+    """Others go on as they are."""
+    assert {name for name in ("w1", "one-1", "two-1") if change.concerns(field, name)} == whose

@@ -13,8 +13,10 @@ from arenad.master.fleet import (
     name_of,
     number_of,
     plan,
+    plan_all,
     relay,
     renew,
+    template_of,
 )
 
 PHASES = ("starting", "ready", "draining", "stopping", "backoff", "failed", "stopped")
@@ -116,10 +118,30 @@ def test_instances_start_in_order():
     assert plan({}, 5, 2) == Plan(start=("w1", "w2"))
 
 
+def test_each_template_is_planned_for_itself():
+    """Its own names and numbers; all share what may start at a time; one that has gone is drained."""
+    ready = Member("ready", wanted=True)
+    members = {"w1": ready, "up-1": ready, "up-2": ready, "old-1": ready}
+    assert plan_all(members, {"": 2, "up": 1, "new": 3}, 2) == Plan(
+        start=("w2", "new-1"), drain=("up-2", "old-1")
+    )
+    starting = Member("starting", wanted=True)
+    assert plan_all({"w1": starting}, {"": 2, "up": 1}, 2).start == ("w2",)
+    assert plan_all({"up-1": starting}, {"": 1, "up": 2}, 1).start == ()
+
+
+def test_templates_have_no_spares():
+    """All of them are in the roster, whatever is wanted of the others."""
+    seats = {"w1": True, "w2": True, "up-1": True, "up-2": False}
+    assert enlist(seats, (), 1) == {"w1", "up-1", "up-2"}
+
+
 def test_names_and_numbers():
     """Numbers survive the name; other processes have none."""
     assert number_of(name_of(12)) == 12
-    assert number_of("frontend-1") == 0
+    assert number_of("frontend-1") == number_of("recorder") == number_of("web") == 0
+    assert (name_of(2, "up"), number_of("up-2"), template_of("up-2")) == ("up-2", 2, "up")
+    assert template_of("w2") == ""
 
 
 seated = st.dictionaries(st.integers(1, 9).map(name_of), st.booleans())

@@ -229,3 +229,26 @@ def test_a_page_is_given_no_key(runtime: Path):
         ConfigError, match=r"site.key_from: is set, but the profile demo is of a page"
     ):
         settings(runtime, site={"key_from": "env:HOME"})
+
+
+def test_an_instance_is_sent_its_templates_site(runtime: Path, monkeypatch: pytest.MonkeyPatch):
+    """Profile, address, key and browser; the others have the site's own, and no key of another."""
+    monkeypatch.setenv("ITS_KEY", "S3CRET")
+    site = {"profile": "openai-http", "url": "http://127.0.0.1:9/v1", "key_from": "env:ITS_KEY"}
+    up = {"name": "up", "site": site, "browser": {"path": "/b"}}
+    made = settings(runtime, instance_templates=[up])
+    first, second = (made.welcome("worker", name, 1).worker for name in ("w1", "up-1"))
+    assert first is not None
+    assert second is not None
+    assert (first.profile.name, first.site_key, first.browser.path) == ("demo", "", "")
+    assert (second.profile.name, second.site_key) == ("openai-http", "S3CRET")
+    assert (second.site_url, second.browser.path) == ("http://127.0.0.1:9/v1", "/b")
+    assert made.runs_demo
+    assert made.site_name.endswith("; up: openai-http (http://127.0.0.1:9/v1)")
+
+
+def test_a_templates_fault_is_told_with_its_name(runtime: Path):
+    """As the site's own are, for each template."""
+    up = {"name": "up", "site": {"profile": "nope"}}
+    with pytest.raises(ConfigError, match=r"instance_templates.up: site.profile: is 'nope'"):
+        settings(runtime, instance_templates=[up])

@@ -6,7 +6,7 @@ import pytest
 from arenad import wire
 from arenad.schema.config import BodyBytes, Config
 
-SECTIONS = msgspec.structs.fields(Config)
+SECTIONS = [each for each in msgspec.structs.fields(Config) if isinstance(each.type, type)]
 FIELDS = [
     pytest.param(section.type, field, id=f"{section.name}.{field.name}")
     for section in SECTIONS

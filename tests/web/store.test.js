@@ -21,6 +21,7 @@ function said({ rate = 0, ...changes } = {}) {
     children: [],
     traffic: { requests_per_s: rate },
     story: [],
+    templates: {},
     ...changes,
   };
   return { type: "state", state };

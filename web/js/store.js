@@ -59,6 +59,7 @@ import { withoutWord } from "./words.js";
  * @property {readonly Child[]} children
  * @property {Traffic} traffic
  * @property {readonly Happening[]} story
+ * @property {Readonly<Record<string, number>>} templates
  */
 
 /** @typedef {{ at_ms: number, value: number }} Point */

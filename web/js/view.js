@@ -111,7 +111,8 @@ function showTiles(store, state) {
   const usable = members.filter((child) => standing(child).tone === "good");
   const free = usable.reduce((sum, child) => sum + Math.max(0, child.slots - child.busy), 0);
   write(at("ready"), count(usable.length));
-  write(at("ready-of"), `of ${count(state.instances_wanted)}`);
+  const others = Object.values(state.templates).reduce((sum, wanted) => sum + wanted, 0);
+  write(at("ready-of"), `of ${count(state.instances_wanted + others)}`);
   write(at("running"), count(traffic.running));
   write(at("running-free"), free === 0 ? "no slot free" : `${many(free, "slot")} free`);
   write(at("queued"), count(traffic.queued));

@@ -1,0 +1,78 @@
+"""How many instances are wished for, of each kind."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from arenad.errors import Refused
+from arenad.master.settings import Settings
+from arenad.master.wishes import Wishes
+from arenad.schema.config import Config
+
+GIB = 1024**3
+
+
+def _config(**fleet: Any) -> Config:
+    up = {"name": "up", "site": {"url": "http://127.0.0.1:9/"}, "instances": 2}
+    return msgspec.convert({"fleet": fleet, "instance_templates": [up]}, Config)
+
+
+def _settings(runtime: Path, **fleet: Any) -> Settings:
+    settings = Settings(Config())
+    settings.config = _config(**fleet)
+    return settings
+
+
+@pytest.fixture
+def told() -> list[str]:
+    """The lines of the story."""
+    return []
+
+
+def _wishes(tmp_path: Path, told: list[str], **fleet: Any) -> Wishes:
+    return Wishes(_settings(tmp_path, **fleet), list, lambda _about, text: told.append(text))
+
+
+def test_wishes_begin_as_configured(tmp_path: Path, told: list[str]) -> None:
+    """Spares come on top on the site itself; the fleet's limit is of all together."""
+    wishes = _wishes(tmp_path, told, instances=3, spares=1, max_instances=10)
+    assert wishes.of_each == {"": 4, "up": 2}
+    assert (wishes.total, wishes.most) == (5, 8)
+
+
+def test_an_operator_wants_others_of_a_template(tmp_path: Path, told: list[str]) -> None:
+    """Up to the limit of all; what there is none of is told with what there is."""
+    wishes = _wishes(tmp_path, told, instances=3, max_instances=10)
+    wishes.want_of("up", 7)
+    assert (wishes.of_each, wishes.most) == ({"": 3, "up": 7}, 3)
+    for template, instances, why in (("up", 8, "must be 0 to 7"), ("nope", 1, "there are up")):
+        with pytest.raises(Refused, match=why):
+            wishes.want_of(template, instances)
+    assert wishes.others == {"up": 7}
+
+
+def test_the_budget_is_of_all(tmp_path: Path, told: list[str]) -> None:
+    """Instances of templates take their part of it, and are refused beyond it."""
+    wishes = _wishes(tmp_path, told, instances=1, memory_budget_bytes=GIB)  # 3 as a first guess
+    assert wishes.room().affordable == 1
+    with pytest.raises(Refused, match="1 and 3 of templates would take about 1200 MiB"):
+        wishes.want_of("up", 3)
+    wishes.want(5)
+    assert wishes.first == 1
+    assert "5 and 2 of templates" in told[0]
+
+
+def test_a_reload_keeps_what_operators_said(tmp_path: Path, told: list[str]) -> None:
+    """But for the numbers that the file changes."""
+    settings = _settings(tmp_path, instances=1)
+    wishes = Wishes(settings, list, lambda _about, text: told.append(text))
+    wishes.want_of("up", 4)
+    wishes.follow({"queue.limit"})
+    assert wishes.others == {"up": 4}
+    wishes.follow({"instance_templates.up.instances"})
+    assert wishes.others == {"up": 2}
+    settings.config = Config()
+    wishes.follow({"instance_templates.up.instances", "fleet.instances"})
+    assert wishes.of_each == {"": 2}
