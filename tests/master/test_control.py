@@ -100,7 +100,7 @@ def test_a_long_name_is_not_said_back_whole(client: Client):
 def test_commands_are_audited(daemon, client: Client):
     """Whoever changes something is in the log with uid and command, refusals with their reason."""
     client.ask(Scale(99))
-    until(lambda: f"uid {os.getuid()} commands Scale(instances=99)" in daemon.log())
+    until(lambda: f"uid {os.getuid()} commands Scale(instances=99, template='')" in daemon.log())
     until(lambda: "refused: instances: is 99" in daemon.log())
 
 
