@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from arenad import document
 from arenad.errors import ConfigError
+from arenad.schema import engine
 from arenad.schema.config import Config, SiteConfig
 from arenad.schema.paths import split_address
 
@@ -101,6 +102,7 @@ def _contradictions(config: Config, given: set[str]) -> Iterator[tuple[set[str],
         if value > limit:
             yield {small, large}, _contrast((small, value, "over"), (large, limit, "below"), given)
     yield from _template_faults(config)
+    yield from _engine_faults(config)
     aim, less = scale.utilisation_percent, scale.hysteresis_percent
     if less >= aim:
         small, large = "autoscale.hysteresis_percent", "autoscale.utilisation_percent"
@@ -123,6 +125,16 @@ def _template_faults(config: Config) -> Iterator[tuple[set[str], str]]:
         why = "requests that wait are counted for all instances together"
         told = f"autoscale.enabled: is true, but there are {field}, and {why}; use only one of them"
         yield {field, "autoscale.enabled"}, told
+
+
+def _engine_faults(config: Config) -> Iterator[tuple[set[str], str]]:
+    """Engines that nothing here drives, of all instances and of templates."""
+    if why := engine.fault(config.browser.engine):
+        yield {"browser.engine"}, f"browser.engine: {why}"
+    for at, each in enumerate(config.instance_templates):
+        if each.browser is not None and (why := engine.fault(each.browser.engine)):
+            field = f"instance_templates[{at}].browser.engine"
+            yield {field}, f"{field}: {why}"
 
 
 _Side = tuple[str, float, str]

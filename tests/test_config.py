@@ -355,6 +355,23 @@ def test_own_profiles_stand_beside_the_file(tmp_path: Path) -> None:
     assert config.load(path).site.profiles_dir == "/srv/own"
 
 
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("browser: {engine: firefox}", "browser.engine"),
+        (
+            "instance_templates: [{name: a, site: {}, browser: {engine: webkit}}]",
+            "instance_templates[0].browser.engine",
+        ),
+    ],
+)
+def test_an_engine_without_a_driver_is_refused(text: str, field: str) -> None:
+    """By the check already, with what needs Chromium."""
+    (fault,) = faults_of(text)
+    assert fault.startswith(f"{field}: is ")
+    assert "no reading of answers from the network" in fault
+
+
 # -- templates --------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from arenad.schema.base import Record
+from arenad.schema.engine import Engine
 
 Seconds = Annotated[float, Meta(gt=0, le=7 * 24 * 3600)]
 """A week at most: epoll and uvloop count milliseconds in 32 bits and know no infinity."""
@@ -176,6 +177,7 @@ class ChatConfig(Record):
 class BrowserConfig(Record):
     """The browser of each instance."""
 
+    engine: Engine = "chromium"
     path: str = ""
     allow_no_sandbox: bool = False
     start_timeout_s: Seconds = 30.0
