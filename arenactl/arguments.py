@@ -119,6 +119,8 @@ def _parser() -> _Parser:
     drain = add("drain", "Let an instance finish what it does and keep it stopped.")
     drain.add_argument("name", metavar="ID", help="for example w1")
     _add_wait(drain, "until it is stopped")
+    renew = add("renew", "Have an instance begin a fresh session, in the same browser.")
+    renew.add_argument("name", metavar="ID", help="for example w1")
     reset = add("reset", "Forget a process's deaths, or those of all, and start what waits.")
     reset.add_argument("name", nargs="?", metavar="ID", help="for example w1; all without it")
     story = add("story", "What has happened to a process, why, and what comes next.")

@@ -20,6 +20,7 @@ from arenad.schema.control import (
     Logs,
     Reload,
     Reloaded,
+    RenewOne,
     Reset,
     Restart,
     Scale,
@@ -86,6 +87,12 @@ def drain(client: Client, options: Options, output: Output) -> int:
     name = options.name
     order = DrainOne(name)
     return _order(client, order, lambda before: progress.drained(name, before), options, output)
+
+
+def renew(client: Client, options: Options, output: Output) -> int:
+    """Begin a fresh session."""
+    output.done(client.ask(RenewOne(options.name), Done).text)
+    return WELL
 
 
 def reset(client: Client, options: Options, output: Output) -> int:
@@ -202,6 +209,7 @@ COMMANDS: Mapping[str, Command] = {
         scale,
         restart,
         drain,
+        renew,
         reset,
         reload,
         upgrade,

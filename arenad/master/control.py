@@ -21,7 +21,7 @@ from arenad.master.upgrade import Upgrader
 from arenad.schema import control, history
 from arenad.schema.chat import failure_of
 from arenad.schema.frame import Body, Frame, Kind
-from arenad.schema.process import LogLine
+from arenad.schema.process import LogLine, Renew
 from arenad.wire import CONTROL_MAX_FRAME_BYTES, Peer
 
 MAX_CLIENTS = 64
@@ -41,6 +41,7 @@ CHANGES = (
     control.Scale,
     control.Restart,
     control.DrainOne,
+    control.RenewOne,
     control.Reset,
     control.Reload,
     control.Upgrade,
@@ -82,6 +83,7 @@ class Control:
             control.Scale: self._scale,
             control.Restart: self._restart,
             control.DrainOne: self._drain,
+            control.RenewOne: self._renew,
             control.Reset: self._reset,
             control.GetStory: self._story,
             history.GetHistory: self._history,
@@ -219,6 +221,17 @@ class Control:
             raise Refused(f"name: {child.name} is no instance; only instances can be drained")
         self._supervisor.drain(child)
         return control.Done(f"{child.name} finishes its running chats and stays stopped")
+
+    def _renew(self, _channel: Channel, _call: int, wish: control.RenewOne) -> Body:
+        child = self._named(wish.name)
+        if child.role != "worker":
+            raise Refused(f"name: {child.name} is no instance; only instances have a session")
+        if child.life.phase != "ready" or child.channel is None:
+            raise Refused(f"name: {child.name} is {child.life.phase}; a started one is fresh")
+        self._supervisor.tell(child.name, "an operator asks for a fresh session")
+        child.channel.note(Renew())
+        when = "once its chat has ended and the site wants nothing of it first"
+        return control.Done(f"{child.name} begins a fresh session, {when}")
 
     def _reset(self, _channel: Channel, _call: int, wish: control.Reset) -> Body:
         if not wish.name:

@@ -287,6 +287,7 @@ class Settings:
             slots=SLOTS,
             group_required=config.limits.required,
             site_key=known.key,
+            session=config.session,
         )
 
 

@@ -149,6 +149,9 @@ class Supervised:
             spare=self.spare,
             outdated=self.outdated,
             descriptors=self.beat.descriptors,
+            sessions=self.beat.sessions,
+            session_id=self.beat.session_id,
+            message_id=self.beat.message_id,
         )
 
 

@@ -184,6 +184,14 @@ class BrowserConfig(Record):
     args: tuple[str, ...] = ()
 
 
+class SessionConfig(Record):
+    """When an instance begins a fresh session, in the same browser; 0 is never."""
+
+    max_age_s: SecondsOrOff = 0.0
+    max_requests: Count = 0
+    jitter_percent: PercentOrNone = 20.0
+
+
 class SiteConfig(Record):
     """The chat site that instances open."""
 
@@ -239,6 +247,7 @@ class Config(Record):
     queue: QueueConfig = field(default_factory=QueueConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     browser: BrowserConfig = field(default_factory=BrowserConfig)
+    session: SessionConfig = field(default_factory=SessionConfig)
     site: SiteConfig = field(default_factory=SiteConfig)
     instance_templates: tuple[TemplateConfig, ...] = ()
     demo: DemoConfig = field(default_factory=DemoConfig)

@@ -43,6 +43,12 @@ class DrainOne(Message):
     name: str
 
 
+class RenewOne(Message):
+    """Have one instance begin a fresh session in its browser. Ends at once with `Done`."""
+
+    name: str
+
+
 class Reset(Message):
     """Forget the deaths of one child, or of all (an empty name). Ends at once with `Done`.
 
@@ -112,6 +118,8 @@ class ChildState(Record):
 
     A `spare` is ready, but asked by nobody until another instance is lost or more are wanted. An
     `outdated` one was started with what a reload or an upgrade has changed, and is to be replaced.
+    `sessions` counts those on the site so far; the ids are the site's own names of the last chat
+    and answer.
     """
 
     name: str
@@ -137,6 +145,9 @@ class ChildState(Record):
     spare: bool = False
     outdated: bool = False
     descriptors: int = 0
+    sessions: int = 0
+    session_id: str = ""
+    message_id: str = ""
 
 
 class Traffic(Record):

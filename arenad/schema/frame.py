@@ -29,6 +29,7 @@ Body = (
     | process.Alive
     | process.SessionIs
     | process.Beat
+    | process.Renew
     | process.FrontendBeat
     | process.LogLine
     | process.Roster
@@ -40,6 +41,7 @@ Body = (
     | control.Scale
     | control.Restart
     | control.DrainOne
+    | control.RenewOne
     | control.Reset
     | control.GetStory
     | control.StoryOf

@@ -5,6 +5,8 @@ A child's life is `Hello` -> `Welcome` -> `Ready` -> `Beat`… -> `Drain` -> `Dr
 
 from typing import Literal
 
+from msgspec import field
+
 from arenad.schema.base import Message, Record
 from arenad.schema.config import (
     ApiConfig,
@@ -15,6 +17,7 @@ from arenad.schema.config import (
     HistoryConfig,
     LogLevel,
     QueueConfig,
+    SessionConfig,
 )
 from arenad.schema.profile import Capability, Profile
 
@@ -52,6 +55,7 @@ class WorkerSettings(Record):
     slots: int
     group_required: bool = False
     site_key: str = ""
+    session: SessionConfig = field(default_factory=SessionConfig)
 
     def __repr__(self) -> str:
         """Without the key: others than its owner read logs and tracebacks."""
@@ -148,7 +152,8 @@ class Beat(Message):
     """Worker to master, when something of it is worth a word: measurements of the instance.
 
     `readings` counts the measurements of memory, processor, processes and descriptors so far; a
-    beat whose count has not grown repeats the last one.
+    beat whose count has not grown repeats the last one. `sessions` counts the sessions on the site;
+    the site's own names are those of its last chat and answer, as far as its traffic shows them.
     """
 
     busy: int
@@ -160,6 +165,13 @@ class Beat(Message):
     loop_lag_ms: float
     descriptors: int = 0
     readings: int = 0
+    sessions: int = 0
+    session_id: str = ""
+    message_id: str = ""
+
+
+class Renew(Message):
+    """Master to worker: begin a fresh session, once the page is free and the site wants nothing."""
 
 
 class FrontendBeat(Message):

@@ -32,6 +32,7 @@ class Browsing:
         self._probes = settings.health
         self._browser: Browser | None = None
         self._page: Page | None = None
+        self._site: PageSite | None = None
         self._health: asyncio.Future[Health] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> PageSite:
@@ -44,7 +45,21 @@ class Browsing:
             self._page = page = await Page.create(browser.devtools)
         except BrowserGone as error:
             raise BrowserBroken(await _end_of(browser)) from error
-        return PageSite(page, settings.profile, settings.site_url)
+        self._site = PageSite(page, settings.profile, settings.site_url)
+        return self._site
+
+    async def renew(self) -> None:
+        """Leave the page's context, with all that the site stored in it, for a new one.
+
+        The old one stays as it is until the new one is there. Raises `DevToolsError`.
+        """
+        browser, old = self._there()
+        self._page = page = await Page.create(browser.devtools)
+        if self._site is not None:
+            self._site.move(page)
+        if self._health.done():
+            self._health.result().page = page
+        await old.close()
 
     def watches(self) -> Mapping[str, Watch]:
         """The browser, the page, and the signs of life of both."""
@@ -60,7 +75,11 @@ class Browsing:
         return await _end_of(browser)
 
     async def _page_end(self) -> str:
-        await self._there()[1].crashed.wait()
+        """Of the last one: one that was left for another has ended by our own will."""
+        ended = None
+        while ended is not (page := self._there()[1]):
+            await page.crashed.wait()
+            ended = page
         return "the page crashed"
 
     async def _trouble(self) -> str:

@@ -46,6 +46,9 @@ class Calling:
         """Nothing of it can break."""
         return {}
 
+    async def renew(self) -> None:
+        """No call leaves anything behind."""
+
     def opened(self, is_answering: Callable[[], bool]) -> None:
         """Its silence is measured by each chat's own deadlines."""
 

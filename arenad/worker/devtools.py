@@ -105,6 +105,10 @@ class DevTools(asyncio.Protocol):
         """Call `listener()` when the link ends."""
         self._on_lost.append(listener)
 
+    def off_lost(self, listener: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._on_lost = [each for each in self._on_lost if each != listener]
+
     def send(self, session: str, method: str, params: Params, on_reply: OnReply) -> int:
         """Send a command; `on_reply` is called in wire order. Raises `BrowserGone`, `NoReply`."""
         if self.lost.is_set() or self._out is None:

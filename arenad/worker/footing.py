@@ -27,6 +27,10 @@ class Site(serve.Site, Protocol):
     """A site as a session needs it: opened, looked at between chats, and asked for its models."""
 
     models: tuple[Model, ...]
+    session_id: str
+    message_id: str
+    """The site's own names of its last chat and answer; empty where it tells none."""
+
     on_held: Callable[[tuple[str, ...]], None]
     """Called with the keys of all conversations that can be gone on with, at each change."""
 
@@ -61,6 +65,10 @@ class Footing(Protocol):
 
     def watches(self) -> Mapping[str, Watch]:
         """What is to be watched from the start on, each by its name."""
+        ...
+
+    async def renew(self) -> None:
+        """Leave the session for a fresh one, blank: nothing of it is left. Raises `Shaken`."""
         ...
 
     def opened(self, is_answering: Callable[[], bool]) -> None:

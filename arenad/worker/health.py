@@ -43,7 +43,7 @@ class Health:
     ) -> None:
         """`browser` has been greeted, `page` has been opened; it answers once content has come."""
         self._browser = browser
-        self._page = page
+        self.page = page
         self.settings = settings
         self._is_answering = is_answering
         self._suspicion = Suspicion()
@@ -73,7 +73,7 @@ class Health:
             return reason
         asks = (
             ("the browser", self._ask_browser, self._browser.devtools.heard.total),
-            ("the page", self._ask_page, lambda: self._page.heard),
+            ("the page", self._ask_page, lambda: self.page.heard),
         )
         for who, ask, heard in asks:
             if reason := await self._patience(who, ask, heard):
@@ -86,7 +86,7 @@ class Health:
         await self._browser.devtools.command("Browser.getVersion", timeout_s=timeout_s)
 
     async def _ask_page(self, timeout_s: float) -> None:
-        await self._page.evaluate("1", timeout_s)
+        await self.page.evaluate("1", timeout_s)
 
     async def _patience(
         self, who: str, ask: Callable[[float], Awaitable[None]], heard: Callable[[], int]

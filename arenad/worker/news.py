@@ -19,7 +19,7 @@ def is_news(told: Beat | None, beat: Beat, age_s: float) -> bool:
     """
     if told is None or age_s >= TOLD_AGAIN_S:
         return True
-    if (told.busy, told.answered, told.failed) != (beat.busy, beat.answered, beat.failed):
+    if _done(told) != _done(beat):
         return True
     if beat.readings != told.readings and not beat.busy and beat.cpu_percent > BURNING_PERCENT:
         return True
@@ -28,3 +28,7 @@ def is_news(told: Beat | None, beat: Beat, age_s: float) -> bool:
         or abs(beat.cpu_percent - told.cpu_percent) > CPU_PERCENT
         or abs(beat.loop_lag_ms - told.loop_lag_ms) > LAG_MS
     )
+
+
+def _done(beat: Beat) -> tuple[int, int, int, int]:
+    return beat.busy, beat.answered, beat.failed, beat.sessions

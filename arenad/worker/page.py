@@ -99,11 +99,24 @@ class Page:
         on("Inspector.targetCrashed", self._on_crash)
         on("Inspector.detached", self._on_crash)
         self._devtools.on("", "Target.detachedFromTarget", self._on_detached)
-        self._devtools.on_lost(lambda: self.traffic.lose("the browser is gone"))
+        self._devtools.on_lost(self._on_lost)
         on("Page.loadEventFired", self._on_load)
         on("Page.javascriptDialogOpening", self._on_dialog)
         on("Page.frameNavigated", self._on_navigated)
         on("Page.navigatedWithinDocument", self._on_new_address)
+
+    async def close(self) -> None:
+        """End the page and its context, and with it all that the site has stored there."""
+        self._devtools.off_lost(self._on_lost)
+        try:
+            gone: Params = {"browserContextId": self.traffic.context}
+            await self._devtools.command("Target.disposeBrowserContext", gone)
+        finally:
+            self.traffic.forget()
+            self._on_crash({})
+
+    def _on_lost(self) -> None:
+        self.traffic.lose("the browser is gone")
 
     def _on_detached(self, params: Params) -> None:
         """The page's own end, or that of a shared worker, of which the browser itself tells."""

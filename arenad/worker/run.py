@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +23,7 @@ from arenad.schema.process import (
     Model,
     ModelsAre,
     Ready,
+    Renew,
     SessionIs,
     Welcome,
     WorkerSettings,
@@ -32,9 +34,11 @@ from arenad.worker.calling import Calling
 from arenad.worker.footing import Footing, Gone, Shaken, Site, Watch
 from arenad.worker.meter import Meter
 from arenad.worker.news import is_news
+from arenad.worker.renewal import Lease, why_now
 from arenad.worker.serve import ChatServer
 from arenad.worker.session import (
     PAUSING,
+    RENEWABLE,
     WAITING,
     Event,
     Order,
@@ -112,15 +116,21 @@ class Worker:
         self._site: Site | None = None
         self._server: asyncio.Server | None = None
         self._chats: ChatServer | None = None
+        self._sessions = 0
+        self._lease = self._new_lease()
 
     def begin(self) -> None:
         """Start in the background, so that a word to stop is heard at any moment of it."""
         self._keep(self._start, "start")
 
     def on_note(self, body: Body) -> None:
-        """The master has new settings: the times of the probes are taken at once."""
+        """The master has new settings, of which some are followed at once; or wants a renewal."""
+        if isinstance(body, Renew):
+            self._lease = replace(self._lease, wish="an operator wants one")
+            self._turned.set()
         if isinstance(body, Welcome) and body.worker is not None:
-            self._settings = replace(self._settings, health=body.worker.health)
+            new = body.worker
+            self._settings = replace(self._settings, health=new.health, session=new.session)
             self._footing.follow(body.worker.health)
 
     def _keep(self, work: Callable[[], Awaitable[None]], name: str) -> None:
@@ -158,7 +168,7 @@ class Worker:
         await self._take(opened, f"{footing.name}, open after {took_s:.1f} s")
         footing.opened(lambda: chats.is_answering)
         self._keep(partial(self._look, site, chats), "look")
-        self._keep(partial(self._beat, chats), "beat")
+        self._keep(partial(self._beat, site, chats), "beat")
         self._keep(partial(self._drain, chats), "drain")
 
     def _say(self, reason: str, rest_s: float | None = None) -> None:
@@ -184,6 +194,31 @@ class Worker:
             self.break_off(reason)
         elif order is Order.OPEN and self._site is not None:
             await self._take(await self._try_to_open(self._site), "opened anew")
+        elif order is Order.RENEW and self._site is not None:
+            await self._footing.renew()
+            self._lease = self._new_lease()
+            await self._take(await self._try_to_open(self._site), "a fresh session is open")
+        if event is Event.CHAT_DONE:
+            await self._renew_if_due()
+
+    def _new_lease(self) -> Lease:
+        """A session begins."""
+        self._sessions += 1
+        draw = random.random()  # noqa: S311 - jitter, no secret
+        return Lease(began_s=time.monotonic(), chats=self._performed, draw=draw)
+
+    @property
+    def _performed(self) -> int:
+        return self._chats.answered + self._chats.failed if self._chats is not None else 0
+
+    async def _renew_if_due(self) -> bool:
+        """Begin a fresh session if it is time for one; the page is held meanwhile."""
+        if self._session.condition not in RENEWABLE:
+            return False
+        reason = why_now(self._lease, time.monotonic(), self._performed, self._settings.session)
+        if reason:
+            await self._on_session(Event.LASTED, f"a fresh session: {reason}")
+        return bool(reason)
 
     def _wait(self, before: Session, reason: str, asked_s: float | None) -> None:
         """Leave the page in peace for a while, and say for how long."""
@@ -236,7 +271,7 @@ class Worker:
 
     # -- at intervals ------------------------------------------------------------------------------
 
-    async def _beat(self, chats: ChatServer) -> None:
+    async def _beat(self, site: Site, chats: ChatServer) -> None:
         """Tell the master what changed by so much that it matters."""
         told, told_s = None, 0.0
         while True:
@@ -250,6 +285,9 @@ class Worker:
                 loop_lag_ms=self._lag_ms,
                 descriptors=self._reading.descriptors,
                 readings=self._readings,
+                sessions=self._sessions,
+                session_id=site.session_id,
+                message_id=site.message_id,
             )
             now_s = time.monotonic()
             if is_news(told, beat, now_s - told_s):
@@ -267,6 +305,7 @@ class Worker:
             self._readings += 1
             self._lag_ms = self._me.lag_ms
             is_due = self._session.condition not in WAITING or now_s >= self._look_at_s
+            is_due |= bool(self._lease.wish) and self._session.condition in RENEWABLE
             if is_due and not chats.busy:
                 await self._look_at_page(site, chats)
             await self._until_next_look()
@@ -284,6 +323,8 @@ class Worker:
     async def _look_at_page(self, site: Site, chats: ChatServer) -> None:
         """A chat that comes meanwhile waits for the page, which is about to be opened anew."""
         async with chats.page_turn():
+            if await self._renew_if_due():
+                return
             try:
                 await site.look()
                 if not site.models:

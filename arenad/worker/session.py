@@ -45,6 +45,9 @@ class Event(enum.Enum):
     HUMAN_CHECK = "human check"
     REFUSED = "refused"
     EXPIRED = "expired"
+    LASTED = "lasted"
+    """The session is to be renewed: it is old enough, or somebody wants it."""
+
     AWAY = "away"
     BROKE = "broke"
 
@@ -53,6 +56,7 @@ class Order(enum.Enum):
     """What to do about it."""
 
     OPEN = "open the page anew"
+    RENEW = "begin a fresh session, and open the page in it"
     WAIT = "leave the page in peace for a pause, then look at it"
     GIVE_UP = "end the worker"
 
@@ -91,6 +95,10 @@ _RENEWALS: dict[Event, Condition] = {
 
 PAUSING = frozenset({"resting", "expired", "away", "outdated"})
 """Conditions that end by themselves, after a pause."""
+
+RENEWABLE = frozenset({"ready", "expired", "outdated"})
+"""Conditions in which the site wants nothing first: from a refusal or a check no fresh session is a
+way out."""
 
 WAITING = PAUSING | {"needs_login", "needs_human"}
 """Conditions in which the page is looked at, and nothing is sent."""
@@ -150,7 +158,7 @@ def step(
         return replace(session, condition="broken"), Order.GIVE_UP
     if event in _WAITS:
         return _waiting(session, _WAITS[event]), Order.WAIT
-    if event in _RENEWALS:
+    if event in _RENEWALS or event is Event.LASTED:
         return _renewed(session, event)
     if event in (Event.CHAT_FAILED, Event.NOT_STOPPED):
         return replace(session, condition="opening", failures=failures), Order.OPEN
@@ -159,6 +167,8 @@ def step(
 
 def _looked_at(session: Session, event: Event) -> tuple[Session, Order | None]:
     """The page was opened, looked at, or carried a chat to its end."""
+    if event is Event.UNUSABLE and session.condition == "expired":
+        return session, Order.RENEW
     if event is Event.UNUSABLE:
         return session, Order.OPEN if session.condition in PAUSING else Order.WAIT
     if event is Event.CHAT_DONE:
@@ -172,11 +182,17 @@ def _waiting(session: Session, condition: Condition) -> Session:
 
 
 def _renewed(session: Session, event: Event) -> tuple[Session, Order]:
-    """A fresh page at the first time; the next time, and until a chat is done, pauses between."""
+    """A fresh page at the first time; the next time, and until a chat is done, pauses between.
+
+    What has expired is the session itself, with all that its cookies say: that one begins anew.
+    """
+    if event is Event.LASTED:
+        return replace(session, condition="opening"), Order.RENEW
     doubt: Doubt = "page" if event is Event.LANDMARK_GONE and session.doubt != "chat" else "chat"
     if session.doubt:
         return replace(_waiting(session, _RENEWALS[event]), doubt=doubt), Order.WAIT
-    return replace(session, condition="opening", doubt=doubt), Order.OPEN
+    order = Order.RENEW if event is Event.EXPIRED else Order.OPEN
+    return replace(session, condition="opening", doubt=doubt), order
 
 
 def pause_s(session: Session, asked_s: float | None, look_s: float) -> float:

@@ -53,7 +53,7 @@ class Traffic:
         """`session` is the page's, `context` the browser context that is its own."""
         self._devtools = devtools
         self._session = session
-        self._context = context
+        self.context = context
         self._sessions: set[str] = set()
         self._channels: OrderedDict[Key, Channel] = OrderedDict()
         self._source: Inbox | None = None
@@ -80,6 +80,13 @@ class Traffic:
         if self._source is not None:
             self._source.lose(why)
 
+    def forget(self) -> None:
+        """The page is closed: nothing is heard of it any more."""
+        for session in (self._session, *self._sessions):
+            self._devtools.forget(session)
+        self._sessions.clear()
+        self._channels.clear()
+
     def channels(self, *, is_socket: bool) -> list[Channel]:
         """The connections of this kind that are open."""
         return [each for each in self._channels.values() if each.is_socket is is_socket]
@@ -95,7 +102,7 @@ class Traffic:
     def _on_attached(self, params: Params) -> None:
         """A frame or a worker has begun, and waits for our word to go on."""
         session = str(params["sessionId"])
-        is_ours = params["targetInfo"].get("browserContextId", self._context) == self._context
+        is_ours = params["targetInfo"].get("browserContextId", self.context) == self.context
         try:
             if is_ours and len(self._sessions) < MAX_SESSIONS:
                 self._sessions.add(session)

@@ -23,6 +23,7 @@ from arenad.schema.control import (
     Logs,
     Reload,
     Reloaded,
+    RenewOne,
     Reset,
     Restart,
     Scale,
@@ -96,6 +97,7 @@ def test_instances_are_the_workers(capsys):
         (("scale", "3"), Scale(3)),
         (("restart", "w1"), Restart("w1")),
         (("drain", "w1"), DrainOne("w1")),
+        (("renew", "w1"), RenewOne("w1")),
         (("stop", "--no-wait"), Shutdown()),
     ],
 )

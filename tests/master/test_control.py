@@ -16,6 +16,7 @@ from arenad.schema.control import (
     GetState,
     GetStory,
     Logs,
+    RenewOne,
     Reset,
     Restart,
     Scale,
@@ -82,6 +83,7 @@ def test_another_user_is_turned_away(daemon):
         (Scale(-1), "instances: is -1; must be 0 to 3 (fleet.max_instances)"),
         (Restart("w9"), "name: there is no 'w9'; there are recorder, demo, frontend-1"),
         (DrainOne("demo"), "name: demo is no instance; only instances can be drained"),
+        (RenewOne("demo"), "name: demo is no instance; only instances have a session"),
         (Stop(), "Stop is not a command"),
     ],
 )

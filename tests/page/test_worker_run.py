@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +13,6 @@ from aiohttp import web
 from real_browser import (
     CONFIG,
     ENOUGH_S,
-    demo_profile,
     hang,
     processes_of,
     serving,
@@ -23,26 +20,24 @@ from real_browser import (
     tell,
     until,
 )
+from whole_worker import whole_worker
 
-from arenad import child, deadman, link
+from arenad import child, link
 from arenad.errors import WorkerLost
 from arenad.schema.chat import Began, Chat, Finish, TextDelta, Turn
-from arenad.schema.config import BrowserConfig, HealthConfig
+from arenad.schema.config import BrowserConfig
 from arenad.schema.frame import Body
 from arenad.schema.process import (
     Beat,
     Drain,
     Drained,
-    ForkOrder,
     Model,
     ModelsAre,
     Ready,
     SessionIs,
     Stop,
-    Welcome,
-    WorkerSettings,
 )
-from arenad.worker import run, session
+from arenad.worker import session
 from arenad.worker.sites import driver
 
 
@@ -55,60 +50,6 @@ def own_log() -> Iterator[None]:
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     own.setLevel(before[2])
-
-
-class Master:
-    """The master's end of a worker's life: what was told, and the worker's exit code."""
-
-    def __init__(self, folder: Path, end: socket.socket) -> None:
-        self.socket_path = folder / "w.sock"
-        self.scratch = folder / "scratch"
-        self.heard: list[Body] = []
-        self.end = end
-        self.worker: link.Link
-
-    async def hear(self, kind: type[Body]) -> Body:
-        """The first note of this kind, once it is there."""
-        await until(lambda: any(isinstance(note, kind) for note in self.heard))
-        return next(note for note in self.heard if isinstance(note, kind))
-
-    def last_condition(self) -> SessionIs:
-        """What the worker said of its session at last."""
-        return [note for note in self.heard if isinstance(note, SessionIs)][-1]
-
-
-@asynccontextmanager
-async def _worker(
-    folder: Path, site_url: str, browser: BrowserConfig = CONFIG
-) -> AsyncIterator[tuple[Master, "asyncio.Task[int]"]]:
-    """A worker that runs in this very process, as its own code would in a forked one."""
-    ours, theirs = socket.socketpair()
-    master = Master(folder, ours)
-    order = ForkOrder(role="worker", name="w1", generation=1, uid=os.getuid(), gid=os.getgid())
-    settings = WorkerSettings(
-        socket_path=str(master.socket_path),
-        scratch_dir=str(master.scratch),
-        browser=browser,
-        profile=demo_profile(),
-        site_url=site_url,
-        health=HealthConfig(interval_s=0.2, probe_s=0.2, timeout_s=0.5),
-        slots=1,
-    )
-    master.worker = await link.adopt(ours, "w1", on_note=master.heard.append)
-    master.worker.note(Welcome("info", worker=settings))
-    switch = deadman.create()
-    life = asyncio.get_running_loop().create_task(child._live(order, switch, [theirs], run.run))
-    try:
-        yield master, life
-        await life
-    finally:
-        life.cancel()
-        await asyncio.gather(life, return_exceptions=True)
-        master.worker.close()
-        os.close(switch)
-    assert not master.scratch.exists()
-    assert not master.socket_path.exists()
-    assert psutil.Process().children() == []
 
 
 def _chat(model: str) -> Chat:
@@ -129,7 +70,7 @@ def test_a_worker_lives_and_leaves(tmp_path: Path) -> None:
     """Ready with its models, a chat, beats with its cost, drained, stopped: nothing is left."""
 
     async def story() -> None:
-        async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
+        async with serving_demo() as address, whole_worker(tmp_path, address) as (master, life):
             ready = await master.hear(Ready)
             assert isinstance(ready, Ready)
             assert "demo-echo" in [model.id for model in ready.models]
@@ -163,7 +104,7 @@ def test_a_worker_tells_its_browsers_death(tmp_path: Path, victim: str) -> None:
     """The chat that ran is lost, for another instance to take; the reason says what died."""
 
     async def story() -> None:
-        async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
+        async with serving_demo() as address, whole_worker(tmp_path, address) as (master, life):
             await master.hear(Ready)
             frontend = await link.connect(str(master.socket_path), "w1", ENOUGH_S)
             stream = frontend.stream(_chat("demo-slow-start"))
@@ -189,7 +130,7 @@ def test_a_worker_tells_a_page_that_hangs(tmp_path: Path) -> None:
     """A page without a sign of life is the end of its worker, within the probe's time."""
 
     async def story() -> None:
-        async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
+        async with serving_demo() as address, whole_worker(tmp_path, address) as (master, life):
             await master.hear(Ready)
             [browser] = psutil.Process().children()
             hung = list(processes_of(browser, "renderer"))
@@ -232,7 +173,7 @@ def test_a_page_that_loses_its_prompt_is_opened_anew(tmp_path: Path) -> None:
 
     async def story() -> None:
         pages = _serving_pages(LOSES_ITS_PROMPT, PROMPT)
-        async with pages as address, _worker(tmp_path, address) as (master, _life):
+        async with pages as address, whole_worker(tmp_path, address) as (master, _life):
             await until(lambda: any(_is("ready", "opened anew", note) for note in master.heard))
             gone = 'the landmark prompt (textarea[name="text"]'
             assert any(_is("opening", gone, note) for note in master.heard)
@@ -250,9 +191,9 @@ def test_a_page_without_its_prompt_is_outdated_until_it_is_back(
 
     async def story() -> None:
         pages = _serving_pages(LOSES_ITS_PROMPT, "no prompt", "no prompt", PROMPT)
-        async with pages as address, _worker(tmp_path, address) as (master, _life):
+        async with pages as address, whole_worker(tmp_path, address) as (master, _life):
             await until(lambda: any(_is("ready", "opened anew", note) for note in master.heard))
-            assert _conditions(master) == ["opening", "ready", "opening", "outdated", "ready"]
+            assert master.conditions() == ["opening", "ready", "opening", "outdated", "ready"]
             gone = 'the landmark prompt (textarea[name="text"]'
             assert any(_is("outdated", gone, note) for note in master.heard)
             master.worker.note(Stop())
@@ -275,10 +216,10 @@ def test_what_only_a_person_may_clear_is_waited_for(tmp_path: Path, condition: s
 
     async def story() -> None:
         pages = _serving_pages(f"{WALLS[condition]}{CLEARED}", "a second visit")
-        async with pages as address, _worker(tmp_path, address) as (master, _life):
+        async with pages as address, whole_worker(tmp_path, address) as (master, _life):
             assert await master.hear(Ready) == Ready(())
-            await until(lambda: _conditions(master)[-1:] == ["ready"])
-            assert _conditions(master) == ["opening", condition, "ready"]
+            await until(lambda: master.conditions()[-1:] == ["ready"])
+            assert master.conditions() == ["opening", condition, "ready"]
             sign = "login_wall" if condition == "needs_login" else "check"
             walls = [note for note in master.heard if _is(condition, "the site shows", note)]
             assert len(walls) == 1
@@ -302,8 +243,8 @@ def test_a_refused_page_rests_for_as_long_as_it_says(tmp_path: Path) -> None:
 
     async def story() -> None:
         site = serving(web.get("/text/direct", page))
-        async with site as address, _worker(tmp_path, address) as (master, _life):
-            await until(lambda: _conditions(master)[-1:] == ["ready"])
+        async with site as address, whole_worker(tmp_path, address) as (master, _life):
+            await until(lambda: master.conditions()[-1:] == ["ready"])
             (rest,) = [note for note in master.heard if _is("resting", "", note)]
             assert isinstance(rest, SessionIs)
             assert rest.resting_s == 1.0
@@ -317,17 +258,14 @@ def test_a_refused_page_rests_for_as_long_as_it_says(tmp_path: Path) -> None:
         tell(story())
 
 
-def _conditions(master: Master) -> list[str]:
-    """Those that were told, each once as it changed."""
-    told = [note.condition for note in master.heard if isinstance(note, SessionIs)]
-    return [each for place, each in enumerate(told) if told[place - 1 : place] != [each]]
-
-
 def test_a_page_that_is_busy_for_ever_is_told(tmp_path: Path) -> None:
     """A script without end: the browser answers, the page does not."""
 
     async def story() -> None:
-        async with _serving_pages(HANGS) as address, _worker(tmp_path, address) as (master, life):
+        async with (
+            _serving_pages(HANGS) as address,
+            whole_worker(tmp_path, address) as (master, life),
+        ):
             assert await life == child.EXIT_BROKEN
             assert master.last_condition().reason == "the page gave no sign of life for 0.5 s"
 
@@ -356,7 +294,7 @@ def test_a_start_that_fails_says_why(
     """The master hears the reason, and the exit code says that a new start may help."""
 
     async def story() -> None:
-        async with _worker(tmp_path, site, browser) as (master, life):
+        async with whole_worker(tmp_path, site, browser) as (master, life):
             assert await life == child.EXIT_BROKEN
             said = master.last_condition()
             assert said.condition == "broken"
@@ -369,7 +307,7 @@ def test_a_stop_in_the_middle_of_a_start_is_heard(tmp_path: Path) -> None:
     """Not after the start's own deadlines, but now."""
 
     async def story() -> None:
-        async with serving_demo() as address, _worker(tmp_path, address) as (master, life):
+        async with serving_demo() as address, whole_worker(tmp_path, address) as (master, life):
             await until(lambda: bool(psutil.Process().children()))
             master.worker.note(Stop())
             assert await life == child.EXIT_ASKED

@@ -119,10 +119,16 @@ def test_rests_are_as_long_as_the_site_says_or_grow() -> None:
 
 
 def test_an_expired_session_is_renewed_at_once_and_then_with_pauses() -> None:
-    """A fresh page is a new session; if that one has expired too, there is no hurry."""
+    """All of it goes, cookies too; if the new one has expired too, there is no hurry."""
     session, orders = _after(Event.OPENED, Event.EXPIRED, Event.EXPIRED, Event.UNUSABLE)
     assert session.condition == "expired"
-    assert orders == [None, Order.OPEN, Order.WAIT, Order.OPEN]
+    assert orders == [None, Order.RENEW, Order.WAIT, Order.RENEW]
+
+
+def test_a_session_that_lasted_is_renewed() -> None:
+    """It opens, and what was forgiven or not stays so."""
+    failed = Session("ready", 1, doubt="chat")
+    assert step(failed, Event.LASTED) == (Session("opening", 1, doubt="chat"), Order.RENEW)
 
 
 def test_errors_say_what_happened_to_the_session() -> None:

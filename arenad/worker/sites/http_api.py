@@ -45,6 +45,7 @@ class ApiSite:
     ) -> None:
         """`url` is what `/models` and `/chat/completions` stand behind."""
         self.models: tuple[Model, ...] = ()
+        self.session_id = self.message_id = ""
         self.on_held: Callable[[tuple[str, ...]], None] = lambda _keys: None
         """Never called: every chat brings its whole conversation along."""
 

@@ -53,11 +53,9 @@ class PageSite:
     def __init__(self, page: Page, profile: Profile, url: str) -> None:
         """`url` is the site's address, to which the profile's start path belongs."""
         self.models: tuple[Model, ...] = ()
-        self.session_id = ""
-        self.message_id = ""
-        self._page = page
+        self.session_id = self.message_id = ""
+        self._url = url
         self._profile = profile
-        self._driver = Driver(page, profile, url)
         self._is_fresh = False
         self._is_half_written = False
         self._url_before = ""
@@ -67,6 +65,17 @@ class PageSite:
         self._told_held: tuple[str, ...] = ()
         self.on_held: Callable[[tuple[str, ...]], None] = lambda _keys: None
         """Called with the keys of all conversations that can be gone on with, at each change."""
+
+        self.move(page)
+
+    def move(self, page: Page) -> None:
+        """Go on in another page, which is blank: nothing of the last one's session is left."""
+        self._page = page
+        self._driver = Driver(page, self._profile, self._url)
+        self._capture = None
+        self.session_id = self.message_id = ""
+        self._shelf.clear()
+        self._tell_held()
 
     async def open(self) -> None:
         """Open the start page and read its models. Raises a `RequestError`, or `DevToolsError`."""
