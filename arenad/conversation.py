@@ -15,8 +15,9 @@ from arenad.schema.chat import Citation, Image, TextDelta, Turn
 
 KEY_BYTES = 16
 
-_IMAGE = re.compile(r"(!\[image\])\([^()\s]*\)")
-"""An image may have been delivered by another address than the one the page showed."""
+_IMAGE = re.compile(r"!\[image\]\([^()\s]*\)")
+"""An image may have been delivered by another address than the one the page showed, or beside the
+text (`text_of`)."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -35,7 +36,7 @@ def key_of(model: str, turns: Iterable[Turn]) -> str:
 def _plain(turn: Turn) -> Turn:
     if turn.role != "assistant":
         return turn
-    return msgspec.structs.replace(turn, text=_IMAGE.sub(r"\1()", turn.text.strip()))
+    return msgspec.structs.replace(turn, text=_IMAGE.sub("", turn.text).strip())
 
 
 def is_new_turn(turns: Sequence[Turn]) -> bool:
@@ -44,11 +45,14 @@ def is_new_turn(turns: Sequence[Turn]) -> bool:
 
 
 def text_of(event: TextDelta | Image | Citation) -> str:
-    """An event as text of the answer: an image and a source become Markdown."""
+    """An event as text of the answer: an image and a source become Markdown.
+
+    Not so a data URL: clients send the text back with the next message, megabytes and all.
+    """
     match event:
         case TextDelta(text):
             return text
         case Image(url):
-            return f"![image]({url})"
+            return "" if url.startswith("data:") else f"![image]({url})"
         case Citation(url, title):
             return f"\n[{title or url}]({url})"

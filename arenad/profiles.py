@@ -4,7 +4,7 @@ Files come in, a `Profile` or a `ConfigError` comes out; nothing is kept between
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -30,8 +30,9 @@ SHIPPED = Path(__file__).parent / "worker" / "sites" / "profiles"
 MAX_EXTENDS = 8
 MODEL_PLACE = "{model}"
 
-STEPS = ("opening", "choose_model", "send", "new_chat", "stop")
-ACTIONS = ("press", "press_if", "wait", "gone", "key", "write", "open")
+STEPS = ("opening", "choose_model", "attach", "send", "new_chat", "stop")
+BRINGING = ("choose", "paste", "drop")
+ACTIONS = ("press", "press_if", "wait", "gone", "key", "write", "open", *BRINGING)
 LANDMARKS = tuple(field.name for field in msgspec.structs.fields(Landmarks))
 
 Tree = dict[str, Any]
@@ -198,6 +199,7 @@ def _contradictions(profile: Profile) -> Iterator[str]:
             yield from _step_faults(f"{name}[{number}]", step, marks)
     yield from _model_faults(profile.models, profile)
     yield from _selector_faults("conversation.shows", places(profile.conversation.shows))
+    yield from _attach_faults(profile.attach, marks)
     for name, sign in profile.signs.items():
         yield from _sign_faults(f"signs.{name}", sign)
 
@@ -208,6 +210,8 @@ def _step_faults(path: str, step: Step, marks: dict[str, tuple[str, ...]]) -> It
         does = " and ".join(given) or "nothing"
         yield f"{path}: does {does}; must do exactly one of {', '.join(ACTIONS)}"
         return
+    if given[0] in BRINGING and not path.startswith("attach["):
+        yield f"{path}.{given[0]}: brings files; that is for the steps of attach alone"
     if step.or_key and not step.press:
         yield f"{path}.or_key: belongs to press, and there is none"
     value = getattr(step, given[0])
@@ -219,6 +223,14 @@ def _step_faults(path: str, step: Step, marks: dict[str, tuple[str, ...]]) -> It
             yield f"{path}.{given[0]}: is the landmark {value}, which is empty; {remedy}"
         return
     yield from _selector_faults(f"{path}.{given[0]}", places(value))
+
+
+def _attach_faults(steps: Sequence[Step], marks: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    if steps and not any(getattr(step, action) for step in steps for action in BRINGING):
+        yield f"attach: brings no file; one of its steps must be {', '.join(BRINGING)}"
+    if (steps or marks["attach"]) and not marks["uploaded"]:
+        why = "without it a message may be sent before its files are there"
+        yield f"landmarks.uploaded: is empty; must be what shows for each file; {why}"
 
 
 def _model_faults(rules: ModelRules, profile: Profile) -> Iterator[str]:

@@ -25,6 +25,7 @@ def test_what_a_client_sends_back_has_the_same_key() -> None:
     other = turns("Draw", "Here: ![image](/v1/files/a)")
     assert key_of("m", TALK) == key_of("m", turns("Hi", " Hello!", "How?", "So."))
     assert key_of("m", image) == key_of("m", other)
+    assert key_of("m", image) == key_of("m", turns("Draw", "Here:")), "beside the text"
 
 
 @pytest.mark.parametrize("place", range(len(TALK)))
@@ -73,5 +74,6 @@ def test_only_one_message_after_an_answer_goes_on(roles: str, is_new: bool) -> N
 def test_images_and_sources_become_markdown() -> None:
     """As a client gets them in the text of an answer."""
     assert text_of(TextDelta("a")) == "a"
-    assert text_of(Image("data:,")) == "![image](data:,)"
+    assert text_of(Image("http://a/")) == "![image](http://a/)"
+    assert text_of(Image("data:,")) == "", "clients would send it back, megabytes and all"
     assert text_of(Citation("http://a/", "A")) == "\n[A](http://a/)"

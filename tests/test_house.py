@@ -63,6 +63,7 @@ BRAINS = [
     for name in contract["source_modules"]
 ]
 DECLARED_BRAINS = (
+    "arenad/media.py",
     "arenad/wire.py",
     "arenad/outbox.py",
     "arenad/master/life.py",
@@ -78,10 +79,12 @@ DECLARED_BRAINS = (
     "arenad/frontend/balance.py",
     "arenad/frontend/queue.py",
     "arenad/frontend/openai.py",
+    "arenad/frontend/parts.py",
     "arenad/worker/diagnosis.py",
     "arenad/worker/news.py",
     "arenad/worker/session.py",
     "arenad/worker/sites/api_terms.py",
+    "arenad/worker/sites/attachments.py",
     "arenad/worker/sites/catalog.py",
     "arenad/worker/sites/fold.py",
     "arenad/worker/sites/guess.py",
@@ -204,6 +207,9 @@ PURE = {
     "arenactl/site.py": "becomes another program; tests/page/test_site_command.py",
     "arenad/worker/sites/driver.py": "needs a browser; tests/page/test_worker_driver.py",
     "arenad/worker/page.py": "needs a browser; tests/page/test_worker_page.py",
+    "arenad/worker/file_input.py": "needs a browser; tests/page/test_worker_uploads.py",
+    "arenad/worker/sites/upload.py": "needs a browser; tests/page/test_worker_uploads.py",
+    "arenad/worker/sites/pictures.py": "needs a browser; tests/page/test_worker_uploads.py",
     "arenad/worker/listen.py": "needs a browser; tests/page/test_worker_streams.py",
     "arenad/worker/dom_source.py": "needs a browser; tests/page/test_worker_streams.py",
     "arenad/worker/sites/page_driven.py": "needs a browser; tests/page/test_worker_site.py",
@@ -380,6 +386,7 @@ SLEEPS = {
     "arenad/demo/scenes.py:staged": "a fault: silence, or heartbeats alone, before an answer",
     "arenad/demo/scenes.py:_after_first": "a fault: silence in the middle of an answer",
     "arenad/frontend/gui.py:_watch": "a master that refuses to tell its state is asked again",
+    "arenad/frontend/kept.py:sweep": "what is kept for a while is removed when that is over",
     "arenad/frontend/recording.py:_keep": "the recorder's socket is there always; when not, nothing tells",
     "arenad/frontend/seats.py:_keep_link": "no event tells when a worker listens again",
 }

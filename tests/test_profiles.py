@@ -147,7 +147,7 @@ models: {names: [a, b], json_path: models}
 def test_fields_are_held_against_each_other(tmp_path: Path) -> None:
     """What the types allow and no page could ever carry out, each with its remedy."""
     said = faults_of("odd", made(tmp_path, odd=CONTRADICTORY.replace("{key: F5}", "{key: Enter}")))
-    actions = "press, press_if, wait, gone, key, write, open"
+    actions = "press, press_if, wait, gone, key, write, open, choose, paste, drop"
     shows = "selector, text, url"
     assert said == [
         (

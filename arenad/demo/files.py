@@ -90,7 +90,7 @@ class Files:
         signature = self._signature(verb, key, parts)
         if not hmac.compare_digest(signature, query.get("X-Amz-Signature", "")):
             raise Refusal(403, "SignatureDoesNotMatch", _CUT)
-        began = datetime.strptime(parts["X-Amz-Date"], _DATE).replace(tzinfo=UTC)
+        began = datetime.fromisoformat(parts["X-Amz-Date"])
         if wall_time_s() >= began.timestamp() + float(parts["X-Amz-Expires"]):
             raise Refusal(403, "AccessDenied", "Request has expired")
 

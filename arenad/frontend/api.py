@@ -12,9 +12,10 @@ from aiohttp.typedefs import Handler
 
 from arenad.activity import Activity
 from arenad.errors import ModelNotFound, RequestError, UpstreamFailed
-from arenad.frontend import guard, openai
+from arenad.frontend import fetch, guard, openai
 from arenad.frontend.account import Account
 from arenad.frontend.dispatch import Answer, Dispatch
+from arenad.frontend.kept import Kept
 from arenad.frontend.recording import Recording
 from arenad.log import wall_time_s
 from arenad.schema.chat import (
@@ -35,6 +36,13 @@ MAX_WHOLE_CHARS = 64 * 1024 * 1024
 
 MAX_NAME_CHARS = 200
 
+_IMAGE_HEADERS = {
+    "Cache-Control": "private, max-age=3600, immutable",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What a site drew must never run as a page of ours."""
+
 _BEGAN_S = web.RequestKey("began_s", float)
 
 log = logging.getLogger("arenad.api")
@@ -52,6 +60,7 @@ class Api:
         self.is_closing = False
         self._dispatch = dispatch
         self.settings = settings
+        self.kept = Kept(settings.files_dir, settings.files)
         self._born_unix_s = int(wall_time_s())
 
     def app(self) -> web.Application:
@@ -63,6 +72,7 @@ class Api:
                 web.post("/v1/chat/completions", self.chat_completions),
                 web.get("/v1/models", self.models),
                 web.get("/v1/models/{id:.+}", self.model),
+                web.get("/v1/files/{id}/content", self.file_content),
                 web.get("/healthz", self.healthz),
                 web.get("/health", self.healthz),
                 web.get("/readyz", self.readyz),
@@ -89,14 +99,19 @@ class Api:
         """POST /v1/chat/completions."""
         request[_BEGAN_S] = time.monotonic()
         guard.check_origin(request)
-        wish = openai.parse(await guard.body(request, self.settings.api.max_body_bytes))
+        body = await guard.body(request, self.settings.api.max_body_bytes)
+        files = self.settings.files
+        wish = await fetch.filled(openai.parse(body, files), files)
         name = guard.request_id(request)
         account = Account(name, wish.model, streams=wish.stream)
         reply = _Reply(request, wish, self.settings, account)
         self._begin()
         outcome: Outcome = "failed"
         try:
-            async with aclosing(self._dispatch.answer(wish, name, account)) as events:
+            answer = self._dispatch.answer(wish, name, account)
+            if wish.image_format == "file":
+                answer = self.kept.answer(answer, f"{request.scheme}://{request.host}")
+            async with aclosing(answer) as events:
                 is_whole = await (reply.stream(events) if wish.stream else reply.whole(events))
             outcome = "answered" if is_whole else "failed"
         except (asyncio.CancelledError, ConnectionError):
@@ -118,6 +133,16 @@ class Api:
     def _end(self, outcome: Outcome) -> None:
         self._dispatch.counts[outcome] += 1
         self._dispatch.running -= 1
+
+    async def file_content(self, request: web.Request) -> web.Response:
+        """GET /v1/files/{id}/content: an image of an answer, as long as it is kept."""
+        kind, content = await self.kept.read(request.match_info["id"])
+        return web.Response(body=content, content_type=kind, headers=_IMAGE_HEADERS)
+
+    def adjust(self, settings: FrontendSettings) -> None:
+        """Go by these settings from the next request on."""
+        self.settings = settings
+        self.kept.rules = settings.files
 
     # -- models and health ------------------------------------------------------------------------
 
@@ -177,16 +202,21 @@ class _Reply:
         """Collect the answer and send it, all before the request counts as ended."""
         text: list[str] = []
         reasoning: list[str] = []
+        images: list[dict[str, object]] = []
+        held = 0
         async for event in events:
             if isinstance(event, Finish):
                 usage = openai.usage(self._wish.turns, self._account.chars)
-                pieces = "".join(text), "".join(reasoning)
+                pieces = "".join(text), "".join(reasoning), images
                 await self._send_whole(self._writer.whole(*pieces, event.reason, usage))
                 return True
             piece = _piece(event)
             (reasoning if isinstance(event, ReasoningDelta) else text).append(piece)
             self._account.chars += len(piece)
-            if self._account.chars > MAX_WHOLE_CHARS:
+            if isinstance(event, Image):
+                images.append(openai.image_object(event))
+                held += len(event.url)
+            if self._account.chars + held > MAX_WHOLE_CHARS:
                 raise UpstreamFailed(f"the answer is longer than {MAX_WHOLE_CHARS} characters")
         raise UpstreamFailed("the answer has no end")
 

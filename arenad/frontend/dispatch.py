@@ -257,6 +257,7 @@ class _Journey:
             total_timeout_s=min(left_s, self._limits.total_timeout_s),
             conversation=self._conversation if is_home else "",
             strategy=self._wish.strategy,
+            image_bytes=self._wish.image_bytes,
         )
 
     async def _read(self, seat: Seat, stream: Stream) -> Answer:

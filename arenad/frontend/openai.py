@@ -5,12 +5,13 @@ Shapes follow the OpenAI API reference, "Chat Completions": object, chunk and er
 
 import re
 import reprlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 from arenad.conversation import text_of
 from arenad.errors import InvalidRequest, RequestError
+from arenad.frontend import parts
 from arenad.schema.chat import (
     Citation,
     Event,
@@ -22,6 +23,7 @@ from arenad.schema.chat import (
     TextDelta,
     Turn,
 )
+from arenad.schema.config import FilesConfig, ImageFormat
 from arenad.schema.process import Model
 
 DONE = b"data: [DONE]\n\n"
@@ -50,6 +52,8 @@ _ROLES: dict[str, Role] = {
     "function": "user",
 }
 
+IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+
 _REMEDIES = {
     "": "must be a JSON object",
     "model": "must be a model's name; GET /v1/models lists them",
@@ -58,8 +62,15 @@ _REMEDIES = {
     "role": f"must be one of {', '.join(_ROLES)}",
     "content": "must be text or a list of parts",
     "content[]": "must be an object with type and text",
-    "type": "only text parts are supported yet",
+    "type": "must be text, image_url or file",
     "text": "must be text",
+    "image_url": "must be an object with url",
+    "url": "must be a data URL or an address",
+    "detail": "must be text",
+    "file": "must be an object with file_data and filename",
+    "file_data": "must be a data URL, or base64 with a filename that tells the type",
+    "filename": "must be text",
+    "image_format": f"must be one of {', '.join(IMAGE_FORMATS)}",
     "stream": "must be true or false",
     "stream_options": "must be an object",
     "include_usage": "must be true or false",
@@ -80,14 +91,9 @@ _short.maxstring = _short.maxother = 80
 _shown = _short.repr
 
 
-class _Part(msgspec.Struct):
-    type: Literal["text"]
-    text: str
-
-
 class _Message(msgspec.Struct):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[_Part] | None = None
+    content: parts.Content = None
 
 
 class _StreamOptions(msgspec.Struct):
@@ -103,12 +109,14 @@ class _Request(msgspec.Struct):
     stream_options: _StreamOptions | None = None
     n: Literal[1] | None = None
     conversation: Strategy | None = None
+    image_format: ImageFormat | None = None
 
 
 class Wish(msgspec.Struct, frozen=True):
     """What the client wants. `ignored` are the fields given that change nothing here.
 
-    `strategy` is empty where the site's profile is to decide.
+    `strategy` is empty where the site's profile is to decide. `remote` are files that have still
+    to be fetched. `image_bytes`: as in `schema.chat.Chat`.
     """
 
     model: str
@@ -117,12 +125,15 @@ class Wish(msgspec.Struct, frozen=True):
     include_usage: bool
     ignored: tuple[str, ...]
     strategy: Strategy | Literal[""] = ""
+    remote: tuple[parts.Remote, ...] = ()
+    image_format: ImageFormat = "url"
+    image_bytes: int = 0
 
 
 # -- in -------------------------------------------------------------------------------------------
 
 
-def parse(body: bytes) -> Wish:
+def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B008 - it is frozen
     """Read a request body. Raises `InvalidRequest` naming the field, the value and the remedy."""
     try:
         fields = _fields_of(body)
@@ -132,7 +143,8 @@ def parse(body: bytes) -> Wish:
         raise InvalidRequest(f"the body is not a JSON object: {error}") from error
     except RecursionError as error:
         raise InvalidRequest("the body is nested too deeply; flatten it") from error
-    turns = tuple(Turn(role=_ROLES[each.role], text=_text(each)) for each in request.messages)
+    reader = parts.Reader(files)
+    turns = tuple(_turn(reader, *each) for each in enumerate(request.messages))
     if not any(turn.text.strip() for turn in turns):
         raise InvalidRequest("messages: hold no text; say something", param="messages")
     options = request.stream_options
@@ -143,7 +155,15 @@ def parse(body: bytes) -> Wish:
         include_usage=options is not None and bool(options.include_usage),
         ignored=tuple(sorted(name for name in fields if name not in _Request.__struct_fields__)),
         strategy=request.conversation or "",
+        remote=tuple(reader.remote),
+        image_format=(image_format := request.image_format or files.image_format),
+        image_bytes=0 if image_format == "url" else files.max_bytes,
     )
+
+
+def _turn(reader: parts.Reader, number: int, message: _Message) -> Turn:
+    role = message.role
+    return reader.turn(number, _ROLES[role], message.content, is_user=role == "user")
 
 
 def _refuse(fields: dict[str, Any]) -> None:
@@ -179,17 +199,6 @@ def _value_at(value: Any, path: str) -> object:
     return value
 
 
-def _text(message: _Message) -> str:
-    """The text of a message: a string, or the text parts of a list, one below the other."""
-    match message.content:
-        case None:
-            return ""
-        case str(text):
-            return text
-        case parts:
-            return "\n\n".join(part.text for part in parts)
-
-
 # -- out ------------------------------------------------------------------------------------------
 
 
@@ -216,7 +225,10 @@ class Writer:
         match event:
             case ReasoningDelta(text):
                 return self._before + b'{"reasoning_content":' + _encode(text) + b"}" + self._after
-            case TextDelta() | Image() | Citation():
+            case Image():
+                delta = {"content": text_of(event), "images": [image_object(event)]}
+                return self._before + _encode(delta) + self._after
+            case TextDelta() | Citation():
                 text = _encode(text_of(event))
                 return self._before + b'{"content":' + text + b"}" + self._after
             case _:
@@ -233,15 +245,27 @@ class Writer:
         return b"data: " + _encode(chunk) + b"\n\n"
 
     def whole(
-        self, text: str, reasoning: str, reason: FinishReason, usage: dict[str, int]
+        self,
+        text: str,
+        reasoning: str,
+        images: list[dict[str, object]],
+        reason: FinishReason,
+        usage: dict[str, int],
     ) -> bytes:
         """The answer as one object."""
-        message: dict[str, str | None] = {"role": "assistant", "content": text, "refusal": None}
+        message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
         if reasoning:
             message["reasoning_content"] = reasoning
+        if images:
+            message["images"] = images
         choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
         body = {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
         return _encode(body)
+
+
+def image_object(image: Image) -> dict[str, object]:
+    """An image in the field `images`, as OpenRouter's clients read it; our own addition."""
+    return {"type": "image_url", "image_url": {"url": image.url}}
 
 
 def usage(turns: tuple[Turn, ...], answer_chars: int) -> dict[str, int]:

@@ -51,7 +51,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
             dispatch.on_roster(body)
         elif isinstance(body, Welcome) and body.frontend is not None:
             dispatch.adjust(body.frontend.queue, body.frontend.chat)
-            api.settings = body.frontend
+            api.adjust(body.frontend)
 
     me.on_note = on_note
     runners = [
@@ -70,6 +70,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         doors = [await _open(*each) for each in zip(runners, me.listeners, strict=True)]
         me.master.note(Ready())
         recording.start()
+        me.tasks.start(api.kept.sweep(), "remove kept images in time")
         me.tasks.start(_beat(me, dispatch), "beat")
         me.tasks.start(_drain(me, api, doors), "drain when told to")
         await me.stopping.wait()

@@ -147,6 +147,7 @@ class Master:
             is_clean = self._clean_up()
             self._control.close()
             self._path.unlink(missing_ok=True)
+            self._settings.remove_kept()
             self._notifier.close()
         if is_clean:
             logger.info("stopped; nothing is left running")

@@ -42,6 +42,7 @@ BEATS_IN_SILENCE = 2.0
 """So many beats fit into `health.silent_s`: one of them may be late, or lost in our own delay."""
 
 WORKERS = "workers"
+FILES = "files"
 
 logger = logging.getLogger("arenad.master")
 
@@ -168,11 +169,13 @@ class Settings:
             self.claim = os.open(self.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             self._check_claim(self.claim)
             os.fchmod(self.claim, 0o711 if self.user[0] != os.getuid() else 0o700)
-            self.workers.mkdir(mode=0o700, exist_ok=True)
-            os.chown(self.workers, *self.user)
+            for folder in (self.workers, self.files):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                os.chown(folder, *self.user)
         except OSError as error:
             raise _unusable(f"{self.runtime} cannot be made: {error.strerror}") from error
         self.remove_leftovers(())
+        self.remove_kept()
         self.claim_state()
 
     def claim_state(self) -> None:
@@ -198,7 +201,7 @@ class Settings:
             raise _unusable(f"another arenad runs in {self.runtime}; stop it first") from None
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise _unusable(f"others may write into {self.runtime}")
-        if strange := set(os.listdir(folder)) - {CONTROL_SOCKET, RECORDER_SOCKET, WORKERS}:
+        if strange := set(os.listdir(folder)) - {CONTROL_SOCKET, RECORDER_SOCKET, WORKERS, FILES}:
             raise _unusable(f"{self.runtime} holds other things, such as {min(strange)}")
 
     @property
@@ -209,6 +212,11 @@ class Settings:
     def workers(self) -> Path:
         """The folder of the workers' sockets and scratch folders."""
         return self.runtime / WORKERS
+
+    @property
+    def files(self) -> Path:
+        """The folder where frontends keep images of answers for a while."""
+        return self.runtime / FILES
 
     @property
     def recorder_socket(self) -> Path:
@@ -241,6 +249,14 @@ class Settings:
             except OSError as error:
                 logger.warning("cannot remove what an earlier process left: %s", error)
 
+    def remove_kept(self) -> None:
+        """Remove the images that frontends kept: none outlives the daemon."""
+        try:
+            for path in self.files.iterdir():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("cannot remove kept images: %s", error)
+
     # -- children ----------------------------------------------------------------------------------
 
     def welcome(self, role: ProcessRole, name: str, generation: int) -> Welcome:
@@ -259,6 +275,8 @@ class Settings:
                 queue=config.queue,
                 chat=config.chat,
                 gui_address=config.gui.listen,
+                files=config.files,
+                files_dir=str(self.files),
                 recorder_socket=str(self.recorder_socket) if self.records else "",
             )
             return Welcome(level, frontend=frontend, beat_s=beat_s, wound_s=wound_s)

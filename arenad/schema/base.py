@@ -1,8 +1,16 @@
-"""The two bases that every struct of the schema has."""
+"""The two bases that every struct of the schema has, and a type that two parts of it share."""
 
-from typing import dataclass_transform
+from typing import Annotated, dataclass_transform
 
 import msgspec
+
+MediaType = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(\*/\*|[a-z]+/(\*|[a-z0-9][a-z0-9.+-]*))\Z",
+        description="a type such as image/png, or image/* for all of a kind",
+    ),
+]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))

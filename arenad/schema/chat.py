@@ -15,11 +15,25 @@ Strategy = Literal["affinity", "fold"]
 Course = Literal["continued", "folded", "new"]
 
 
+class Attachment(Record):
+    """A file that goes with a message. `param` is the request's field that brought it."""
+
+    name: str
+    content_type: str
+    content: bytes
+    param: str = "messages"
+
+    def __repr__(self) -> str:
+        """Without the content: logs and tracebacks are no place for it."""
+        return f"{type(self).__name__}(name={self.name!r}, {len(self.content)} bytes)"
+
+
 class Turn(Record):
-    """One message of a conversation, already reduced to text."""
+    """One message of a conversation, already reduced to text, and the files that go with it."""
 
     role: Role
     text: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Chat(Message):
@@ -28,6 +42,8 @@ class Chat(Message):
     The three deadlines are seconds: until the first event, between two events, for the whole.
     `conversation` is the key of all turns but the last, if the worker said that it holds that one;
     `strategy` is the client's wish, empty for the profile's.
+    With `image_bytes` the browser brings the answer's images, each up to so large, as data URLs;
+    with 0 they are told by the site's own addresses.
     """
 
     request_id: str
@@ -38,6 +54,7 @@ class Chat(Message):
     total_timeout_s: float
     conversation: str = ""
     strategy: Strategy | Literal[""] = ""
+    image_bytes: int = 0
 
 
 class Held(Message):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from arenad.schema.base import Record
+from arenad.schema.base import MediaType, Record
 from arenad.schema.engine import Engine
 
 Seconds = Annotated[float, Meta(gt=0, le=7 * 24 * 3600)]
@@ -46,6 +46,10 @@ Url = Annotated[
         description="an address that begins with http:// or https://, or empty",
     ),
 ]
+MediaBytes = Annotated[int, Meta(ge=1, le=40 * 1024 * 1024)]
+"""The files of a request cross to a worker in one frame, and so does an image of its answer."""
+
+ImageFormat = Literal["url", "data", "file"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -174,6 +178,29 @@ class ChatConfig(Record):
     keepalive_s: Seconds = 10.0
 
 
+class FilesConfig(Record):
+    """Files of messages, and the images of answers."""
+
+    max_bytes: MediaBytes = 10 * 1024 * 1024
+    max_count: Few = 10
+    max_total_bytes: MediaBytes = 20 * 1024 * 1024
+    types: tuple[MediaType, ...] = (
+        "image/png",
+        "image/jpeg",
+        "image/gif",
+        "image/webp",
+        "application/pdf",
+        "text/*",
+    )
+    fetch_urls: bool = False
+    fetch_private: bool = False
+    fetch_timeout_s: Seconds = 10.0
+    image_format: ImageFormat = "url"
+    keep_s: Seconds = 3600.0
+    keep_count: Positive = 100
+    keep_bytes: FileBytes = 64 * 1024 * 1024
+
+
 class BrowserConfig(Record):
     """The browser of each instance."""
 
@@ -246,6 +273,7 @@ class Config(Record):
     frontend: FrontendConfig = field(default_factory=FrontendConfig)
     queue: QueueConfig = field(default_factory=QueueConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
+    files: FilesConfig = field(default_factory=FilesConfig)
     browser: BrowserConfig = field(default_factory=BrowserConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
     site: SiteConfig = field(default_factory=SiteConfig)

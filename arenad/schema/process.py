@@ -13,6 +13,7 @@ from arenad.schema.config import (
     BrowserConfig,
     ChatConfig,
     DemoConfig,
+    FilesConfig,
     HealthConfig,
     HistoryConfig,
     LogLevel,
@@ -65,12 +66,17 @@ class WorkerSettings(Record):
 
 
 class FrontendSettings(Record):
-    """A frontend's part of the configuration. Without a recorder its socket's path is empty."""
+    """A frontend's part of the configuration. Without a recorder its socket's path is empty.
+
+    `files_dir` is where all frontends keep the images of answers.
+    """
 
     api: ApiConfig
     queue: QueueConfig
     chat: ChatConfig
     gui_address: str
+    files_dir: str
+    files: FilesConfig = field(default_factory=FilesConfig)
     recorder_socket: str = ""
 
 

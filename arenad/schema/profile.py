@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from arenad.schema import path
-from arenad.schema.base import Record
+from arenad.schema.base import MediaType, Record
 from arenad.schema.chat import Strategy
 from arenad.schema.path import Paths
 
@@ -60,7 +60,10 @@ Meaning = Literal[
 class Landmarks(Record):
     """The things on the page. What is empty is not looked for.
 
-    `ready_to_send` shows when a page that drops early prompts takes the next one.
+    `ready_to_send` shows when a page that drops early prompts takes the next one. `attach` takes
+    files: an input of that kind, hidden or not, or what opens the dialog for it. `uploaded` shows
+    once for each file that the page has taken, `uploading` while it is not ready with one,
+    `upload_failed` when it will not be.
     """
 
     prompt: Places
@@ -71,6 +74,10 @@ class Landmarks(Record):
     model_picker: Places = ()
     model_option: Places = ()
     model_chosen: Places = ()
+    attach: Places = ()
+    uploaded: Places = ()
+    uploading: Places = ()
+    upload_failed: Places = ()
 
 
 class Step(Record):
@@ -78,7 +85,8 @@ class Step(Record):
 
     `press_if` presses what shows already, `wait` and `gone` wait for something to show or to leave,
     `write` types into what has the focus, `open` goes to a path of the site. `or_key` is pressed
-    where that which `press` names does not show.
+    where that which `press` names does not show. Steps of `attach` alone bring files: `choose` in
+    an input or by what opens its dialog, `paste` or `drop` onto an element.
     """
 
     press: Places = ()
@@ -88,6 +96,9 @@ class Step(Record):
     key: Key = ""
     write: str = ""
     open: str = ""
+    choose: Places = ()
+    paste: Places = ()
+    drop: Places = ()
     or_key: Key = ""
     within_s: Within = 10.0
 
@@ -281,9 +292,17 @@ class ConversationRules(Record):
 
 
 class Limits(Record):
-    """What the site takes at most; 0 is unlimited."""
+    """What the site takes at most; 0 is unlimited, and so is an empty list of types.
+
+    `files` and `file_bytes` hold for one message and for each of its files; `upload_s` is how long
+    the page may take for all of them.
+    """
 
     prompt_chars: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
+    files: Annotated[int, Meta(ge=0, le=1000)] = 0
+    file_bytes: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    file_types: tuple[MediaType, ...] = ()
+    upload_s: Within = 60.0
 
 
 class Profile(Record):
@@ -305,6 +324,7 @@ class Profile(Record):
     dismiss: tuple[Selector, ...] = ()
     opening: tuple[Step, ...] = ()
     choose_model: tuple[Step, ...] = ()
+    attach: tuple[Step, ...] = ()
     send: tuple[Step, ...] = ()
     new_chat: tuple[Step, ...] = ()
     stop: tuple[Step, ...] = ()

@@ -45,7 +45,7 @@ class Browsing:
             self._page = page = await Page.create(browser.devtools)
         except BrowserGone as error:
             raise BrowserBroken(await _end_of(browser)) from error
-        self._site = PageSite(page, settings.profile, settings.site_url)
+        self._site = PageSite(page, settings.profile, settings.site_url, scratch)
         return self._site
 
     async def renew(self) -> None:

@@ -12,7 +12,15 @@ from typing import Any, cast
 from arenad.errors import ProfileOutdated
 from arenad.schema.profile import Places
 from arenad.worker.capture import Capture
-from arenad.worker.devtools import BrowserGone, DevTools, DevToolsError, NoReply, Params, Reply
+from arenad.worker.devtools import (
+    BrowserGone,
+    DevTools,
+    DevToolsError,
+    NoReply,
+    OnEvent,
+    Params,
+    Reply,
+)
 from arenad.worker.traffic import Traffic
 from arenad.worker.transcript import Transcript
 
@@ -42,9 +50,8 @@ KEYS = {
 MODIFIERS = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
 
 _HERE = Path(__file__).parent
-_SCRIPT = "".join(
-    (_HERE / name).read_text(encoding="utf-8") for name in ("find.js", "page.js", "answer.js")
-)
+_PARTS = ("find.js", "page.js", "files.js", "answer.js")
+_SCRIPT = "".join((_HERE / name).read_text(encoding="utf-8") for name in _PARTS)
 
 Look = dict[str, Any]
 """What may be seen on a page: `places`, a `text`, or a pattern of its address as `url`."""
@@ -89,8 +96,8 @@ class Page:
         traffic = Traffic(devtools, session, own["browserContextId"])
         page = cls(devtools, session, target["targetId"], traffic)
         page._listen()
-        await page._command("Page.enable")
-        await page._command("Inspector.enable")
+        await page.command("Page.enable")
+        await page.command("Inspector.enable")
         await traffic.begin()
         return page
 
@@ -158,7 +165,8 @@ class Page:
         """How often the page has spoken, asked or not."""
         return self._devtools.heard[self._session]
 
-    async def _command(self, method: str, params: Params | None = None, **wait: float) -> Params:
+    async def command(self, method: str, params: Params | None = None, **wait: float) -> Params:
+        """A DevTools command to this page, for rooms of its own. Raises `DevToolsError`."""
         if self.crashed.is_set():
             raise BrowserGone("the page crashed")
         return await self._devtools.command(method, params, self._session, **wait)
@@ -168,7 +176,7 @@ class Page:
     async def open(self, url: str) -> None:
         """Go to an address and wait until it has loaded. Raises `DevToolsError`."""
         self._loaded.clear()
-        answer = await self._command("Page.navigate", {"url": url}, timeout_s=NAVIGATE_TIMEOUT_S)
+        answer = await self.command("Page.navigate", {"url": url}, timeout_s=NAVIGATE_TIMEOUT_S)
         if error := answer.get("errorText"):
             raise DevToolsError(f"{url} does not open: {error}")
         try:
@@ -203,7 +211,7 @@ class Page:
 
     async def _run_in_world(self, script: str) -> object:
         if self._world is None:
-            world = await self._command(
+            world = await self.command(
                 "Page.createIsolatedWorld", {"frameId": self._frame, "worldName": WORLD}
             )
             self._world = int(world["executionContextId"])
@@ -211,7 +219,7 @@ class Page:
         return await self._run(script)
 
     async def _run(self, script: str) -> object:
-        answer = await self._command(
+        answer = await self.command(
             "Runtime.evaluate",
             {
                 "expression": script,
@@ -225,6 +233,22 @@ class Page:
             thrown = details.get("exception", {}).get("description") or details.get("text")
             raise _ScriptError(f"a script failed in the page: {thrown}")
         return cast("Params", answer["result"]).get("value")
+
+    async def thing(self, script: str) -> str:
+        """The DevTools name of what a script in our own world gives; empty where it is nothing."""
+        await self.evaluate("0")  # makes the world
+        told: Params = {"expression": script, "contextId": self._world}
+        answer = await self.command("Runtime.evaluate", told)
+        return str(cast("Params", answer["result"]).get("objectId", ""))
+
+    def on(self, event: str, listener: OnEvent) -> None:
+        """Call `listener(params)` on each such event of the page; replaces an earlier one."""
+        self._devtools.on(self._session, event, listener)
+
+    @property
+    def frame(self) -> str:
+        """The main frame, for commands that want it."""
+        return self._frame
 
     async def _ask(self, function: str, places: Places, timeout_s: float) -> object:
         call = f"arenad.{function}({_json(places)}, {int(timeout_s * 1000)})"
@@ -292,7 +316,7 @@ class Page:
         mouse: Params = {"x": x, "y": y, "button": "left", "clickCount": 1}
         down, up = ({"type": f"mouse{kind}", **mouse} for kind in ("Pressed", "Released"))
         self._devtools.send(self._session, "Input.dispatchMouseEvent", down, _ignore_reply)
-        await self._command("Input.dispatchMouseEvent", up)
+        await self.command("Input.dispatchMouseEvent", up)
 
     async def key(self, name: str) -> None:
         """Press a key, such as `Enter` or `Control+Enter`, on what has the focus."""
@@ -306,11 +330,11 @@ class Page:
         text = {"text": "\r"} if key == "Enter" else {}
         down, up = {"type": "keyDown", **told, **text}, {"type": "keyUp", **told}
         self._devtools.send(self._session, "Input.dispatchKeyEvent", down, _ignore_reply)
-        await self._command("Input.dispatchKeyEvent", up)
+        await self.command("Input.dispatchKeyEvent", up)
 
     async def type(self, text: str, timeout_s: float) -> None:
         """Type into what has the focus."""
-        await self._command("Input.insertText", {"text": text}, timeout_s=timeout_s)
+        await self.command("Input.insertText", {"text": text}, timeout_s=timeout_s)
 
     async def write(self, name: str, places: Places, text: str, timeout_s: float) -> None:
         """Replace a field's text. Raises `ProfileOutdated` when it is gone or takes only a part."""
@@ -346,7 +370,7 @@ class Page:
 
     async def screenshot(self) -> str:
         """A PNG of what is visible, in base64."""
-        return str((await self._command("Page.captureScreenshot"))["data"])
+        return str((await self.command("Page.captureScreenshot"))["data"])
 
 
 class _ScriptError(DevToolsError):

@@ -14,6 +14,7 @@ from arenad.schema.chat import Began, Chat, Event, TextDelta, Turn
 from arenad.schema.config import BrowserConfig
 from arenad.schema.profile import Places, Profile
 from arenad.schema.trial import Finding, Trial, Verdict
+from arenad.worker import file_input
 from arenad.worker.browser import Browser, launch
 from arenad.worker.devtools import DevToolsError
 from arenad.worker.footing import Site
@@ -120,10 +121,15 @@ class Trying:
             await self._check_place("new_chat", marks.new_chat)
         if marks.model_picker:
             await self._check_place("model_picker", marks.model_picker)
+        if marks.attach:
+            await self._check("attach", self._attach)
         if has_prompt:
             await self._choose()
             if await self._check("prompt takes text", self._write) and marks.send:
                 await self._check_place("send", marks.send)
+
+    async def _attach(self) -> str:
+        return await file_input.found(self._page, "attach", selectors(self._marks.attach))
 
     async def _read_models(self) -> str:
         self._models = tuple(model.id for model in await self._driver.models())

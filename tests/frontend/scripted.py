@@ -19,7 +19,7 @@ from arenad.frontend.gui import Gui
 from arenad.frontend.openai import Wish
 from arenad.frontend.recording import Recording
 from arenad.schema.chat import Chat, Event, Finish, Held, TextDelta, Turn
-from arenad.schema.config import ApiConfig, ChatConfig, QueueConfig
+from arenad.schema.config import ApiConfig, ChatConfig, FilesConfig, QueueConfig
 from arenad.schema.control import Done, State, Traffic, Watch
 from arenad.schema.frame import Body
 from arenad.schema.process import FrontendSettings, Model, Roster, Seat
@@ -236,12 +236,16 @@ async def api_serving(
     chat: ChatConfig | None = None,
     max_body_bytes: int = 1024 * 1024,
     recording: Recording | None = None,
+    files: FilesConfig | None = None,
+    files_dir: str = "",
 ) -> AsyncIterator[tuple[Api, tuple[str, int]]]:
     settings = FrontendSettings(
         api=ApiConfig(max_body_bytes=max_body_bytes),
         queue=QueueConfig(),
         chat=chat or scene.dispatch.chat,
         gui_address="",
+        files_dir=files_dir,
+        files=files or FilesConfig(),
     )
     api = Api(scene.dispatch, settings, recording or Recording("", "frontend-1"))
     async with serving(api.app()) as address:

@@ -117,11 +117,18 @@ def test_the_real_client_gets_a_whole(tmp_path: Path) -> None:
                 theirs.chat.completions.create(model="echo", messages=HELLO, temperature=0.5)
             )
             ask = await at.worker.asked()
-            await ask.say(Heartbeat(), ReasoningDelta("hm"), TextDelta("thrée "), Image("data:,"))
+            await ask.say(Heartbeat(), ReasoningDelta("hm"), TextDelta("thrée "))
+            await ask.say(Image("data:,"), Image("http://a/"))
             ask.finish("length")
             whole = await asking
-            assert whole.choices[0].message.content == "thrée ![image](data:,)"
-            assert whole.choices[0].message.model_extra == {"reasoning_content": "hm"}
+            assert whole.choices[0].message.content == "thrée ![image](http://a/)"
+            assert whole.choices[0].message.model_extra == {
+                "reasoning_content": "hm",
+                "images": [
+                    {"type": "image_url", "image_url": {"url": "data:,"}},
+                    {"type": "image_url", "image_url": {"url": "http://a/"}},
+                ],
+            }
             assert whole.choices[0].finish_reason == "length"
             assert at.count("answered") == 1
 

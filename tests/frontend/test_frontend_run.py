@@ -75,7 +75,7 @@ async def frontend() -> AsyncIterator[Frontend]:
     try:
         await made.said(Hello)
         settings = FrontendSettings(
-            api=ApiConfig(), queue=QueueConfig(), chat=ChatConfig(), gui_address=""
+            api=ApiConfig(), queue=QueueConfig(), chat=ChatConfig(), gui_address="", files_dir=""
         )
         made.link.note(Welcome("info", frontend=settings))
         await made.said(Ready)
@@ -269,6 +269,7 @@ def test_later_settings_are_taken_while_it_runs(tmp_path: Path) -> None:
                 queue=QueueConfig(limit=1, wait_s=0.1),
                 chat=ChatConfig(),
                 gui_address="",
+                files_dir="",
             )
             made.link.note(Welcome("info", frontend=settings))
             made.link.note(roster(worker))  # its answer comes after the settings were taken

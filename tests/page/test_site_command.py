@@ -84,7 +84,16 @@ def test_a_profile_that_fits_holds(tmp_path: Path) -> None:
             words = ("--prompt", "Hello", "--screenshot", str(picture), "--json")
             ran = await site(tmp_path, "test", "demo", "--url", address, *words)
             assert (ran.code, set(ran.findings.values())) == (0, {"holds"})
-            wanted = {"page", "prompt", "models", "new_chat", "model_chosen", "send", "stop"}
+            wanted = {
+                "page",
+                "prompt",
+                "models",
+                "new_chat",
+                "attach",
+                "model_chosen",
+                "send",
+                "stop",
+            }
             assert wanted | {"answer"} <= set(ran.findings)
             assert picture.read_bytes().startswith(b"\x89PNG")
             unasked = await site(tmp_path, "test", "demo", "--url", address, "--json")

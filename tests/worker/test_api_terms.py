@@ -5,7 +5,7 @@ import json
 import pytest
 
 from arenad.errors import RequestError
-from arenad.schema.chat import Chat, Turn
+from arenad.schema.chat import Attachment, Chat, Turn
 from arenad.schema.profile import ModelRules
 from arenad.worker.sites import api_terms
 from arenad.worker.sites.catalog import models_of
@@ -27,6 +27,22 @@ def test_every_turn_is_a_message() -> None:
             {"role": "user", "content": "hi"},
         ],
     }
+
+
+def test_files_are_parts() -> None:
+    """Images as such, all else as files with their names; the text comes first, if there is any."""
+    image = Attachment(name="a.png", content_type="image/png", content=b"abc")
+    paper = Attachment(name="b.pdf", content_type="application/pdf", content=b"abc")
+    turns = (
+        Turn(role="user", text="look", attachments=(image, paper)),
+        Turn(role="user", text="", attachments=(image,)),
+    )
+    body = json.loads(api_terms.request_of(Chat("r", "m", turns, 1, 1, 1), "m"))
+    shown = {"type": "image_url", "image_url": {"url": "data:image/png;base64,YWJj"}}
+    file = {"filename": "b.pdf", "file_data": "data:application/pdf;base64,YWJj"}
+    first, second = (message["content"] for message in body["messages"])
+    assert first == [{"type": "text", "text": "look"}, shown, {"type": "file", "file": file}]
+    assert second == [shown]
 
 
 def test_models_stand_in_data() -> None:

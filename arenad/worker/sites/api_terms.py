@@ -3,6 +3,7 @@
 A brain. Shapes follow the OpenAI API reference: "Chat Completions", "Models", error object.
 """
 
+import binascii
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from arenad.errors import (
     Resting,
     UpstreamFailed,
 )
-from arenad.schema.chat import Chat
+from arenad.schema.chat import Attachment, Chat, Turn
 from arenad.schema.profile import AnswerRules, ModelRules, StreamRules
 from arenad.worker.sites.patience import asked_rest_s
 
@@ -58,8 +59,24 @@ _decode = msgspec.json.Decoder(Any).decode
 
 def request_of(chat: Chat, model: str) -> bytes:
     """The body of the request; every turn is a message of its own, the system's too."""
-    messages = [{"role": turn.role, "content": turn.text} for turn in chat.turns]
+    messages = [{"role": turn.role, "content": _content(turn)} for turn in chat.turns]
     return msgspec.json.encode({"model": model, "stream": True, "messages": messages})
+
+
+def _content(turn: Turn) -> object:
+    """The text, or with files a list of parts."""
+    if not turn.attachments:
+        return turn.text
+    text: list[object] = [{"type": "text", "text": turn.text}] if turn.text else []
+    return text + [_part(file) for file in turn.attachments]
+
+
+def _part(file: Attachment) -> dict[str, object]:
+    encoded = binascii.b2a_base64(file.content, newline=False).decode()
+    url = f"data:{file.content_type};base64,{encoded}"
+    if file.content_type.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "file", "file": {"filename": file.name, "file_data": url}}
 
 
 def model_rules(given: ModelRules) -> ModelRules:

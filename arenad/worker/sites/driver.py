@@ -220,20 +220,21 @@ class Driver:
     async def _perform(self, name: str, steps: Sequence[Step], model: str = "") -> None:
         """Carry out steps in order. Raises `ProfileOutdated` naming the one that cannot be."""
         for number, step in enumerate(steps):
-            await self._step(f"{name}[{number}]", step, model)
+            await self.step(f"{name}[{number}]", step, model)
 
-    async def _step(self, path: str, step: Step, model: str) -> None:
+    async def step(self, path: str, step: Step, model: str = "") -> None:
+        """Carry out one step, but for those that bring files. Raises `ProfileOutdated`."""
         page, within_s = self._page, step.within_s
         if step.press:
             await self._press_or_key(path, step, model)
         elif step.press_if:
-            name, places = self._named(path, step.press_if, model)
+            name, places = self.named(path, step.press_if, model)
             if await page.is_usable(places):
                 await page.press(name, places, within_s)
         elif step.wait:
-            await page.wait_for(*self._named(path, step.wait, model), within_s)
+            await page.wait_for(*self.named(path, step.wait, model), within_s)
         elif step.gone:
-            await page.wait_gone(*self._named(path, step.gone, model), within_s)
+            await page.wait_gone(*self.named(path, step.gone, model), within_s)
         elif step.key:
             await page.key(step.key)
         elif step.write:
@@ -243,13 +244,13 @@ class Driver:
 
     async def _press_or_key(self, path: str, step: Step, model: str) -> None:
         try:
-            await self._press(*self._named(path, step.press, model), step.within_s)
+            await self._press(*self.named(path, step.press, model), step.within_s)
         except ProfileOutdated:
             if not step.or_key:
                 raise
             await self._page.key(step.or_key)
 
-    def _named(self, path: str, places: Places, model: str) -> tuple[str, tuple[str, ...]]:
+    def named(self, path: str, places: Places, model: str = "") -> tuple[str, tuple[str, ...]]:
         """A landmark's name and selectors, where the place is one; else the step's own."""
         name = places if isinstance(places, str) else ""
         if (landmark := getattr(self._marks, name, None) if name.isidentifier() else None) is None:

@@ -23,6 +23,7 @@ from arenad.schema.chat import Chat, Finish
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
 from arenad.worker.sites import api_terms
+from arenad.worker.sites.attachments import check
 from arenad.worker.sites.catalog import models_named, models_of, with_aliases
 from arenad.worker.sites.performing import Asked, Emit, perform
 from arenad.worker.sites.reading import Reading
@@ -101,6 +102,7 @@ class ApiSite:
         if most and size > most:
             told = f"are {size} characters; the site takes {most}"
             raise ChatFull(f"messages: {told}", param="messages")
+        check([file for turn in chat.turns for file in turn.attachments], self._profile.limits)
         try:
             async with asyncio.timeout(chat.total_timeout_s):
                 return await self._perform(chat, emit)

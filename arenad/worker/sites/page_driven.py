@@ -4,6 +4,8 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from arenad.conversation import key_of
 from arenad.errors import (
@@ -19,19 +21,22 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.log import wall_time_s
-from arenad.schema.chat import Chat, Course, Finish, Turn
+from arenad.schema.chat import Attachment, Chat, Course, Finish, Turn
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
 from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.listen import listen
 from arenad.worker.page import Page
+from arenad.worker.sites.attachments import attached
 from arenad.worker.sites.driver import LANDMARK_TIMEOUT_S, Driver
 from arenad.worker.sites.fold import fold, with_system
 from arenad.worker.sites.held import Shelf, SiteChat
 from arenad.worker.sites.patience import asked_rest_s
 from arenad.worker.sites.performing import Asked, Emit, perform
+from arenad.worker.sites.pictures import bringing
 from arenad.worker.sites.reading import Reading
 from arenad.worker.sites.telling import Telling
+from arenad.worker.sites.upload import Upload
 from arenad.worker.source import Source
 
 STOP_TIMEOUT_S = 2.0
@@ -47,11 +52,21 @@ _VISIBLE = re.compile(r"[^\s\ufeff]")
 """What a page takes for a prompt: without any such character its send button stays disabled."""
 
 
+class Message(NamedTuple):
+    """What is written and attached at once."""
+
+    prompt: str
+    files: tuple[Attachment, ...] = ()
+
+
 class PageSite:
     """One page on one site; performs one chat at a time."""
 
-    def __init__(self, page: Page, profile: Profile, url: str) -> None:
-        """`url` is the site's address, to which the profile's start path belongs."""
+    def __init__(self, page: Page, profile: Profile, url: str, scratch: Path | None = None) -> None:
+        """`url` is the site's address, to which the profile's start path belongs.
+
+        Files of a message stand below `scratch` as long as it takes.
+        """
         self.models: tuple[Model, ...] = ()
         self.session_id = self.message_id = ""
         self._url = url
@@ -65,6 +80,8 @@ class PageSite:
         self._told_held: tuple[str, ...] = ()
         self.on_held: Callable[[tuple[str, ...]], None] = lambda _keys: None
         """Called with the keys of all conversations that can be gone on with, at each change."""
+        self._upload = Upload(scratch)
+        self._holds_files = False
 
         self.move(page)
 
@@ -85,7 +102,7 @@ class PageSite:
             self._tell_held()
         await self._driver.open()
         self._is_fresh = True
-        self._is_half_written = False
+        self._is_half_written = self._holds_files = False
         await self.learn_models()
 
     async def learn_models(self) -> None:
@@ -106,11 +123,11 @@ class PageSite:
         if chat.model not in {model.id for model in self.models}:
             raise ModelNotFound(f"the site has no model {chat.model!r}", param="model")
         turns = with_system(chat.turns, self._profile.conversation)
-        telling = Telling(emit)
+        telling = Telling(bringing(self._page, emit, chat.image_bytes))
         try:
             async with asyncio.timeout(chat.total_timeout_s):
                 return await self._continued(chat, telling) or await self._perform(
-                    chat, self._prompt(turns), telling, _course(turns)
+                    chat, self._message(chat.model, turns), telling, _course(turns)
                 )
         except RequestError as error:
             raise await self._driver.explained(self._refined(error)) from error
@@ -124,6 +141,7 @@ class PageSite:
         finally:
             if self._capture is not None:
                 self._capture.abandon()
+            self._upload.clear()
 
     def _refined(self, error: RequestError) -> RequestError:
         """What the answer's head tells of a refusal: for how long, or that we are unknown there."""
@@ -150,7 +168,8 @@ class PageSite:
         if known is None or not await self._is_shown(known):
             return None
         try:
-            return await self._perform(chat, self._prompt(chat.turns[-1:]), telling, "continued")
+            message = self._message(chat.model, chat.turns[-1:])
+            return await self._perform(chat, message, telling, "continued")
         except (ChatFull, UpstreamFailed, ProfileOutdated) as error:
             if telling.has_told:
                 raise
@@ -159,6 +178,8 @@ class PageSite:
 
     async def _is_shown(self, known: SiteChat) -> bool:
         """Whether the page shows this chat, or has opened it."""
+        if self._holds_files:
+            return False
         if (self._page.documents, self._page.url) == (known.document, known.url):
             return True
         if not known.session or not self._profile.conversation.shows:
@@ -186,20 +207,22 @@ class PageSite:
 
     # -- one answer --------------------------------------------------------------------------------
 
-    def _prompt(self, turns: Sequence[Turn]) -> str:
+    def _message(self, model: str, turns: Sequence[Turn]) -> Message:
         prompt, most = fold(turns), self._profile.limits.prompt_chars
         if not _VISIBLE.search(prompt):
             raise InvalidRequest("messages: there is nothing in them to send", param="messages")
         if most and len(prompt) > most:
             told = f"are {len(prompt)} characters as one prompt; the site takes {most}"
             raise ChatFull(f"messages: {told}", param="messages")
-        return prompt
+        return Message(prompt, attached(turns, self._profile, model, self.models))
 
-    async def _perform(self, chat: Chat, prompt: str, telling: Telling, course: Course) -> Finish:
+    async def _perform(
+        self, chat: Chat, message: Message, telling: Telling, course: Course
+    ) -> Finish:
         reading = Reading(self._profile.stream)
 
         async def ask() -> Asked:
-            source = await self._send(chat.model, prompt, is_new=course != "continued")
+            source = await self._send(chat.model, message, is_new=course != "continued")
             return Asked(source, reading)
 
         async def on_news() -> None:
@@ -217,15 +240,20 @@ class PageSite:
         self.session_id, self.message_id = shown, reading.message_id
         await telling.began(course, self.session_id, self.message_id)
 
-    async def _send(self, model: str, prompt: str, *, is_new: bool) -> Source:
+    async def _send(self, model: str, message: Message, *, is_new: bool) -> Source:
         driver, rules = self._driver, self._profile.stream
         is_fresh, self._is_fresh = self._is_fresh, False
         self._is_half_written = True
-        if is_new and not is_fresh:
+        if self._holds_files:
+            await driver.open()  # what an earlier message did not take along must not go with this
+        elif is_new and not is_fresh:
             await driver.new_chat()
         self._url_before = self._page.url  # still that of an earlier chat, if it is any chat's
         await driver.choose(self._profile.models.aliases.get(model, model))
-        await driver.write(prompt)
+        if message.files:
+            self._holds_files = True
+            await self._upload.attach(self._page, driver, self._profile, message.files)
+        await driver.write(message.prompt)
         self._capture = source = await listen(self._page, rules, self._profile.landmarks.stop)
         await driver.send()
         try:
@@ -234,7 +262,7 @@ class PageSite:
         except TimeoutError as error:
             made = f"no request like {rules.url_pattern}" if rules.url_pattern else "no answer"
             raise ProfileOutdated(f"send was pressed, but the page made {made}") from error
-        self._is_half_written = False
+        self._is_half_written = self._holds_files = False
         return source
 
     # -- after a chat that was cancelled -----------------------------------------------------------

@@ -1,0 +1,208 @@
+"""The parts of a message's content: text, images, files; held against the limits. A brain: no I/O.
+
+Shapes follow the OpenAI API reference, "Chat Completions": content parts `text`, `image_url` and
+`file`. What stands at an http(s) address is brought by `fetch`; here it only gets its place.
+"""
+
+import binascii
+import re
+import reprlib
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from arenad import media
+from arenad.errors import InvalidRequest
+from arenad.schema.chat import Attachment, Role, Turn
+from arenad.schema.config import FilesConfig
+
+_DATA_URL = re.compile(r"data:(?P<kind>[^,;]*)(?P<parameters>(?:;[^,;]*)*),", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://[^/?#]", re.IGNORECASE)
+
+_short = reprlib.Repr()
+_short.maxstring = 80
+shown = _short.repr
+
+
+class TextPart(msgspec.Struct, tag="text", tag_field="type"):
+    """Words."""
+
+    text: str
+
+
+class ImageUrl(msgspec.Struct):
+    """`detail` is taken and changes nothing: a page has no such switch."""
+
+    url: str
+    detail: str | None = None
+
+
+class ImagePart(msgspec.Struct, tag="image_url", tag_field="type"):
+    """An image, as a data URL or an address."""
+
+    image_url: ImageUrl
+
+
+class FileBody(msgspec.Struct):
+    """A data URL, or base64 alone where the name tells the type."""
+
+    file_data: str
+    filename: str | None = None
+
+
+class FilePart(msgspec.Struct, tag="file", tag_field="type"):
+    """A document."""
+
+    file: FileBody
+
+
+Content = str | list[TextPart | ImagePart | FilePart] | None
+
+
+class Remote(msgspec.Struct, frozen=True):
+    """A file that stands at an address: whose attachment it becomes, and the how-many-eth."""
+
+    url: str
+    name: str
+    param: str
+    turn: int
+    place: int
+
+
+class Reader:
+    """Reads one request's contents, message by message, and counts their files."""
+
+    def __init__(self, limits: FilesConfig) -> None:
+        """Nothing is read."""
+        self.remote: list[Remote] = []
+        self._limits = limits
+        self._count = 0
+        self._bytes = 0
+
+    def turn(self, number: int, role: Role, content: Content, *, is_user: bool) -> Turn:
+        """A message as a turn. Raises `InvalidRequest` naming the part, the value, the remedy."""
+        if not isinstance(content, list):
+            return Turn(role=role, text=content or "")
+        texts = [part.text for part in content if isinstance(part, TextPart)]
+        files: list[Attachment] = []
+        remote = 0
+        for at, part in enumerate(content):
+            if isinstance(part, TextPart):
+                continue
+            path = f"messages[{number}].content[{at}]"
+            if not is_user:
+                told = f"is a file in a message of role {role}; put it into one of role user"
+                raise InvalidRequest(f"{path}: {told}", param=path)
+            found = self._file(part, path, number, len(files) + remote)
+            if isinstance(found, Attachment):
+                files.append(found)
+            else:
+                self.remote.append(found)
+                remote += 1
+        return Turn(role=role, text="\n\n".join(texts), attachments=tuple(files))
+
+    def _file(
+        self, part: ImagePart | FilePart, path: str, turn: int, place: int
+    ) -> Attachment | Remote:
+        self._count += 1
+        most = self._limits.max_count
+        if self._count > most:
+            told = f"is file {self._count} of the request; {most} are taken (files.max_count)"
+            raise InvalidRequest(f"{path}: {told}; leave some out", param=path)
+        if isinstance(part, ImagePart):
+            param, given, name = f"{path}.image_url.url", part.image_url.url, ""
+        else:
+            param, given = f"{path}.file.file_data", part.file.file_data
+            name = part.file.filename or ""
+        if _ADDRESS.match(given):
+            self._check_fetching(param, given)
+            return Remote(given, name, param, turn, place)
+        kind, encoded = _split(param, given, name)
+        encoded = "".join(encoded.split())
+        check_type(param, kind, self._limits)
+        check_size(param, len(encoded) * 3 // 4 - 2, self._limits)
+        content = _decoded(param, encoded)
+        return self._taken(Attachment(name=name, content_type=kind, content=content, param=param))
+
+    def _check_fetching(self, param: str, given: str) -> None:
+        if not self._limits.fetch_urls:
+            remedy = "send the file itself as a data URL, or have the operator set files.fetch_urls"
+            told = f"is {shown(given)}, and addresses are not fetched here; {remedy}"
+            raise InvalidRequest(f"{param}: {told}", param=param)
+
+    def _taken(self, file: Attachment) -> Attachment:
+        """A file with a name, counted with all others."""
+        check_size(file.param, len(file.content), self._limits)
+        self._bytes += len(file.content)
+        check_total(file.param, self._bytes, self._limits)
+        return named(file, self._count)
+
+
+def placed(
+    turns: Sequence[Turn], remote: Sequence[Remote], fetched: Sequence[Attachment]
+) -> tuple[Turn, ...]:
+    """The turns with what was fetched, each file where the client had put it."""
+    files = [list(turn.attachments) for turn in turns]
+    for number, (wanted, file) in enumerate(zip(remote, fetched, strict=True), 1):
+        files[wanted.turn].insert(wanted.place, named(file, number))
+    return tuple(
+        replace(turn, attachments=tuple(own)) for turn, own in zip(turns, files, strict=True)
+    )
+
+
+def named(file: Attachment, number: int) -> Attachment:
+    """The file with a name that fits its type, also where the client gave none."""
+    stem = "image" if file.content_type.startswith("image/") else "file"
+    name = media.safe_name(file.name or f"{stem}-{number}", file.content_type)
+    return replace(file, name=name)
+
+
+def check_total(param: str, size_bytes: int, limits: FilesConfig) -> None:
+    """Raises `InvalidRequest` when the files up to this one are too large together."""
+    most = limits.max_total_bytes
+    if size_bytes > most:
+        told = f"makes {size_bytes} bytes of files; {most} are taken (files.max_total_bytes)"
+        raise InvalidRequest(f"{param}: {told}; send less", param=param)
+
+
+def check_type(param: str, kind: str, limits: FilesConfig) -> None:
+    """Raises `InvalidRequest` unless the type may be sent."""
+    if not media.is_allowed(kind, limits.types):
+        told = f"is of type {shown(kind)}; taken are {', '.join(limits.types)} (files.types)"
+        raise InvalidRequest(f"{param}: {told}", param=param)
+
+
+def check_size(param: str, size_bytes: int, limits: FilesConfig) -> None:
+    """Raises `InvalidRequest` for a file that is too large."""
+    if size_bytes > limits.max_bytes:
+        told = f"is {size_bytes} bytes; {limits.max_bytes} are taken (files.max_bytes)"
+        raise InvalidRequest(f"{param}: {told}; send a smaller file", param=param)
+
+
+def _split(param: str, given: str, name: str) -> tuple[str, str]:
+    """The type and the base64 of what was given."""
+    found = _DATA_URL.match(given)
+    if found is not None:
+        if found["parameters"].lower().rpartition(";")[2].strip() != "base64":
+            told = f"is {shown(given)}; must be in base64, as data:image/png;base64,…"
+            raise InvalidRequest(f"{param}: {told}", param=param)
+        return media.plain_type(found["kind"]) or "text/plain", given[found.end() :]
+    if param.endswith("file_data") and not given.lower().startswith("data:"):
+        if kind := media.type_of_name(name):
+            return kind, given
+        told = f"has no type, and the filename {shown(name)} tells none"
+        raise InvalidRequest(f"{param}: {told}; send a data URL", param=param)
+    told = f"is {shown(given)}; must be a data URL such as data:image/png;base64,…"
+    raise InvalidRequest(f"{param}: {told}", param=param)
+
+
+def _decoded(param: str, encoded: str) -> bytes:
+    try:
+        content = binascii.a2b_base64(encoded, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        told = f"is {shown(encoded)}, which is not base64 ({error}); encode the file anew"
+        raise InvalidRequest(f"{param}: {told}", param=param) from error
+    if not content:
+        raise InvalidRequest(f"{param}: is an empty file; leave it out", param=param)
+    return content

@@ -1,0 +1,67 @@
+"""Attaches files to the message that is to be written, by the profile's way, and sees it done.
+
+For that long they stand in a folder of their own within the instance's scratch folder.
+"""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from arenad.schema.chat import Attachment
+from arenad.schema.profile import Profile, Step
+from arenad.worker import file_input
+from arenad.worker.page import Page
+from arenad.worker.sites.driver import Driver
+
+BY_INPUT = (Step(choose="attach"),)
+"""The steps of a profile that only names where files are chosen."""
+
+
+class Upload:
+    """One message's files at a time."""
+
+    def __init__(self, scratch: Path | None) -> None:
+        """Files are put below `scratch`; without one, where temporary files go."""
+        self._scratch = scratch
+        self._folder: Path | None = None
+
+    async def attach(
+        self, page: Page, driver: Driver, profile: Profile, files: Sequence[Attachment]
+    ) -> None:
+        """Until the page shows all of them as taken. Raises a `RequestError`, `DevToolsError`."""
+        paths = await asyncio.to_thread(self._lay_out, files)
+        watch = file_input.Watch(page, profile.landmarks)
+        await watch.begin()
+        for number, step in enumerate(profile.attach or BY_INPUT):
+            path = f"attach[{number}]"
+            if step.choose:
+                name, places = driver.named(path, step.choose)
+                await file_input.choose(page, name, places, paths, step.within_s)
+            elif step.paste:
+                named = driver.named(path, step.paste)
+                await file_input.give(page, "paste", named, paths)
+            elif step.drop:
+                named = driver.named(path, step.drop)
+                await file_input.give(page, "drop", named, paths)
+            else:
+                await driver.step(path, step)
+        await watch.taken(len(paths), profile.limits.upload_s)
+
+    def _lay_out(self, files: Sequence[Attachment]) -> list[str]:
+        """Each in a folder of its own, for two may have the same name."""
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="upload-", dir=self._scratch))
+        paths: list[str] = []
+        for number, file in enumerate(files):
+            path = folder / str(number) / file.name
+            path.parent.mkdir(mode=0o700)
+            path.write_bytes(file.content)
+            paths.append(str(path))
+        return paths
+
+    def clear(self) -> None:
+        """Remove the files: a few unlinks on a local disk."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

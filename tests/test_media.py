@@ -1,0 +1,66 @@
+"""Types of files by name, content and rule; names that are safe anywhere."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenad import media
+from arenad.demo.drawing import picture
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (picture("x"), "image/png"),
+        (b"\xff\xd8\xff\xe0JFIF", "image/jpeg"),
+        (b"GIF89a....", "image/gif"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"\x00\x00\x00\x20ftypavif", "image/avif"),
+        (b"RIFF\x10\x00\x00\x00WAVE", ""),
+        (b"<svg onload='alert(1)'>", ""),
+        (b"", ""),
+    ],
+)
+def test_images_are_known_by_their_bytes(content: bytes, kind: str) -> None:
+    """What a browser would show as an image, and nothing that it would run."""
+    assert media.type_of_image(content) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "safe"),
+    [
+        ("photo.png", "image/png", "photo.png"),
+        ("photo.JPG", "image/jpeg", "photo.JPG"),
+        ("photo", "image/jpeg", "photo.jpg"),
+        ("evil.html", "image/png", "evil.html.png"),
+        ("../../etc/passwd", "text/plain", "passwd.txt"),
+        ("C:\\notes\\a.md", "text/markdown", "a.md"),
+        ("..", "application/pdf", "file.pdf"),
+        ("\x00\n", "text/x-unknown", "file"),
+        ("data.bin", "application/x-own", "data.bin"),
+    ],
+)
+def test_names_are_made_safe(name: str, kind: str, safe: str) -> None:
+    """No way out of a folder, and an extension that tells the browser the same type."""
+    assert media.safe_name(name, kind) == safe
+
+
+@given(st.text(), st.sampled_from([*media.BY_EXTENSION.values(), "application/x-own"]))
+def test_any_name_is_one_file_in_one_folder(name: str, kind: str) -> None:
+    """Whatever a client calls its file."""
+    safe = media.safe_name(name, kind)
+    assert safe not in ("", ".", "..")
+    assert "/" not in safe
+    assert safe.isprintable()
+    assert len(safe.encode()) <= 255
+    if kind in media.BY_EXTENSION.values():
+        assert media.type_of_name(safe) == kind
+
+
+def test_types_and_rules() -> None:
+    """Whole types, families, anything; parameters and old names do not count."""
+    assert media.plain_type(" Image/JPG; charset=x ") == "image/jpeg"
+    assert media.is_allowed("text/csv", ["image/png", "text/*"])
+    assert media.is_allowed("application/zip", ["*/*"])
+    assert not media.is_allowed("image/svg+xml", ["image/png", "text/*"])
+    assert media.type_of_name("png") == ""
