@@ -5,7 +5,7 @@ PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench renewals hangs check format cover lock clean
+.PHONY: help run test answers pages chaos bench renewals hangs check format cover lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -33,6 +33,14 @@ renewals: ## 50 reloads and 10 upgrades under load: is a request lost?
 hangs: ## how soon a hang is noticed; is a busy machine ever taken for one?
 	@scripts/setup dev
 	PYTHONPATH=tests/processes python -m bench.hangs $(BENCH_ARGS)
+
+answers: ## 500 awkward answers over four transports: does each come as it was sent?
+	@scripts/setup dev
+	PYTHONPATH=tests/processes python -m bench.answers $(BENCH_ARGS)
+
+pages: ## chat pages of other makers, from their registries, through a whole daemon
+	@scripts/setup dev
+	PYTHONPATH=tests/processes python -m bench.pages $(BENCH_ARGS)
 
 chaos: ## random trouble under load, every answer checked; SECONDS_=600 SEED=1
 	@scripts/setup dev

@@ -214,15 +214,21 @@ def _step_faults(path: str, step: Step, marks: dict[str, tuple[str, ...]]) -> It
         yield f"{path}.{given[0]}: brings files; that is for the steps of attach alone"
     if step.or_key and not step.press:
         yield f"{path}.or_key: belongs to press, and there is none"
-    value = getattr(step, given[0])
-    if given[0] in ("key", "write", "open"):
-        return
+    if step.into and not step.write:
+        yield f"{path}.into: belongs to write, and there is none"
+    for name in ("into", "when"):
+        yield from _place_faults(f"{path}.{name}", getattr(step, name), marks)
+    if given[0] not in ("key", "write", "open"):
+        yield from _place_faults(f"{path}.{given[0]}", getattr(step, given[0]), marks)
+
+
+def _place_faults(path: str, value: Places, marks: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """A place of a step may be a landmark's name."""
     if isinstance(value, str) and value in LANDMARKS:
         if not marks[value]:
-            remedy = f"give landmarks.{value}"
-            yield f"{path}.{given[0]}: is the landmark {value}, which is empty; {remedy}"
+            yield f"{path}: is the landmark {value}, which is empty; give landmarks.{value}"
         return
-    yield from _selector_faults(f"{path}.{given[0]}", places(value))
+    yield from _selector_faults(path, places(value))
 
 
 def _attach_faults(steps: Sequence[Step], marks: dict[str, tuple[str, ...]]) -> Iterator[str]:

@@ -203,6 +203,8 @@ PURE = {
     "arenad/worker/sites/performing.py": "tests/worker/test_http_api.py, tests/page/test_worker_site.py",
     "arenad/worker/trial.py": "needs a browser; tests/page/test_site_command.py",
     "arenad/worker/learn.py": "needs a browser; tests/page/test_site_command.py",
+    "arenad/worker/first_answer.py": "needs a browser; tests/page/test_first_answer.py",
+    "arenad/worker/sites/evidence.py": "tests/worker/test_guess.py",
     "arenad/worker/transcript.py": "needs a browser; tests/page/test_site_command.py",
     "arenactl/site.py": "becomes another program; tests/page/test_site_command.py",
     "arenad/worker/sites/driver.py": "needs a browser; tests/page/test_worker_driver.py",

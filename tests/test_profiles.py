@@ -139,6 +139,7 @@ landmarks: {prompt: 'role=textbox[name=oops]', model_option: li, ready_to_send: 
 dismiss: ['xpath=//a']
 opening: [{press: a, wait: b}, {press: ready_to_send}, {key: F5}]
 send: [{}]
+stop: [{key: Enter, into: 'xpath=//a', when: model_option}]
 signs: {both: {means: resting, text: a, url: '('}, none: {means: resting}}
 models: {names: [a, b], json_path: models}
 """
@@ -161,6 +162,8 @@ def test_fields_are_held_against_each_other(tmp_path: Path) -> None:
             " give landmarks.ready_to_send"
         ),
         f"odd.yaml: send[0]: does nothing; must do exactly one of {actions}",
+        "odd.yaml: stop[0].into: belongs to write, and there is none",
+        "odd.yaml: stop[0].into: is 'xpath=//a'; must begin with css=, role= or text=, or be plain CSS",
         (
             "odd.yaml: models: has anchor and json_path and names; keep one of them, and set inherited"
             " ones to ''"

@@ -84,9 +84,10 @@ class Step(Record):
     """One thing to do, exactly one of these; a place may be a landmark's name.
 
     `press_if` presses what shows already, `wait` and `gone` wait for something to show or to leave,
-    `write` types into what has the focus, `open` goes to a path of the site. `or_key` is pressed
-    where that which `press` names does not show. Steps of `attach` alone bring files: `choose` in
-    an input or by what opens its dialog, `paste` or `drop` onto an element.
+    `write` types into what has the focus, or in place of what `into` holds; `open` goes to a path
+    of the site. `or_key` is pressed where that which `press` names does not show. With `when`, the
+    step is left out unless that shows already. Steps of `attach` alone bring files: `choose` in an
+    input or by what opens its dialog, `paste` or `drop` onto an element.
     """
 
     press: Places = ()
@@ -100,10 +101,12 @@ class Step(Record):
     paste: Places = ()
     drop: Places = ()
     or_key: Key = ""
+    into: Places = ()
+    when: Places = ()
     within_s: Within = 10.0
 
 
-Transport = Literal["fetch", "eventsource", "websocket", "dom"]
+Transport = Literal["fetch", "eventsource", "websocket", "dom", "any"]
 GrammarName = Literal[
     "arena-lines",
     "ai-lines",
@@ -199,9 +202,9 @@ class StreamRules(Record):
 
     def __post_init__(self) -> None:
         """Raises `ValueError`, naming the field."""
-        if self.transport != "dom":
+        if self.transport not in ("dom", "any"):
             self._check_request()
-        elif self.dom is None:
+        elif self.dom is None and self.transport == "dom":
             raise ValueError("dom: is missing; transport dom reads the element that it names")
         if "" in self.signs:
             raise ValueError("signs: has an empty text, with which every answer begins")

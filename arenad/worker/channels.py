@@ -4,10 +4,12 @@ A WebSocket brings frames, an EventSource messages; the browser tells each of th
 are the answer, and where it ends, the grammar says. What came before the prompt is not read.
 """
 
+import asyncio
 import base64
 import binascii
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 from arenad.worker.devtools import Params
 from arenad.worker.source import UNREAD_LIMIT_BYTES, Inbox
@@ -17,6 +19,12 @@ TEXT_FRAME, BINARY_FRAME = 1, 2
 KEEP_ALIVE_CHARS = 2
 """What a socket.io page says every few seconds is no prompt."""
 
+GREETING_S = 1.0
+"""So long after a page's first word its question may come; not every one can be read."""
+
+MARKED_CHARS = 500
+"""The mark of a prompt is looked for in its beginning; a page may send the rest apart."""
+
 SENT_LIMIT = 100
 """So many frames of the page's own are kept, from the prompt on."""
 
@@ -24,10 +32,12 @@ SENT_LIMIT = 100
 class SocketFrames(Inbox):
     """The frames of the page's WebSockets whose address matches."""
 
-    def __init__(self, url_pattern: str, there: Iterable[Channel]) -> None:
-        """`there` are the connections that are open."""
+    def __init__(self, url_pattern: str, there: Iterable[Channel], prompt: str = "") -> None:
+        """`there` are the connections that are open; by `prompt` the page's question is known."""
         super().__init__()
         self.status = 101
+        self._mark = mark_of(prompt)
+        self._is_talking = False
         self._url = re.compile(url_pattern)
         self._keys = {each.key for each in there if self._url.search(each.url)}
         self._sent: list[str] = []
@@ -44,7 +54,8 @@ class SocketFrames(Inbox):
         if event == "webSocketCreated" and self._url.search(params["url"]):
             self._keys.add(key)
         elif event == "requestWillBeSent" and params["request"]["method"] != "GET":
-            self._mark_sent()  # a prompt may be posted, and only its answer come by socket
+            # A prompt may be posted, and only its answer come by socket.
+            self._said(str(params["request"].get("postData", "")).encode())
         elif key in self._keys:
             self._on_channel(key, event, params)
 
@@ -76,15 +87,34 @@ class SocketFrames(Inbox):
             or len(payload) <= KEEP_ALIVE_CHARS
         ):
             return
-        self._mark_sent()
+        self._said(_bytes_of(frame))
         is_kept = self._sent_bytes + len(payload) <= UNREAD_LIMIT_BYTES
         if frame["opcode"] == TEXT_FRAME and len(self._sent) < SENT_LIMIT and is_kept:
             self._sent.append(payload)
             self._sent_bytes += len(payload)
 
-    def _mark_sent(self) -> None:
-        self._is_sent = True
+    def _said(self, payload: bytes) -> None:
+        """The page has said something: its question if the prompt's mark is in it, else perhaps.
+
+        A page that was quicker to show its prompt box than to connect greets its server first, and
+        is greeted: what came before the question is no answer to it.
+        """
+        self._is_talking = True
+        if not self._is_sent and self._mark in payload:
+            self._is_sent = True
+            if self._mark:
+                self._clear()
         self._changed.set()
+
+    async def sent(self) -> None:
+        """Until the page has asked; where that cannot be told, until it has said anything."""
+        while not self._is_sent and not self._is_talking and not self._is_over:
+            await self._wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GREETING_S):
+                await super().sent()
+        self._is_sent = True
+        self._check_there()
 
     def _on_frame(self, frame: Params) -> None:
         payload = str(frame.get("payloadData", ""))
@@ -100,6 +130,22 @@ class SocketFrames(Inbox):
         """What the page has said on the socket since the last look."""
         texts, self._sent, self._sent_bytes = self._sent, [], 0
         return texts
+
+
+def mark_of(prompt: str) -> bytes:
+    """The longest word of plain letters in a prompt's beginning, which no encoding changes."""
+    words = re.findall(r"[A-Za-z0-9]{3,}", prompt[:MARKED_CHARS])
+    return max(words, key=len, default="").encode()
+
+
+def _bytes_of(frame: Params) -> bytes:
+    payload = str(frame.get("payloadData", ""))
+    if frame.get("opcode") == TEXT_FRAME:
+        return payload.encode("utf-8", "replace")
+    try:
+        return base64.b64decode(payload)
+    except binascii.Error:
+        return b""
 
 
 class EventMessages(Inbox):

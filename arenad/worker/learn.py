@@ -1,25 +1,23 @@
 """Work out a profile for a plain chat page: look, ask it one thing, see what carried the answer."""
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from msgspec.structs import asdict, replace
 
 from arenad.errors import ProfileOutdated
 from arenad.schema.config import BrowserConfig
-from arenad.schema.profile import DomRules, Landmarks, ModelRules, Profile, StreamRules
+from arenad.schema.profile import Landmarks, ModelRules, Profile, StreamRules
+from arenad.worker.first_answer import SCRIPT, FirstAnswer
 from arenad.worker.page import Page, selectors
 from arenad.worker.sites.driver import Driver
-from arenad.worker.sites.guess import guess
 from arenad.worker.trial import page_of_its_own
 
 PROMPT = "Please tell me in a few sentences what the weather is."
 LOOK_S = 10.0
-QUIET_MS = 2500
-ANSWER_MS = 50_000
-
-_SCRIPT = (Path(__file__).parent / "learn.js").read_text(encoding="utf-8")
+ANSWER_S = 60.0
 
 
 class Lesson(NamedTuple):
@@ -53,7 +51,7 @@ class Learning:
         """Look, ask, and put together what was seen."""
         await self._driver.goto()
         await self._driver.look(LOOK_S)
-        await self._page.evaluate(f"{_SCRIPT};0")
+        await self._page.evaluate(f"{SCRIPT};0")
         marks = await self._landmarks(("prompt", "new_chat", "model_picker"))
         models = await self._models(marks)
         await self._driver.write(prompt)
@@ -101,23 +99,19 @@ class Learning:
     async def _answer(self, prompt: str) -> tuple[StreamRules | None, dict[str, str]]:
         """Send what is written; gives how the answer came, and the stop button if one showed."""
         stop = selectors(self._generic.landmarks.stop)
-        transcript = self._page.transcript()
-        await self._ask("mark")
+        first = await FirstAnswer.begin(self._page, stop, prompt)
         await self._driver.send()
         button = await self._stop_button(stop)
-        wait_s = ANSWER_MS / 1000 + 5
-        told = await self._ask("settled", prompt, stop, QUIET_MS, ANSWER_MS, timeout_s=wait_s)
-        lesson = cast("dict[str, Any]", told)
-        text, element = str(lesson["text"]), lesson["element"]
-        if not text:
-            raise ProfileOutdated("a prompt was sent, but no answer showed on the page")
-        stream = guess(await transcript.heard(), text)
-        if stream is None and element:
-            self._notes.append("stream: no traffic carries the answer; it is read from the page")
-            stream = StreamRules(transport="dom", dom=DomRules(element=str(element)))
-        elif stream is None:
-            self._notes.append("stream: found neither traffic nor an element with the answer")
-        return stream, button
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                while await first.read():
+                    pass
+        except TimeoutError as error:
+            why = f"a prompt was sent, but no answer came to rest within {ANSWER_S:g} s"
+            raise ProfileOutdated(why) from error
+        if first.lesson.note:
+            self._notes.append(f"stream: {first.lesson.note}")
+        return first.lesson.stream, button
 
     async def _stop_button(self, stop: tuple[str, ...]) -> dict[str, str]:
         try:

@@ -156,6 +156,9 @@ class Inbox:
     def abandon(self) -> None:
         """Nobody reads on: keep only watching for the end."""
         self._is_abandoned = True
+        self._clear()
+
+    def _clear(self) -> None:
         self._pieces.clear()
         self._unread_bytes = 0
 

@@ -1,10 +1,13 @@
 """Everything that a page's network brings for a while, to find out what of it is the answer."""
 
 import asyncio
+import base64
+import binascii
 from contextlib import suppress
 
 from arenad.errors import UpstreamFailed
 from arenad.worker.capture import Capture
+from arenad.worker.channels import BINARY_FRAME, TEXT_FRAME
 from arenad.worker.devtools import DevTools, DevToolsError, Params
 from arenad.worker.sites.guess import Heard
 from arenad.worker.source import Inbox, Piece
@@ -14,7 +17,6 @@ MAX_REQUESTS = 64
 MAX_FRAMES = 20_000
 MAX_FRAMES_CHARS = 8 * 1024 * 1024
 READ_S = 2.0
-TEXT_FRAME = 1
 
 
 class _Open:
@@ -60,9 +62,9 @@ class Transcript(Inbox):
             self._requests[key] = Capture(self._devtools, "", method), url, method
 
     def _keep(self, opened: _Open, event: str, params: Params) -> None:
-        piece: str | None = None
-        if event == "webSocketFrameReceived" and params["response"]["opcode"] == TEXT_FRAME:
-            piece = str(params["response"]["payloadData"])
+        piece: Piece | None = None
+        if event == "webSocketFrameReceived":
+            piece = _frame(params["response"])
         elif event == "eventSourceMessageReceived":
             lines = [f"data: {line}" for line in str(params["data"]).split("\n")]
             piece = "\n".join([f"event: {params['eventName']}", *lines, "", ""])
@@ -70,6 +72,11 @@ class Transcript(Inbox):
             self._frames += 1
             self._chars += len(piece)
             opened.pieces.append(piece)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a request of the page's has not ended."""
+        return any(not capture.is_over for capture, _, _ in self._requests.values())
 
     async def heard(self) -> list[Heard]:
         """All of it, once what still runs has had a moment to end."""
@@ -81,6 +88,18 @@ class Transcript(Inbox):
             kind = "websocket" if opened.is_socket else "eventsource"
             found.append(Heard(kind, opened.url, "GET", tuple(opened.pieces)))
         return found
+
+
+def _frame(frame: Params) -> Piece | None:
+    """What a WebSocket has brought: a text, or bytes."""
+    payload = str(frame.get("payloadData", ""))
+    if frame.get("opcode") == TEXT_FRAME:
+        return payload
+    if frame.get("opcode") != BINARY_FRAME:
+        return None
+    with suppress(binascii.Error):
+        return base64.b64decode(payload)
+    return None
 
 
 async def _all_of(capture: Capture) -> list[Piece]:

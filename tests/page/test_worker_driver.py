@@ -203,6 +203,31 @@ def test_steps_open_choose_and_send(tmp_path: Path) -> None:
     drive(tmp_path, APP, wanted, work)
 
 
+GATE = """<form onsubmit="event.preventDefault(); this.remove(); t.hidden = false;
+document.title = `${name_.value} ${word.value}`"><input id=name_ value=old><input id=word type=password>
+<button>Log in</button></form><textarea id=t hidden></textarea>"""
+
+
+@pytest.mark.parametrize(("markup", "title"), [(GATE, "me sesame"), (BOX, "")])
+def test_a_form_before_the_page_is_filled_in_where_it_shows(
+    tmp_path: Path, markup: str, title: str
+) -> None:
+    """Each of its fields by its place, and nothing is written where there is none."""
+    form = [
+        {"wait": ["#name_", "textarea"]},
+        {"write": "me", "into": "#name_", "when": "#name_"},
+        {"write": "sesame", "into": "#word", "when": "#word"},
+        {"key": "Enter", "when": "#word"},
+    ]
+
+    async def work(driver: Driver, page: Page) -> None:
+        await driver.open()
+        assert await page.evaluate("document.title") == title
+        assert await page.evaluate("document.querySelector('textarea').value") == ""
+
+    drive(tmp_path, markup, profile(opening=form), work)
+
+
 def test_a_step_that_cannot_be_done_is_named(tmp_path: Path) -> None:
     """By its place in the profile, or by its landmark."""
     wanted = profile(

@@ -204,3 +204,50 @@ def test_a_stream_that_never_comes() -> None:
             await other.read()
 
     tell(story())
+
+
+def test_what_comes_before_the_question_is_no_answer() -> None:
+    """A page that greets its server only after send was pressed is greeted before it is answered."""
+
+    async def story() -> None:
+        source = SocketFrames("/talk$", [OLD], "What is a heron?")
+        sent(source, '["hello"]')
+        received(source, "greetings")
+        assert not source._is_sent
+        sent(source, '{"ask": "What is a heron?"}')
+        received(source, "a bird")
+        await source.sent()
+        assert await source.read() == ["a bird"]
+        assert source.sent_texts() == ['["hello"]', '{"ask": "What is a heron?"}']
+
+    tell(story())
+
+
+@pytest.mark.parametrize("bytes_", [b"\x0a\x10What is a heron?", b"opaque"])
+def test_a_question_in_bytes_or_in_a_form_of_its_own(
+    bytes_: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none can be told from other words, what the page said counts after a moment."""
+    monkeypatch.setattr(channels, "GREETING_S", 0.01)
+
+    async def story() -> None:
+        source = SocketFrames("/talk$", [OLD], "What is a heron?")
+        sent(source, bytes_)
+        received(source, "a bird")
+        await source.sent()
+        assert await source.read() == ["a bird"]
+
+    tell(story())
+
+
+def test_a_question_may_be_posted() -> None:
+    """Only its answer comes by socket then."""
+
+    async def story() -> None:
+        source = SocketFrames("/talk$", [OLD], "What is a heron?")
+        post = {"method": "POST", "url": "http://site/ask", "postData": '{"q":"What is a heron?"}'}
+        heard(source, "requestWillBeSent", "9", request=post)
+        assert source._is_sent
+        await source.sent()
+
+    tell(story())

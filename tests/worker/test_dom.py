@@ -74,3 +74,12 @@ def test_signs_are_failures() -> None:
 def test_nothing_raises(pieces: list[bytes | str]) -> None:
     """Whatever the page says."""
     told(DomAnswer(), pieces)
+
+
+def test_the_number_of_a_next_item_waits_for_its_dot() -> None:
+    """Until then a page draws it as a line of the item before, and what was passed on must stand."""
+    grammar = DomAnswer()
+    assert grammar.feed(changed(0, "h<ol><li>a</li></ol>")) == [TextDelta("1. a")]
+    assert grammar.feed(changed(0, "h<ol><li>a<br>2</li></ol>")) == []
+    assert grammar.feed(changed(0, "h<ol><li>a</li><li>b</li></ol>")) == [TextDelta("\n2. b")]
+    assert told(DomAnswer(), [changed(0, "h<p>so<br>7</p>")])[0] == [TextDelta("so\n7")]

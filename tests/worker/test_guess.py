@@ -24,6 +24,7 @@ def events(*values: object) -> bytes:
 
 
 OPENAI = events(*({"choices": [{"delta": {"content": word}}]} for word in WORDS))
+OPENAI += events({"choices": [{"delta": {}, "finish_reason": "stop"}]})
 OTHER = events(*({"p": {"v": word}} for word in WORDS))
 GROWING = events(*({"text": TEXT[: at + 9]} for at in range(0, len(TEXT), 9)))
 ARENA = "".join(f"a0:{json.dumps(word)}\n" for word in WORDS).encode()
@@ -70,7 +71,7 @@ NAMED = (*SAID.split("\n\n")[:-1], 'event: end\ndata: "x"')
             Heard("eventsource", "http://x/e/1234", "GET", tuple(f"{e}\n\n" for e in NAMED)),
             "sse",
             "$value when $event=message",
-            "$value when $event=end",
+            "$event when $event=end",
         ),
     ],
     ids=["openai", "sse", "growing", "arena", "lines", "json", "text", "socket", "eventsource"],
@@ -79,12 +80,13 @@ def test_each_way_is_found_and_reads_the_text(
     heard: Heard, grammar: str | None, text: str | None, finish: object
 ) -> None:
     """Among other traffic; and what is found gives the text to the letter."""
-    rules = guess([NOISE, heard], SHOWN)
-    assert rules is not None
+    fit = guess([NOISE, heard], SHOWN)
+    assert fit is not None
+    rules = fit.rules
     assert grammar in (None, rules.grammar)
     assert (rules.answer.text if rules.answer else None) == text
     assert (rules.answer.finish if rules.answer else ()) == finish
-    assert read(rules, heard) == TEXT
+    assert read(rules, heard) == fit.text == TEXT
 
 
 def read(rules: StreamRules, heard: Heard) -> str:
@@ -92,6 +94,83 @@ def read(rules: StreamRules, heard: Heard) -> str:
     found = [event for piece in heard.pieces for event in grammar.feed(piece)]
     found += grammar.end()[0]
     return "".join(event.text for event in found if isinstance(event, TextDelta))
+
+
+def field(number: int, value: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def whole(read: str) -> bytes:
+    """A protocol buffer with a text that has grown so far, two messages deep."""
+    return field(5, field(3, field(1, read.encode())))
+
+
+PROMPT = "How is the weather?"
+PROTOBUF = (
+    field(2, b"hello"),
+    whole(PROMPT),
+    *(whole(TEXT[: at + 9]) for at in range(0, len(TEXT), 9)),
+    field(6, b"x"),
+)
+SOCKET_IO = (
+    "3probe",
+    '42["task_end",{}]',
+    f'42["begun",{json.dumps({"id": "1", "said": WORDS[0]})}]',
+    *(f'42["token",{json.dumps({"id": "1", "token": word})}]' for word in WORDS[1:]),
+    f'42["written",{json.dumps({"id": "1", "said": TEXT})}]',
+    '42["task_end",{}]',
+)
+NESTED = tuple(
+    json.dumps({"custom": {"action": each}})
+    for each in (
+        {"type": "message", "content": PROMPT},
+        *({"type": "chunk", "content": word} for word in WORDS),
+        {"type": "chunk_end"},
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text", "finish"),
+    [
+        (PROTOBUF, "5.3.1", "6"),
+        (
+            SOCKET_IO,
+            ("0.said when $event=begun", "0.token"),
+            "$event when $event=written",
+        ),
+        (
+            NESTED,
+            "custom.action[type=chunk].content",
+            "custom.action.type when custom.action.type=chunk_end",
+        ),
+    ],
+    ids=["protobuf", "socket.io", "nested"],
+)
+def test_sockets_of_other_makers(
+    pieces: tuple[bytes | str, ...], text: object, finish: str
+) -> None:
+    """Bytes; a first piece that comes apart; the page's own prompt before it; the sign of its end."""
+    talk = Heard("websocket", "ws://x/s", "GET", pieces)
+    fit = guess([NOISE, talk], SHOWN, PROMPT)
+    assert fit is not None
+    assert fit.text == TEXT
+    assert fit.rules.answer is not None
+    assert (fit.rules.answer.text, fit.rules.answer.finish) == (text, finish)
+
+
+def test_a_socket_that_tells_no_end_is_no_way() -> None:
+    """Nothing would ever end an answer that is read from it."""
+    talk = Heard("websocket", "ws://x/s", "GET", FRAMES[:-1])
+    assert guess([talk], SHOWN) is None
+
+
+def test_marks_that_do_not_show_are_forgiven() -> None:
+    """Numbers of items and addresses of links are in what was read, and not in what is shown."""
+    said = "Some words to begin.\n\n1. one of them\n2. and [a link](https://example.org/x) to it"
+    shown = "Some words to begin.\none of them\nand a link to it"
+    assert likeness(said, shown) > 0.6
+    assert likeness("Words of quite another kind, and as many of them as in the other", shown) == 0
 
 
 def test_traffic_without_the_answer_is_no_way() -> None:

@@ -270,6 +270,36 @@ def test_a_frame_without_content_is_no_sign_of_life_on_a_socket() -> None:
     assert grammar_of(ENDLESS).feed(b'{"ping":1}\n') == [Heartbeat()]
 
 
+def test_a_prompt_that_is_shown_as_an_answer_is_none() -> None:
+    """It is the whole before the first whole of the answer; alone it is what an echo answers."""
+    for values, wanted in (
+        (({"t": "Hi there"}, {"t": "Hello▌"}, {"t": "Hello you"}, {"end": 1}), "Hello you"),
+        (({"t": " Hi there "}, {"end": 1}), " Hi there "),
+        (({"t": "Hi"}, {"t": "Hi there"}, {"t": "Hi there, too"}, {"end": 1}), "Hi there, too"),
+    ):
+        grammar = grammar_of(WHOLES)
+        grammar.asked("Hi there\n")
+        events = grammar.feed(lines(*values).encode())
+        last, outcome = grammar.end()
+        said = [each.text for each in [*events, *last] if isinstance(each, TextDelta)]
+        assert ("".join(said), outcome) == (wanted, STOP)
+
+
+def test_an_end_before_the_beginning_is_that_of_something_else() -> None:
+    """On a shared connection: doubtful, until there is an answer; where there is none, it is told."""
+    grammar = grammar_of(FRAMES)
+    assert grammar.feed('{"end": "stop", "id": "1"}') == []
+    assert (grammar.is_over, grammar.is_doubtful) == (False, True)
+    assert grammar.feed('{"t": "a", "id": "1"}') == text("a")
+    assert (grammar.is_over, grammar.is_doubtful) == (False, False)
+    grammar.feed('{"end": "stop", "id": "1"}')
+    assert (grammar.is_over, grammar.end()[1]) == (True, STOP)
+    empty = grammar_of(FRAMES)
+    empty.feed('{"end": "stop", "id": "1"}')
+    error = empty.end()[1]
+    assert (type(error), str(error)) == NOTHING
+
+
 def test_two_sides_of_one_stream() -> None:
     """Each with its own text and end; the second's finish is an event."""
     body = lines({"a": "x", "b": "1"}, {"b": "2", "fb": "stop"}, {"a": "y"}, {"fa": "length"})

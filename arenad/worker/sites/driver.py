@@ -224,6 +224,11 @@ class Driver:
 
     async def step(self, path: str, step: Step, model: str = "") -> None:
         """Carry out one step, but for those that bring files. Raises `ProfileOutdated`."""
+        _, when = self.named(path, step.when, model)
+        if not when or await self._page.is_usable(when):
+            await self._act(path, step, model)
+
+    async def _act(self, path: str, step: Step, model: str) -> None:
         page, within_s = self._page, step.within_s
         if step.press:
             await self._press_or_key(path, step, model)
@@ -238,7 +243,7 @@ class Driver:
         elif step.key:
             await page.key(step.key)
         elif step.write:
-            await page.type(step.write.replace("{model}", model), within_s)
+            await self._write(path, step, model)
         else:
             await page.open(urljoin(self._base, step.open))
 
@@ -249,6 +254,13 @@ class Driver:
             if not step.or_key:
                 raise
             await self._page.key(step.or_key)
+
+    async def _write(self, path: str, step: Step, model: str) -> None:
+        text = step.write.replace("{model}", model)
+        if step.into:
+            await self._page.write(*self.named(path, step.into, model), text, step.within_s)
+        else:
+            await self._page.type(text, step.within_s)
 
     def named(self, path: str, places: Places, model: str = "") -> tuple[str, tuple[str, ...]]:
         """A landmark's name and selectors, where the place is one; else the step's own."""

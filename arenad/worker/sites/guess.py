@@ -5,20 +5,23 @@ text stands, each text in the messages is tried. What gives the text that was sh
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from arenad.errors import RequestError
 from arenad.schema.chat import TextDelta
 from arenad.schema.profile import AnswerRules, GrammarName, StreamRules
+from arenad.worker.sites.evidence import Evidence, Leaf, is_growing, is_made
 from arenad.worker.sites.grammars.choose import grammar_of
 from arenad.worker.sites.grammars.framing import (
     Frames,
     Framing,
     JsonLines,
-    Message,
     ServerSentEvents,
     SocketIo,
     Whole,
@@ -28,16 +31,17 @@ Piece = bytes | str
 Transport = Literal["fetch", "eventsource", "websocket"]
 
 MIN_CHARS = 4
+MIN_PAIRS = 5
 ENOUGH = 0.25
 """The page shows names and buttons around a short answer; the best of several counts anyway."""
 
 MARKS = 0.6
 """What was read may hold more than what is shown: addresses of links, marks of tables."""
 
-MAX_LEAVES = 2000
-MAX_DEPTH = 12
-KINDS = ("type", "event", "kind", "op", "role", "msg")
-"""Fields by which messages of one stream are told apart."""
+BEGINNING_CHARS = 200
+"""Names and times may stand before an answer."""
+
+CURSORS = ("▌", "▍", "█", "|", "●")
 
 _READY: dict[Transport, tuple[GrammarName, ...]] = {
     "fetch": ("arena-lines", "ai-lines", "sse", "gradio"),
@@ -47,9 +51,13 @@ _READY: dict[Transport, tuple[GrammarName, ...]] = {
 _FRAMED: dict[Transport, tuple[tuple[GrammarName, type[Framing]], ...]] = {
     "fetch": (("sse", ServerSentEvents), ("json-lines", JsonLines), ("json", Whole)),
     "eventsource": (("sse", ServerSentEvents),),
-    "websocket": (("json-frames", Frames), ("socket-io", SocketIo)),
+    "websocket": (("json-frames", Frames), ("socket-io", SocketIo), ("protobuf", Frames)),
 }
-_ID = re.compile(r"[0-9a-f]{8,}|[0-9]{2,}|[0-9a-f-]{20,}", re.IGNORECASE)
+
+
+_WORD = re.compile(r"\w+")
+_UNSEEN = re.compile(r"\]\([^()\s]*\)|^\s*\d{1,9}[.)] |^```.*$", re.MULTILINE)
+"""What Markdown says and no page shows: addresses, numbers of items, languages."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -61,45 +69,68 @@ class Heard(msgspec.Struct, frozen=True):
     pieces: tuple[Piece, ...]
 
 
-class _Leaf(msgspec.Struct, frozen=True):
-    """A text in a message: its path, what kind of message it stood in, the text."""
+class Fit(msgspec.Struct, frozen=True):
+    """Rules that read something like what was shown: the text, how alike, in how many pieces.
 
-    path: str
-    kind: str
+    `is_ready`: of a grammar that knows its way, and so also the end and the errors.
+    """
+
+    rules: StreamRules
     text: str
+    likeness: float
+    pieces: int
+    is_ready: bool = False
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Which of several is the better one: what needs no guess, is most alike, and streams."""
+        is_ready = self.is_ready and self.likeness > MARKS
+        is_bare = self.rules.grammar == "text"
+        return is_ready, round(self.likeness, 3) - 0.2 * is_bare, self.pieces
 
 
-def guess(heard: Sequence[Heard], shown: str) -> StreamRules | None:
-    """The rules that read what was shown, or `None`; the better fit of several."""
-    fits = [(fit, rules) for each in heard for fit, rules in _readings(each, shown)]
-    return max(fits, key=lambda pair: pair[0])[1] if fits else None
+def guess(heard: Sequence[Heard], shown: str, prompt: str = "") -> Fit | None:
+    """The rules that read what was shown, or `None`; the better fit of several.
+
+    `prompt` is what the page was asked; many show it by the same way as the answer.
+    """
+    fits = [fit for each in heard for fit in _readings(each, shown, prompt)]
+    return max(fits, key=lambda fit: fit.rank) if fits else None
 
 
 def likeness(read: str, shown: str) -> float:
-    """From 0 to 1: how much of the longer of two texts the shorter one is, marks aside."""
-    read, shown = _bare(read), _bare(shown)
-    if len(read) >= MIN_CHARS and read in shown:
-        return len(read) / len(shown)
-    if len(shown) >= MIN_CHARS and shown in read and len(shown) > MARKS * len(read):
-        return len(shown) / len(read)
-    return 0.0
+    """From 0 to 1: how much of the longer of two texts the shorter one is, marks aside.
+
+    Numbers of items and addresses of links stand in the one and not in the other, so a text that is
+    not found as a whole is compared by its pairs of neighbouring words.
+    """
+    bare, other = _bare(read), _bare(shown)
+    pairs, others = _pairs(read), _pairs(shown)
+    common = (pairs & others).total()
+    share = 2 * common / max(pairs.total() + others.total(), 1)
+    if len(bare) >= MIN_CHARS and bare in other:
+        return max(share, len(bare) / len(other))
+    if len(other) >= MIN_CHARS and other in bare and len(other) > MARKS * len(bare):
+        return max(share, len(other) / len(bare))
+    return share if share > MARKS and common >= MIN_PAIRS else 0.0
 
 
 def _bare(text: str) -> str:
     return "".join(char for char in text.casefold() if char.isalnum())
 
 
-def _readings(heard: Heard, shown: str) -> Iterator[tuple[float, StreamRules]]:
+def _pairs(text: str) -> Counter[tuple[str, str]]:
+    return Counter(pairwise(_WORD.findall(_UNSEEN.sub(" ", text.casefold()))))
+
+
+def _readings(heard: Heard, shown: str, prompt: str) -> Iterator[Fit]:
     for grammar in _READY[heard.transport]:
-        rules = _rules(heard, grammar)
-        if (fit := likeness(_text_of(rules, heard.pieces), shown)) >= ENOUGH:
-            yield fit + 1.0, rules  # a grammar that knows its way also knows the end and the errors
+        for fit in _tried(_rules(heard, grammar), heard, (shown, prompt)):
+            yield msgspec.structs.replace(fit, is_ready=True)
     for grammar, framing in _FRAMED[heard.transport]:
-        yield from _with_paths(heard, grammar, framing(), shown)
+        yield from _with_paths(heard, (grammar, framing()), shown, prompt)
     if heard.transport == "fetch" and heard.pieces:
-        rules = _rules(heard, "text")
-        if (fit := likeness(_text_of(rules, heard.pieces), shown)) >= ENOUGH:
-            yield fit - 0.2, rules
+        yield from _tried(_rules(heard, "text"), heard, (shown, prompt))
 
 
 def _rules(heard: Heard, grammar: GrammarName, answer: AnswerRules | None = None) -> StreamRules:
@@ -116,84 +147,82 @@ def pattern_of(url: str) -> str:
     """The address's path as a regular expression, with anything in the places of ids."""
     path = re.sub(r"^[a-z]+://[^/?#]*|[?#].*", "", url)
     parts = path.split("/")
-    return "/".join("[^/]+" if _ID.fullmatch(part) else re.escape(part) for part in parts) or "/"
+    return "/".join("[^/]+" if is_made(part) else re.escape(part) for part in parts) or "/"
 
 
-def _text_of(rules: StreamRules, pieces: Iterable[Piece]) -> str:
+def _tried(rules: StreamRules, heard: Heard, of: tuple[str, str]) -> Iterator[Fit]:
+    """What these rules read, where it is what was shown. `of`: what was shown, the prompt."""
     grammar = grammar_of(rules)
-    events = [event for piece in pieces for event in grammar.feed(piece)]
-    last, _ = grammar.end()
-    return "".join(event.text for event in (*events, *last) if isinstance(event, TextDelta))
+    grammar.asked(of[1])
+    events = [event for piece in heard.pieces for event in grammar.feed(piece)]
+    last, outcome = grammar.end()
+    texts = [event.text for event in (*events, *last) if isinstance(event, TextDelta)]
+    text = "".join(texts)
+    fit = likeness(text, of[0])
+    if fit >= ENOUGH and not isinstance(outcome, RequestError):
+        yield Fit(rules, text, fit, len(texts))
 
 
 # -- where the text stands ------------------------------------------------------------------------
 
 
 def _with_paths(
-    heard: Heard, grammar: GrammarName, framing: Framing, shown: str
-) -> Iterator[tuple[float, StreamRules]]:
+    heard: Heard, by: tuple[GrammarName, Framing], shown: str, prompt: str
+) -> Iterator[Fit]:
+    grammar, framing = by
     messages = [message for piece in heard.pieces for message in framing.feed(piece)]
-    messages += framing.end()
-    values = [_value(message) for message in messages]
-    leaves = [leaf for event, value in values for leaf in _leaves(event, value)][:MAX_LEAVES]
-    for answer in _answers(leaves):
-        rules = _rules(heard, grammar, answer)
-        if (fit := likeness(_text_of(rules, heard.pieces), shown)) >= ENOUGH:
-            finish = _finish(values, answer)
-            whole = msgspec.structs.replace(answer, finish=finish or ())
-            yield fit, _rules(heard, grammar, whole)
+    evidence = Evidence([*messages, *framing.end()], grammar)
+    places = [
+        (path, [leaf for leaf in found if str(leaf.value).strip() != prompt.strip()])
+        for path, found in evidence.texts()
+    ]
+    is_socket = heard.transport == "websocket"
+    for path, found in places:
+        for answer in _answers(path, found, shown):
+            finish = evidence.end(found[-1], is_needed=is_socket)
+            if is_socket and not finish:
+                continue  # nothing would ever end it
+            texts = [path, *((first, path) for first in _beginnings(answer, found, places, shown))]
+            for text in texts:
+                whole = replace(answer, text=text, finish=finish or ())
+                yield from _tried(_rules(heard, grammar, whole), heard, (shown, prompt))
 
 
-def _answers(leaves: Sequence[_Leaf]) -> Iterator[AnswerRules]:
-    """Each place with a text, of all messages and of each kind of them alone."""
-    kinds = dict.fromkeys((leaf.path, kind) for leaf in leaves for kind in ("", leaf.kind))
-    for path, kind in kinds:
-        texts = [leaf.text for leaf in leaves if leaf.path == path and kind in ("", leaf.kind)]
-        where = f"{path} when {kind}" if kind else path
-        grows = len(texts) > 1 and all(
-            later.startswith(text[: len(text) // 2 + 1]) for text, later in pairwise(texts)
-        )
-        yield AnswerRules(text=where, mode="replace" if grows else "append")
+def _answers(path: str, found: Sequence[Leaf], shown: str) -> Iterator[AnswerRules]:
+    """How the texts at one place could be the answer, if they could be at all."""
+    texts = [str(leaf.value) for leaf in found]
+    if not texts:
+        return
+    grows = is_growing(texts)
+    for is_html in (False, True) if any("</" in text for text in texts) else (False,):
+        whole = texts[-1] if grows else "".join(texts)
+        if not is_html and likeness(whole, shown) < ENOUGH:
+            continue
+        cursor = _cursor(texts) if grows and not is_html else ""
+        mode = "replace" if grows else "append"
+        yield AnswerRules(text=path, mode=mode, cursor=cursor, is_html=is_html)
 
 
-def _finish(values: Sequence[tuple[str, object]], answer: AnswerRules) -> str:
-    """The kind of the last message, if only the last one is of that kind."""
-    kinds = [_kind(event, value) for event, value in values]
-    if not kinds or not kinds[-1] or kinds.count(kinds[-1]) > 1 or kinds[-1] in str(answer.text):
-        return ""
-    name = kinds[-1].partition("=")[0]
-    return f"{'$value' if name == '$event' else name} when {kinds[-1]}"
+def _cursor(texts: Sequence[str]) -> str:
+    """What stands behind the text as long as it grows."""
+    for cursor in CURSORS:
+        if all(text.endswith(cursor) for text in texts[:-1]) and not texts[-1].endswith(cursor):
+            return cursor
+    return ""
 
 
-def _value(message: Message) -> tuple[str, object]:
-    try:
-        return message.event, msgspec.json.decode(message.payload)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return message.event, message.payload
-
-
-def _kind(event: str, value: object) -> str:
-    if isinstance(value, dict):
-        fields = cast("dict[str, object]", value)
-        for name in KINDS:
-            if isinstance(word := fields.get(name), str) and re.fullmatch(r"[\w.:-]+", word):
-                return f"{name}={word}"
-    return f"$event={event}" if event else ""
-
-
-def _leaves(event: str, value: object) -> Iterator[_Leaf]:
-    kind = _kind(event, value)
-    for path, text in _texts(value, (), 0):
-        yield _Leaf(".".join(path) or "$value", kind, text)
-
-
-def _texts(value: Any, path: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif depth < MAX_DEPTH and isinstance(value, dict):
-        for name, inner in cast("dict[str, object]", value).items():
-            key = name if re.fullmatch(r"[A-Za-z_][\w-]*", name) else f'"{name}"'
-            yield from _texts(inner, (*path, key), depth + 1)
-    elif depth < MAX_DEPTH and isinstance(value, list):
-        for number, inner in enumerate(cast("list[object]", value)):
-            yield from _texts(inner, (*path, str(number)), depth + 1)
+def _beginnings(
+    answer: AnswerRules,
+    found: Sequence[Leaf],
+    places: Iterable[tuple[str, Sequence[Leaf]]],
+    shown: str,
+) -> Iterator[str]:
+    """Places of a first piece that comes another way than those that follow."""
+    if answer.mode != "append" or answer.is_html:
+        return
+    start = _bare(shown)[:BEGINNING_CHARS]
+    for path, others in places:
+        if len(others) == 1 and others[0].at < found[0].at and " when " in path:
+            first = _bare(str(others[0].value))
+            if first and first[: BEGINNING_CHARS // 2] in start:
+                yield path

@@ -25,6 +25,7 @@ from arenad.schema.chat import Attachment, Chat, Course, Finish, Turn
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile
 from arenad.worker.devtools import BrowserGone, DevToolsError
+from arenad.worker.first_answer import FirstAnswer
 from arenad.worker.listen import listen
 from arenad.worker.page import Page
 from arenad.worker.sites.attachments import attached
@@ -71,6 +72,7 @@ class PageSite:
         self.session_id = self.message_id = ""
         self._url = url
         self._profile = profile
+        self._stream = profile.stream
         self._is_fresh = False
         self._is_half_written = False
         self._url_before = ""
@@ -130,6 +132,8 @@ class PageSite:
                     chat, self._message(chat.model, turns), telling, _course(turns)
                 )
         except RequestError as error:
+            if isinstance(error, ProfileOutdated):
+                self._stream = self._profile.stream  # what was learnt may hold no more
             raise await self._driver.explained(self._refined(error)) from error
         except TimeoutError as error:
             limit = f"{chat.total_timeout_s:.3g} s"
@@ -219,7 +223,8 @@ class PageSite:
     async def _perform(
         self, chat: Chat, message: Message, telling: Telling, course: Course
     ) -> Finish:
-        reading = Reading(self._profile.stream)
+        reading = Reading(self._stream)
+        reading.asked(message.prompt)
 
         async def ask() -> Asked:
             source = await self._send(chat.model, message, is_new=course != "continued")
@@ -229,6 +234,8 @@ class PageSite:
             await self._began(telling, course, reading)
 
         finish = await perform(chat, ask, telling.event, on_news)
+        if isinstance(self._capture, FirstAnswer):
+            self._stream = self._capture.learnt or self._stream
         self._hold(chat, telling)
         return finish
 
@@ -241,7 +248,7 @@ class PageSite:
         await telling.began(course, self.session_id, self.message_id)
 
     async def _send(self, model: str, message: Message, *, is_new: bool) -> Source:
-        driver, rules = self._driver, self._profile.stream
+        driver, rules = self._driver, self._stream
         is_fresh, self._is_fresh = self._is_fresh, False
         self._is_half_written = True
         if self._holds_files:
@@ -254,7 +261,8 @@ class PageSite:
             self._holds_files = True
             await self._upload.attach(self._page, driver, self._profile, message.files)
         await driver.write(message.prompt)
-        self._capture = source = await listen(self._page, rules, self._profile.landmarks.stop)
+        stop = self._profile.landmarks.stop
+        self._capture = source = await listen(self._page, rules, stop, message.prompt)
         await driver.send()
         try:
             async with asyncio.timeout(LANDMARK_TIMEOUT_S):

@@ -7,12 +7,16 @@ from contextlib import suppress
 from arenad.errors import ProfileOutdated, RequestError, UpstreamFailed
 from arenad.schema.chat import Event, Finish, Heartbeat, ReasoningDelta, TextDelta
 from arenad.schema.profile import StreamRules
+from arenad.worker.sites.grammars.answer import Grammar
 from arenad.worker.sites.grammars.choose import grammar_of
 from arenad.worker.sites.refusal import HTTP_ERROR, PAGE_CHARS, is_page, of_page, of_status
 from arenad.worker.source import Piece, Source
 
 FINISH_GRACE_S = 2.0
 """After its finish sign a body that does not end is whole all the same."""
+
+DOUBT_S = 10.0
+"""After a finish sign that came first, the answer may still begin for so long."""
 
 BEGINNING_TIMEOUT_S = 2.0
 
@@ -25,6 +29,10 @@ class Reading:
         self._rules = rules
         self._parser = grammar_of(rules, sides)
 
+    def asked(self, prompt: str) -> None:
+        """What the page was asked."""
+        self._parser.asked(prompt)
+
     async def events(self, source: Source) -> AsyncGenerator[list[Event], None]:
         """What each read brought, where it brought any event: other lines are no sign of progress.
 
@@ -34,7 +42,7 @@ class Reading:
         if await source.head() >= HTTP_ERROR:
             raise of_status(source.status, source.headers, await _beginning(source), signs)
         is_first = True
-        while pieces := await _next(source, is_whole=parser.is_over):
+        while pieces := await _next(source, _grace_s(parser)):
             if is_first and is_page(_text(pieces[0])):
                 said = "".join(map(_text, pieces)) + await _beginning(source)
                 raise of_page(said[:PAGE_CHARS], signs)
@@ -65,12 +73,18 @@ class Reading:
         return self._parser.message_id
 
 
-async def _next(source: Source, *, is_whole: bool) -> list[Piece]:
-    """What comes next; after the finish sign only what comes soon, and no trouble any more."""
-    if not is_whole:
+def _grace_s(parser: Grammar) -> float | None:
+    if parser.is_doubtful:
+        return DOUBT_S
+    return FINISH_GRACE_S if parser.is_over else None
+
+
+async def _next(source: Source, grace_s: float | None) -> list[Piece]:
+    """What comes next; after a finish sign only what comes soon, and no trouble any more."""
+    if grace_s is None:
         return await source.read()
     with suppress(TimeoutError, UpstreamFailed):
-        async with asyncio.timeout(FINISH_GRACE_S):
+        async with asyncio.timeout(grace_s):
             return await source.read()
     return []
 

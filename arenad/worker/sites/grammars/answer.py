@@ -53,8 +53,16 @@ class Grammar:
         """Its own finish sign has been seen, on every side."""
         return False
 
+    @property
+    def is_doubtful(self) -> bool:
+        """An end was told before there was anything: perhaps that of something else."""
+        return False
+
     def sent(self, text: str) -> None:
         """The page itself said this, on the socket that brings the answer."""
+
+    def asked(self, prompt: str) -> None:
+        """The page was asked this; it may be shown where the answer will be."""
 
     def feed(self, piece: Piece) -> list[Event]:
         """The events that this piece completes."""

@@ -15,7 +15,7 @@ from arenad.worker.sites.grammars.framing import (
     Whole,
 )
 from arenad.worker.sites.grammars.json_answers import GradioAnswers, JsonAnswers
-from arenad.worker.sites.grammars.plain import PlainText
+from arenad.worker.sites.grammars.plain import FirstText, PlainText
 
 OPENAI = AnswerRules(
     text="choices.0.delta.content",
@@ -41,6 +41,8 @@ def grammar_of(rules: StreamRules, sides: str = "a") -> Grammar:
     """A fresh parser for one answer. `sides`: `a`, `b`, or `ab` for both of two."""
     if rules.transport == "dom":
         return DomAnswer(rules.signs)
+    if rules.transport == "any":
+        return FirstText(rules.signs)
     if rules.grammar == "arena-lines":
         return ArenaLines(sides, rules.signs)
     if rules.grammar == "ai-lines":

@@ -4,6 +4,7 @@ What is fed is JSON of our own watch in it (`worker/answer.js`): `{"from": 3, "b
 answer's blocks from the first one that changed. A block begins with `h` (HTML) or `t` (text).
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -15,6 +16,9 @@ from arenad.worker.sites.grammars.answer import Grammar, Side
 from arenad.worker.sites.grammars.framing import Piece
 from arenad.worker.sites.grammars.growing import CLOSERS, Growing
 from arenad.worker.sites.grammars.markdown import to_markdown
+
+_BEGUN = re.compile(r"\n[ \t]*(?:\d{1,9}[.)]?|[-*+>]|#{1,6})[ \t]*\Z")
+"""A last line that is but the beginning of an item, a quote or a heading."""
 
 MAX_BLOCKS = 100_000
 HEAD_LINES = 2
@@ -46,8 +50,8 @@ class DomAnswer(Grammar):
             return []
         del self._blocks[max(changed.first, 0) :]
         self._blocks += [_markdown(block) for block in changed.blocks[:MAX_BLOCKS]]
-        standing_chars = len(_joined(self._blocks[:-1])) if _is_half_a_table(self._blocks) else None
-        return self._side.text(self._growing.grow(_joined(self._blocks), standing_chars))
+        text = _joined(self._blocks)
+        return self._side.text(self._growing.grow(text, _standing_chars(text, self._blocks)))
 
     def end(self) -> tuple[list[Event], Finish | RequestError]:
         """The page shows that the answer is whole."""
@@ -70,6 +74,15 @@ class _Block(NamedTuple):
 def _markdown(block: str) -> _Block:
     is_plain = not block.startswith("h")
     return _Block(block[1:] if is_plain else to_markdown(block[1:]), is_plain)
+
+
+def _standing_chars(text: str, blocks: list[_Block]) -> int | None:
+    """How much of the text stands whatever comes; all of it if nothing else is said."""
+    if _is_half_a_table(blocks):
+        return len(_joined(blocks[:-1]))
+    # Until its dot is there, a page draws the number of a next item as a line of the item before.
+    begun = _BEGUN.search(text) if blocks and not blocks[-1].is_plain else None
+    return begun.start() if begun else None
 
 
 def _is_half_a_table(blocks: list[_Block]) -> bool:

@@ -22,12 +22,21 @@ class Growing:
         standing = self._latest[:standing_chars].rstrip(self._held)
         return "" if self._is_last_only else self._pass_on(standing)
 
+    def hold(self, whole: str) -> None:
+        """This is passed on only if it is still all at the end."""
+        self._latest = whole
+
     def _pass_on(self, whole: str) -> str:
         if len(whole) <= len(self._passed) or not whole.startswith(self._passed):
             return ""
         piece = whole[len(self._passed) :]
         self._passed, self.passed_chars = whole, len(whole)
         return piece
+
+    @property
+    def has_any(self) -> bool:
+        """Whether anything came."""
+        return bool(self._latest)
 
     def rest(self) -> str:
         """At the end: all that was kept back."""

@@ -50,6 +50,7 @@ class JsonAnswers(Grammar):
         self._same = ""
         self._is_done = False
         self._is_cut = False
+        self._has_early_end = False
         self._first = ""
 
     @property
@@ -57,11 +58,22 @@ class JsonAnswers(Grammar):
         """The end was told: for all at once, or by every side."""
         return self._is_done or all(side.answer.is_over for side in self._sides)
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Its finish sign came first; on a shared connection it may be another thing's."""
+        has_content = any(side.answer.has_content for side in self._sides)
+        return self._has_early_end and not has_content and not self.is_over
+
     def sent(self, text: str) -> None:
         """What the page itself sent on the socket: an id that it chose may stand in it."""
         for message in self._framing.feed(text):
             if (value := self._value(message)) is not UNREADABLE and not self._same:
                 self._same = walk.first(Received(value, message.event), self._paths["same"])
+
+    def asked(self, prompt: str) -> None:
+        """The page was asked this, which is no answer where wholes come."""
+        for side in self._sides:
+            side.asked = prompt.strip()
 
     def feed(self, piece: Piece) -> list[Event]:
         """The events that this piece completes."""
@@ -118,7 +130,16 @@ class JsonAnswers(Grammar):
         for error in walk.found(received, self._paths["error"]):
             if said := _said(error):
                 self._fail(said)
-        return [event for side in self._sides for event in side.read(received)]
+        return [event for side in self._sides for event in self._of_side(side, received)]
+
+    def _of_side(self, side: "_JsonSide", received: Received) -> list[Event]:
+        events = side.read(received)
+        for word in side.finish_words(received):
+            if self._is_shared and not side.has_begun:
+                self._has_early_end = True
+            else:
+                side.answer.finish(word)
+        return events
 
     def _belongs(self, received: Received) -> bool:
         """Another answer on the same socket has another id."""
@@ -158,7 +179,7 @@ class JsonAnswers(Grammar):
                     f"{self.strange[:SHOWN_CHARS]!r}"
                 )
             return UpstreamFailed("the site answered with nothing")
-        if self.is_over:
+        if self.is_over or self._has_early_end:
             return UpstreamFailed("the site answered with nothing")
         where = side.rules.text or side.rules.image
         return ProfileOutdated(
@@ -207,6 +228,7 @@ class _JsonSide:
     def __init__(self, rules: AnswerRules, answer: Side) -> None:
         self.rules = rules
         self.answer = answer
+        self.asked = ""
         self._text = parse_all(rules.text)
         self._reasoning = parse_all(rules.reasoning)
         self._image = parse_all(rules.image)
@@ -237,10 +259,17 @@ class _JsonSide:
             events += self.answer.image(url[0])
         for url, title in _urls(walk.found(received, self._citation)):
             events += self.answer.citation(url, title)
-        for value in walk.found(received, self._finish):
-            if value is not False and (word := walk.word(value)):
-                self.answer.finish(word)
         return events
+
+    def finish_words(self, received: Received) -> list[str]:
+        """What tells its end in this value."""
+        values = walk.found(received, self._finish)
+        return [word for each in values if each is not False and (word := walk.word(each))]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything of it, passed on or not."""
+        return self.answer.has_content or (self._growing is not None and self._growing.has_any)
 
     def _new(self, text: str) -> str:
         if self._growing is None:
@@ -248,7 +277,11 @@ class _JsonSide:
         if self.rules.is_html:
             self._html = self._html + text if self.rules.mode == "append" else text
             text = to_markdown(self._html)
-        return self._growing.grow(_without_half(text))
+        text = _without_half(text)
+        if self.asked and not self.passed_chars and text.strip() == self.asked:
+            self._growing.hold(text)  # the page shows the prompt as it shows the answer, or an echo
+            return ""
+        return self._growing.grow(text)
 
     def rest(self) -> list[Event]:
         """The last events."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from arenad.errors import RequestError, UpstreamFailed
-from arenad.schema.chat import Event, Finish
+from arenad.schema.chat import Event, Finish, Heartbeat
 from arenad.worker.sites.grammars.answer import Grammar, Side
 from arenad.worker.sites.grammars.framing import Decoder, Piece
 
@@ -27,3 +27,11 @@ class PlainText(Grammar):
         return events, self._side.outcome(
             UpstreamFailed("the site answered with nothing"), needs_finish=False
         )
+
+
+class FirstText(PlainText):
+    """What `worker/first_answer.py` reads: signs of life, then all the text."""
+
+    def feed(self, piece: Piece) -> list[Event]:
+        """The text; an empty piece is a sign of life."""
+        return super().feed(piece) if piece else [Heartbeat()]

@@ -1,6 +1,7 @@
 """The wire format of protocol buffers, read without a description: by the numbers of fields."""
 
 import struct
+from collections.abc import Iterable
 from functools import cached_property
 
 MAX_VARINT_BYTES = 10
@@ -26,6 +27,10 @@ class Fields:
     def at(self, number: int) -> list[object]:
         """Every occurrence of a field: numbers, or `Fields`. None in what is no message."""
         return self._fields.get(number, [])
+
+    def items(self) -> Iterable[tuple[int, list[object]]]:
+        """Each field's number and its occurrences. None in what is no message."""
+        return self._fields.items()
 
     @cached_property
     def _fields(self) -> dict[int, list[object]]:
