@@ -17,29 +17,40 @@ def mean_bytes(readings: Sequence[int]) -> int:
     return sum(measured) // len(measured) if measured else FIRST_GUESS_BYTES
 
 
-def affordable(budget_bytes: int, each_bytes: int, beside: int) -> int:
-    """How many instances the budget affords beside so many (spares); no budget, no limit."""
+def affordable(budget_bytes: int, each_bytes: int, spares: int, others_bytes: int = 0) -> int:
+    """How many instances the budget affords beside spares and what others take; 0: no limit."""
     if not budget_bytes:
         return NO_LIMIT
-    return max(0, budget_bytes // max(1, each_bytes) - beside)
+    return max(0, max(0, budget_bytes - others_bytes) // max(1, each_bytes) - spares)
 
 
 def refusal(
-    instances: int, spares: int, budget_bytes: int, readings: Sequence[int], others: int = 0
+    instances: int, spares: int, budget_bytes: int, readings: Sequence[int], others_bytes: int = 0
 ) -> str:
-    """Why so many instances cannot be afforded; empty if they can. `others` are of templates."""
+    """Why so many cannot be afforded; empty if they can. `others_bytes` are what templates take."""
     each_bytes = mean_bytes(readings)
-    most = affordable(budget_bytes, each_bytes, spares + others)
+    most = affordable(budget_bytes, each_bytes, spares, others_bytes)
     if instances <= most:
         return ""
     how = "measured" if any(reading > 0 for reading in readings) else "as a first guess"
-    total = (instances + spares + others) * each_bytes
+    total = (instances + spares) * each_bytes + others_bytes
     beside = f" and {_counted(spares, 'spare')}" if spares else ""
-    beside += f" and {others} of templates" if others else ""
+    beside += f" beside {others_bytes // _MIB} MiB of templates" if others_bytes else ""
     return (
         f"instances: {instances}{beside} would take about {total // _MIB} MiB"
         f" ({each_bytes // _MIB} MiB each, {how}), over fleet.memory_budget_bytes"
         f" ({budget_bytes // _MIB} MiB); ask for at most {most}, or raise the budget"
+    )
+
+
+def refusal_of_template(name: str, instances: int, total_bytes: int, budget_bytes: int) -> str:
+    """The same of a template's, with which all together would take so much."""
+    if not budget_bytes or total_bytes <= budget_bytes:
+        return ""
+    total, limit = total_bytes // _MIB, f"fleet.memory_budget_bytes ({budget_bytes // _MIB} MiB)"
+    return (
+        f"instances: with {instances} of {name} all would take about {total} MiB,"
+        f" over {limit}; ask for fewer, or raise the budget"
     )
 
 

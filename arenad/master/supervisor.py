@@ -259,8 +259,9 @@ class Supervisor:
         """How many instances there may be."""
         return self.wishes.room()
 
-    def _readings(self) -> list[int]:
-        return [child.beat.memory_bytes for child in self._children.values()]
+    def _readings(self) -> dict[str, int]:
+        workers = (child for child in self._children.values() if child.role == "worker")
+        return {child.name: child.beat.memory_bytes for child in workers}
 
     def _recycle(self, child: Supervised, why: str) -> None:
         self.tell(child.name, f"recycled: {why}; it finishes its chats and is started anew")

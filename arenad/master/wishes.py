@@ -1,9 +1,9 @@
 """How many instances are wished for, on the site itself and of each template; and their cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from arenad.errors import Refused
-from arenad.master import budget
+from arenad.master import budget, fleet
 from arenad.master.scale import Room
 from arenad.master.settings import Settings
 
@@ -19,10 +19,10 @@ class Wishes:
     def __init__(
         self,
         settings: Settings,
-        readings: Callable[[], Sequence[int]],
+        readings: Callable[[], Mapping[str, int]],
         tell: Callable[[str, str], None],
     ) -> None:
-        """`readings` are what instances cost now; `tell` takes a line of the story."""
+        """`readings` say what each instance takes now; `tell` takes a line of the story."""
         self.first = settings.config.fleet.instances
         """On the site itself; spares come on top."""
 
@@ -67,7 +67,7 @@ class Wishes:
                 f"instances: is {instances}; must be 0 to {limit} beside the others "
                 "(fleet.max_instances)"
             )
-        if instances > self.others[template] and (why := self._refusal(self.first, others)):
+        if instances > self.others[template] and (why := self._refusal_of(template, others)):
             raise Refused(why)
         self.others = others
 
@@ -89,18 +89,31 @@ class Wishes:
     def room(self) -> Room:
         """How many instances there may be on the site."""
         config = self._settings.config.fleet
-        each_bytes = budget.mean_bytes(self._readings())
-        beside = config.spares + sum(self.others.values())
-        most = budget.affordable(config.memory_budget_bytes, each_bytes, beside)
+        each_bytes = self._mean_bytes("")
+        limit_bytes, others_bytes = config.memory_budget_bytes, self._bytes(self.others)
+        most = budget.affordable(limit_bytes, each_bytes, config.spares, others_bytes)
         return Room(self.most, most, each_bytes)
 
     def refusal(self, instances: int) -> str:
         """Why so many on the site cannot be afforded; empty if they can."""
-        return self._refusal(instances, self.others)
+        config, others_bytes = self._settings.config.fleet, self._bytes(self.others)
+        limit_bytes, readings = config.memory_budget_bytes, self._of("")
+        return budget.refusal(instances, config.spares, limit_bytes, readings, others_bytes)
 
-    def _refusal(self, instances: int, others: dict[str, int]) -> str:
+    def _refusal_of(self, template: str, others: Mapping[str, int]) -> str:
         config = self._settings.config.fleet
-        readings, beside = self._readings(), sum(others.values())
-        return budget.refusal(
-            instances, config.spares, config.memory_budget_bytes, readings, beside
-        )
+        own_bytes = (self.first + config.spares) * self._mean_bytes("")
+        total_bytes = own_bytes + self._bytes(others)
+        count, limit_bytes = others[template], config.memory_budget_bytes
+        return budget.refusal_of_template(template, count, total_bytes, limit_bytes)
+
+    def _bytes(self, others: Mapping[str, int]) -> int:
+        """What so many instances of templates take, each as those of its kind do."""
+        return sum(count * self._mean_bytes(name) for name, count in others.items())
+
+    def _mean_bytes(self, template: str) -> int:
+        return budget.mean_bytes(self._of(template))
+
+    def _of(self, template: str) -> list[int]:
+        readings = self._readings().items()
+        return [each for name, each in readings if fleet.template_of(name) == template]

@@ -180,6 +180,26 @@ def test_another_key_is_noticed_and_not_shown(daemon: SmallDaemon):
     assert "secret" not in daemon.log()
 
 
+def test_a_template_comes_with_a_reload_and_its_key_is_watched(daemon: SmallDaemon):
+    """By its name; of its files what they are called, never what is in them."""
+    key = daemon.folder / "key"
+    key.write_text("first-secret")
+    key.chmod(0o600)
+    site = {"profile": "openai-http", "url": "http://127.0.0.1:9/v1", "key_from": f"file:{key}"}
+    config = json.loads(daemon.config.read_text())
+    config["instance_templates"] = [{"name": "up", "instances": 0, "site": site}]
+    daemon.config.write_text(json.dumps(config))
+    assert "up: openai-http (http://127.0.0.1:9/v1)" not in daemon.state().site
+    reload(daemon)
+    assert "up: openai-http (http://127.0.0.1:9/v1)" in daemon.state().site
+    key.write_text("second-secret")
+    told = reload(daemon)
+    assert list(told) == ["instance_templates.up.site: the profile openai-http, or its key"]
+    assert "secret" not in repr(told)
+    key.chmod(0o644)
+    assert f"instance_templates.up: site.key_from: others may read {key}" in refusal(daemon)
+
+
 def test_sighup_reloads(daemon: SmallDaemon):
     """As daemons do; a faulty file is said in the log."""
     edit(daemon, queue={"limit": 9})

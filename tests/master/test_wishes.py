@@ -11,6 +11,7 @@ from arenad.master.settings import Settings
 from arenad.master.wishes import Wishes
 from arenad.schema.config import Config
 
+MIB = 1024**2
 GIB = 1024**3
 
 
@@ -32,7 +33,7 @@ def told() -> list[str]:
 
 
 def _wishes(tmp_path: Path, told: list[str], **fleet: Any) -> Wishes:
-    return Wishes(_settings(tmp_path, **fleet), list, lambda _about, text: told.append(text))
+    return Wishes(_settings(tmp_path, **fleet), dict, lambda _about, text: told.append(text))
 
 
 def test_wishes_begin_as_configured(tmp_path: Path, told: list[str]) -> None:
@@ -57,17 +58,28 @@ def test_the_budget_is_of_all(tmp_path: Path, told: list[str]) -> None:
     """Instances of templates take their part of it, and are refused beyond it."""
     wishes = _wishes(tmp_path, told, instances=1, memory_budget_bytes=GIB)  # 3 as a first guess
     assert wishes.room().affordable == 1
-    with pytest.raises(Refused, match="1 and 3 of templates would take about 1200 MiB"):
+    with pytest.raises(Refused, match="with 3 of up all would take about 1200 MiB"):
         wishes.want_of("up", 3)
     wishes.want(5)
     assert wishes.first == 1
-    assert "5 and 2 of templates" in told[0]
+    assert "5 beside 600 MiB of templates would take about 2100 MiB" in told[0]
+
+
+def test_each_kind_costs_what_its_own_do(tmp_path: Path, told: list[str]) -> None:
+    """Browsers cost as browsers, and upstreams without one as such."""
+    readings = {"w1": 400 * MIB, "up-1": 30 * MIB, "up-2": 50 * MIB}
+    settings = _settings(tmp_path, instances=1, memory_budget_bytes=GIB)
+    wishes = Wishes(settings, lambda: readings, lambda _about, text: told.append(text))
+    assert wishes.room().affordable == 2
+    wishes.want_of("up", 15)
+    with pytest.raises(Refused, match="about 1040 MiB"):
+        wishes.want_of("up", 16)
 
 
 def test_a_reload_keeps_what_operators_said(tmp_path: Path, told: list[str]) -> None:
     """But for the numbers that the file changes."""
     settings = _settings(tmp_path, instances=1)
-    wishes = Wishes(settings, list, lambda _about, text: told.append(text))
+    wishes = Wishes(settings, dict, lambda _about, text: told.append(text))
     wishes.want_of("up", 4)
     wishes.follow({"queue.limit"})
     assert wishes.others == {"up": 4}
