@@ -130,7 +130,11 @@ class Seats:
 
         Raises `Overloaded` when too many wait. Whoever joined must `leave`.
         """
-        waiting: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Seat] = loop.create_future()
+        if (left_s := ticket.home_until_s - time.monotonic()) > 0:
+            timer = loop.call_later(left_s, self._give_up_home, ticket.number)
+            self._home_timers[ticket.number] = timer
         error = self._hopeless(ticket)
         seat = None if error else self._reserve(ticket)
         if error is not None:
@@ -139,10 +143,7 @@ class Seats:
             waiting.set_result(seat)
         else:
             self._queue.join(ticket)
-            self._since_s[ticket.number] = asyncio.get_running_loop().time()
-            if (left_s := ticket.home_until_s - time.monotonic()) > 0:
-                timer = asyncio.get_running_loop().call_later(left_s, self._match)
-                self._home_timers[ticket.number] = timer
+            self._since_s[ticket.number] = loop.time()
         self._waiting[ticket.number] = waiting
         return waiting
 
@@ -164,6 +165,11 @@ class Seats:
             f"no instance was free within {self._wait_s:g} s (queue.wait_s)",
             retry_after_s=RETRY_AFTER_S,
         )
+
+    def _give_up_home(self, number: int) -> None:
+        """It has waited for its conversation's instance for long enough: any will do."""
+        del self._home_timers[number]
+        self._match()
 
     def refused(self, seat: Seat) -> None:
         """The worker said that it is full: let a moment pass before anybody asks it again."""
@@ -202,7 +208,7 @@ class Seats:
         ):
             if (home := next((each for each in found if each.has_room), None)) is not None:
                 return home.seat
-            if time.monotonic() < ticket.home_until_s:
+            if ticket.number in self._home_timers:
                 return None
         return choose(loads, ticket.model, ticket.tried, draw)
 
