@@ -119,8 +119,8 @@ def _parser() -> _Parser:
     drain = add("drain", "Let an instance finish what it does and keep it stopped.")
     drain.add_argument("name", metavar="ID", help="for example w1")
     _add_wait(drain, "until it is stopped")
-    renew = add("renew", "Have an instance begin a fresh session, in the same browser.")
-    renew.add_argument("name", metavar="ID", help="for example w1")
+    _add_named(add("renew", "Have an instance begin a fresh session, in the same browser."))
+    _add_named(add("forget-session", "Remove an instance's saved login; start it anew without."))
     reset = add("reset", "Forget a process's deaths, or those of all, and start what waits.")
     reset.add_argument("name", nargs="?", metavar="ID", help="for example w1; all without it")
     story = add("story", "What has happened to a process, why, and what comes next.")
@@ -144,6 +144,10 @@ def _parser() -> _Parser:
     _add_placing(add("install", "Put arenad in place as a service of systemd."))
     _add_placing(add("uninstall", "Stop the service and remove what install wrote."))
     return parser
+
+
+def _add_named(parser: _Parser) -> None:
+    parser.add_argument("name", metavar="ID", help="for example w1")
 
 
 def _add_everywhere(parser: _Parser) -> None:

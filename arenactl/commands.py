@@ -15,6 +15,7 @@ from arenad.errors import LinkLost
 from arenad.schema.control import (
     Done,
     DrainOne,
+    ForgetSession,
     GetState,
     GetStory,
     Logs,
@@ -92,6 +93,12 @@ def drain(client: Client, options: Options, output: Output) -> int:
 def renew(client: Client, options: Options, output: Output) -> int:
     """Begin a fresh session."""
     output.done(client.ask(RenewOne(options.name), Done).text)
+    return WELL
+
+
+def forget_session(client: Client, options: Options, output: Output) -> int:
+    """Remove a saved login."""
+    output.done(client.ask(ForgetSession(options.name), Done).text)
     return WELL
 
 
@@ -202,7 +209,7 @@ def _passes(line: LogLine, options: Options) -> bool:
 Command = Callable[[Client, Options, Output], int]
 
 COMMANDS: Mapping[str, Command] = {
-    command.__name__: command
+    command.__name__.replace("_", "-"): command
     for command in (
         status,
         instances,
@@ -210,6 +217,7 @@ COMMANDS: Mapping[str, Command] = {
         restart,
         drain,
         renew,
+        forget_session,
         reset,
         reload,
         upgrade,

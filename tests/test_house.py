@@ -196,6 +196,7 @@ PURE = {
     "arenad/worker/run.py": "wiring; tests/processes",
     "arenad/worker/browser.py": "needs a browser; tests/page/test_worker_browser.py",
     "arenad/trials.py": "a command; tests/page/test_site_command.py",
+    "arenad/schema/login.py": "tests/worker/test_login.py",
     "arenad/schema/trial.py": "tests/page/test_site_command.py",
     "arenad/worker/api_trial.py": "tests/page/test_site_command.py",
     "arenad/worker/footing.py": "a port; tests/worker/test_calling.py, tests/page/test_worker_run.py",

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from arenad.errors import ArenadError
 
-OURS = "history.db"
-"""Whatever begins with this is the recorder's."""
+LOGINS = "logins"
+"""The folder of the logins that instances keep."""
+
+OURS = ("history.db", LOGINS)
+"""Whatever begins with the first is the recorder's."""
 
 PRIVATE = 0o700
 

@@ -17,6 +17,7 @@ EFFECTS: dict[str, Effect] = {
     "daemon.runtime_dir": "restart",
     "daemon.state_dir": "restart",
     "history.enabled": "restart",
+    "session.save": "restart",
     "api": "new frontends",
     "gui": "new frontends",
     "limits": "new instances",
@@ -75,7 +76,9 @@ def applicable(before: Config, after: Config) -> Config:
     )
     limits = msgspec.structs.replace(after.limits, required=before.limits.required)
     history = msgspec.structs.replace(after.history, enabled=before.history.enabled)
-    return msgspec.structs.replace(after, daemon=daemon, limits=limits, history=history)
+    session = msgspec.structs.replace(after.session, save=before.session.save)
+    kept = {"daemon": daemon, "limits": limits, "history": history, "session": session}
+    return msgspec.structs.replace(after, **kept)
 
 
 def _differences(before: Record, after: Record, path: str) -> Iterator[tuple[str, object, object]]:

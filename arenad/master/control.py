@@ -21,7 +21,7 @@ from arenad.master.upgrade import Upgrader
 from arenad.schema import control, history
 from arenad.schema.chat import failure_of
 from arenad.schema.frame import Body, Frame, Kind
-from arenad.schema.process import LogLine, Renew
+from arenad.schema.process import Forget, LogLine, Renew
 from arenad.wire import CONTROL_MAX_FRAME_BYTES, Peer
 
 MAX_CLIENTS = 64
@@ -42,6 +42,7 @@ CHANGES = (
     control.Restart,
     control.DrainOne,
     control.RenewOne,
+    control.ForgetSession,
     control.Reset,
     control.Reload,
     control.Upgrade,
@@ -84,6 +85,7 @@ class Control:
             control.Restart: self._restart,
             control.DrainOne: self._drain,
             control.RenewOne: self._renew,
+            control.ForgetSession: self._forget_session,
             control.Reset: self._reset,
             control.GetStory: self._story,
             history.GetHistory: self._history,
@@ -232,6 +234,20 @@ class Control:
         child.channel.note(Renew())
         when = "once its chat has ended and the site wants nothing of it first"
         return control.Done(f"{child.name} begins a fresh session, {when}")
+
+    def _forget_session(self, _channel: Channel, _call: int, wish: control.ForgetSession) -> Body:
+        """Whoever runs is told first, so that it does not keep at its end what it still has."""
+        child = self._supervisor.child(wish.name)
+        is_up = child is not None and child.role == "worker" and child.pid != 0
+        if child is not None and is_up and child.channel is not None:
+            child.channel.note(Forget())
+        was_kept = self._supervisor.forget_login(wish.name)
+        if child is None or not is_up:
+            if not was_kept:
+                raise Refused(f"name: no login is kept for {wish.name[:MAX_SHOWN_CHARS]!r}")
+            return control.Done(f"the login of {wish.name} is removed")
+        self._supervisor.restart(child)
+        return control.Done(f"{child.name} finishes its chats and is started without a login")
 
     def _reset(self, _channel: Channel, _call: int, wish: control.Reset) -> Body:
         if not wish.name:

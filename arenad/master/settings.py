@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import pwd
+import re
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -43,6 +44,8 @@ BEATS_IN_SILENCE = 2.0
 
 WORKERS = "workers"
 FILES = "files"
+
+LOGIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 logger = logging.getLogger("arenad.master")
 
@@ -92,6 +95,7 @@ class Settings:
         state = state_dir(config.daemon.state_dir, os.environ, os.getuid())
         self.state = state.absolute() if state else None
         self.history_fault = ""
+        self.login_fault = ""
         self.user = _user(config.daemon.user)
         self.read = _read(config, fallback)
 
@@ -179,16 +183,44 @@ class Settings:
         self.claim_state()
 
     def claim_state(self) -> None:
-        """Make the state folder ours; without it there is no history, and all else goes on."""
-        if not self.config.history.enabled:
+        """Make the state folder ours; without it nothing is kept, and all else goes on."""
+        config, fault = self.config, ""
+        if not config.history.enabled and not config.session.save:
             return
         if self.state is None:
-            self.history_fault = "no folder for it is known; set daemon.state_dir"
-            return
+            fault = "no folder for it is known; set daemon.state_dir"
+        else:
+            try:
+                self.state_claim = archive.claim(self.state, self.user)
+            except archive.Unusable as error:
+                fault = f"daemon.state_dir: {error}"
+        self.history_fault = fault if config.history.enabled else ""
+        self.login_fault = fault if config.session.save else ""
+
+    def login_file(self, name: str) -> str:
+        """Where an instance keeps its login; empty if it keeps none."""
+        keeps = self.config.session.save and self.state_claim >= 0
+        return str(self.state / archive.LOGINS / f"{name}.json") if keeps and self.state else ""
+
+    def forget_login(self, name: str) -> bool:
+        """Remove the login that is kept for this name; whether there was one.
+
+        Whoever owns the folder may have put a link in its place: it is not followed.
+        """
+        if self.state_claim < 0 or not LOGIN_NAME.fullmatch(name):
+            return False
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self.state_claim = archive.claim(self.state, self.user)
-        except archive.Unusable as error:
-            self.history_fault = f"daemon.state_dir: {error}"
+            folder = os.open(archive.LOGINS, flags, dir_fd=self.state_claim)
+        except OSError:
+            return False
+        try:
+            os.unlink(f"{name}.json", dir_fd=folder)
+        except OSError:
+            return False
+        finally:
+            os.close(folder)
+        return True
 
     def _check_claim(self, folder: int) -> None:
         """Nobody else's folder, nobody else's files, no other daemon: then its mode may be set."""
@@ -306,6 +338,7 @@ class Settings:
             group_required=config.limits.required,
             site_key=known.key,
             session=config.session,
+            login_file=self.login_file(name),
         )
 
 

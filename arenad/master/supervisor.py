@@ -123,6 +123,8 @@ class Supervisor:
             self.tell("fleet", groups)
         if fault := self._settings.history_fault:
             self.tell("recorder", f"there is no history: {fault}")
+        if fault := self._settings.login_fault:
+            self.tell("fleet", f"no login is kept: {fault}")
         self.wishes.want(self.wanted)
         self._planner.follow()
         self._autoscaler.start()
@@ -292,6 +294,10 @@ class Supervisor:
             self._on_change()
         else:
             self._keeper.event(child, Event.RESTART)
+
+    def forget_login(self, name: str) -> bool:
+        """Remove the login that is kept for this name; whether there was one."""
+        return self._settings.forget_login(name)
 
     def drain(self, child: Supervised) -> None:
         """Drain and keep down."""

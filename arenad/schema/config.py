@@ -212,8 +212,12 @@ class BrowserConfig(Record):
 
 
 class SessionConfig(Record):
-    """When an instance begins a fresh session, in the same browser; 0 is never."""
+    """When an instance begins a fresh session, in the same browser; 0 is never.
 
+    With `save` each instance's login outlives it, in the state folder.
+    """
+
+    save: bool = False
     max_age_s: SecondsOrOff = 0.0
     max_requests: Count = 0
     jitter_percent: PercentOrNone = 20.0

@@ -49,6 +49,12 @@ class RenewOne(Message):
     name: str
 
 
+class ForgetSession(Message):
+    """Remove the login kept for an instance, and start it anew. Ends at once with `Done`."""
+
+    name: str
+
+
 class Reset(Message):
     """Forget the deaths of one child, or of all (an empty name). Ends at once with `Done`.
 

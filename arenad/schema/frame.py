@@ -30,6 +30,7 @@ Body = (
     | process.SessionIs
     | process.Beat
     | process.Renew
+    | process.Forget
     | process.FrontendBeat
     | process.LogLine
     | process.Roster
@@ -42,6 +43,7 @@ Body = (
     | control.Restart
     | control.DrainOne
     | control.RenewOne
+    | control.ForgetSession
     | control.Reset
     | control.GetStory
     | control.StoryOf

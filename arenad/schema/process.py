@@ -57,6 +57,7 @@ class WorkerSettings(Record):
     group_required: bool = False
     site_key: str = ""
     session: SessionConfig = field(default_factory=SessionConfig)
+    login_file: str = ""
 
     def __repr__(self) -> str:
         """Without the key: others than its owner read logs and tracebacks."""
@@ -178,6 +179,10 @@ class Beat(Message):
 
 class Renew(Message):
     """Master to worker: begin a fresh session, once the page is free and the site wants nothing."""
+
+
+class Forget(Message):
+    """Master to worker: the login is to be kept no more, by this process."""
 
 
 class FrontendBeat(Message):

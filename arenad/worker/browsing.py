@@ -1,13 +1,16 @@
 """The footing of page sessions: a browser of its own, one page in it, and their health."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from arenad.schema.config import HealthConfig
+from arenad.schema.login import SavedLogin
 from arenad.schema.process import WorkerSettings
+from arenad.worker import login
 from arenad.worker.browser import Browser, BrowserBroken, launch
-from arenad.worker.devtools import BrowserGone
+from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.footing import Watch
 from arenad.worker.health import Health
 from arenad.worker.page import Page
@@ -16,6 +19,9 @@ from arenad.worker.sites.page_driven import PageSite
 
 EXIT_GRACE_S = 1.0
 """How long the exit code of a browser whose pipe has closed is waited for."""
+
+
+logger = logging.getLogger("arenad.worker")
 
 
 class Browsing:
@@ -33,6 +39,8 @@ class Browsing:
         self._browser: Browser | None = None
         self._page: Page | None = None
         self._site: PageSite | None = None
+        self._file = Path(settings.login_file) if settings.login_file else None
+        self._login: SavedLogin | None = None
         self._health: asyncio.Future[Health] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> PageSite:
@@ -42,11 +50,46 @@ class Browsing:
         self._browser = browser = await launch(settings.browser, scratch, self._instance)
         self.name = browser.version
         try:
-            self._page = page = await Page.create(browser.devtools)
+            if self._file is not None:
+                self._login = await asyncio.to_thread(login.read, self._file, settings.site_url)
+            self._page = page = await self._blank(browser)
         except BrowserGone as error:
             raise BrowserBroken(await _end_of(browser)) from error
         self._site = PageSite(page, settings.profile, settings.site_url, scratch)
         return self._site
+
+    async def _blank(self, browser: Browser) -> Page:
+        """A page of a fresh context, with nothing in it but a saved login, if there is one."""
+        page = await Page.create(browser.devtools)
+        if self._login is not None:
+            try:
+                await login.give(page, self._login)
+            except BrowserGone:
+                raise
+            except DevToolsError as error:
+                logger.warning("the saved login cannot be taken up whole: %s", error)
+        return page
+
+    async def keep(self) -> None:
+        """Keep the login, where it has changed. The page is one on which a chat can begin."""
+        page, file = self._page, self._file
+        if page is None or file is None:
+            return
+        try:
+            found = await login.taken_from(page, self._settings.site_url)
+        except DevToolsError as error:
+            logger.info("the login could not be looked at: %s", error)
+            return
+        if found != self._login and await asyncio.to_thread(login.write, file, found):
+            self._login = found
+        if self._file is None:
+            login.remove(file)  # forgotten meanwhile
+
+    def forget(self) -> None:
+        """Keep no login any more."""
+        if self._file is not None:
+            login.remove(self._file)
+        self._file = self._login = None
 
     async def renew(self) -> None:
         """Leave the page's context, with all that the site stored in it, for a new one.
@@ -54,7 +97,7 @@ class Browsing:
         The old one stays as it is until the new one is there. Raises `DevToolsError`.
         """
         browser, old = self._there()
-        self._page = page = await Page.create(browser.devtools)
+        self._page = page = await self._blank(browser)
         if self._site is not None:
             self._site.move(page)
         if self._health.done():

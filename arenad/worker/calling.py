@@ -49,6 +49,12 @@ class Calling:
     async def renew(self) -> None:
         """No call leaves anything behind."""
 
+    async def keep(self) -> None:
+        """There is nothing to keep."""
+
+    def forget(self) -> None:
+        """Nothing was kept."""
+
     def opened(self, is_answering: Callable[[], bool]) -> None:
         """Its silence is measured by each chat's own deadlines."""
 

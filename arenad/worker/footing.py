@@ -71,6 +71,14 @@ class Footing(Protocol):
         """Leave the session for a fresh one, blank: nothing of it is left. Raises `Shaken`."""
         ...
 
+    async def keep(self) -> None:
+        """The session is well: keep of it what is to outlive it, if anything is."""
+        ...
+
+    def forget(self) -> None:
+        """Keep nothing of it any more."""
+        ...
+
     def opened(self, is_answering: Callable[[], bool]) -> None:
         """The site was opened: from now on silence counts."""
         ...

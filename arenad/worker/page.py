@@ -353,6 +353,38 @@ class Page:
                 f"the landmark {name} ({_shown(places)}) took {taken} of {given} characters"
             )
 
+    # -- what the site has stored ------------------------------------------------------------------
+
+    async def cookies(self) -> list[Params]:
+        """Every cookie of the page's context, of whatever address."""
+        own: Params = {"browserContextId": self.traffic.context}
+        return cast(
+            "list[Params]", (await self._devtools.command("Storage.getCookies", own))["cookies"]
+        )
+
+    async def give_cookies(self, cookies: Sequence[Params]) -> None:
+        """Put cookies into the page's context."""
+        given: Params = {"cookies": cookies, "browserContextId": self.traffic.context}
+        await self._devtools.command("Storage.setCookies", given)
+
+    async def open_empty(self, url: str) -> None:
+        """Show an empty document of an address; the site is asked nothing.
+
+        Raises `DevToolsError`.
+        """
+        empty: Params = {"responseCode": 200, "body": "", "responseHeaders": [_HTML]}
+
+        def fulfil(params: Params) -> None:
+            answer = {"requestId": params["requestId"], **empty}
+            self._devtools.send(self._session, "Fetch.fulfillRequest", answer, _ignore_reply)
+
+        self._devtools.on(self._session, "Fetch.requestPaused", fulfil)
+        await self.command("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        try:
+            await self.open(url)
+        finally:
+            await self.command("Fetch.disable")
+
     # -- listen ------------------------------------------------------------------------------------
 
     def capture(self, url_pattern: str, method: str, *, follow: bool = False) -> Capture:
@@ -371,6 +403,9 @@ class Page:
     async def screenshot(self) -> str:
         """A PNG of what is visible, in base64."""
         return str((await self.command("Page.captureScreenshot"))["data"])
+
+
+_HTML: Params = {"name": "Content-Type", "value": "text/html"}
 
 
 class _ScriptError(DevToolsError):

@@ -19,6 +19,7 @@ from arenad.schema.frame import Body
 from arenad.schema.process import (
     Beat,
     Drained,
+    Forget,
     ForkOrder,
     Model,
     ModelsAre,
@@ -51,6 +52,8 @@ from arenad.worker.session import (
 
 BEAT_INTERVAL_S = 2.0
 """Busy and counters; memory is measured at the slower interval of the probes."""
+
+KEEP_TIMEOUT_S = 2.0
 
 FOOTINGS: dict[Kind, Callable[[WorkerSettings, str], Footing]] = {
     "page": Browsing,
@@ -128,6 +131,8 @@ class Worker:
         if isinstance(body, Renew):
             self._lease = replace(self._lease, wish="an operator wants one")
             self._turned.set()
+        if isinstance(body, Forget):
+            self._footing.forget()
         if isinstance(body, Welcome) and body.worker is not None:
             new = body.worker
             self._settings = replace(self._settings, health=new.health, session=new.session)
@@ -201,6 +206,13 @@ class Worker:
         if event is Event.CHAT_DONE:
             await self._renew_if_due()
 
+    async def _keep_login(self) -> None:
+        """Only of a session that is well: what a login wall leaves is none."""
+        if self._session.condition == "ready":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(KEEP_TIMEOUT_S):
+                    await self._footing.keep()
+
     def _new_lease(self) -> Lease:
         """A session begins."""
         self._sessions += 1
@@ -217,6 +229,7 @@ class Worker:
             return False
         reason = why_now(self._lease, time.monotonic(), self._performed, self._settings.session)
         if reason:
+            await self._keep_login()
             await self._on_session(Event.LASTED, f"a fresh session: {reason}")
         return bool(reason)
 
@@ -340,6 +353,7 @@ class Worker:
             else:
                 self._tell_models(site)
                 await self._on_session(Event.USABLE, "the page can be used again")
+                await self._keep_login()
 
     async def _drain(self, chats: ChatServer) -> None:
         await self._me.draining.wait()
@@ -354,6 +368,7 @@ class Worker:
             self._server.close()
         if self._chats is not None:
             await self._chats.close()
+        await self._keep_login()
         await self._footing.close()
         with suppress(FileNotFoundError):
             os.unlink(self._settings.socket_path)  # noqa: PTH108 - as above

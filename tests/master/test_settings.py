@@ -252,3 +252,40 @@ def test_a_templates_fault_is_told_with_its_name(runtime: Path):
     up = {"name": "up", "site": {"profile": "nope"}}
     with pytest.raises(ConfigError, match=r"instance_templates.up: site.profile: is 'nope'"):
         settings(runtime, instance_templates=[up])
+
+
+def test_logins_have_a_folder_only_if_they_are_to_be_kept(runtime: Path, tmp_path: Path):
+    """With or without a history; removed by name, through no link, and nothing else."""
+    state = tmp_path / "state"
+    sections = {"daemon": {"state_dir": str(state)}, "history": {"enabled": False}}
+    made = settings(runtime, **sections)
+    made.claim_folders()
+    assert (made.login_file("w1"), made.state_claim) == ("", -1)
+    os.close(made.claim)
+    made = settings(runtime, **sections, session={"save": True})
+    made.claim_folders()
+    assert made.login_file("w1") == f"{state}/logins/w1.json"
+    assert made.welcome("worker", "w1", 1).worker.login_file == f"{state}/logins/w1.json"
+    assert not made.forget_login("w1")
+    (state / "logins").mkdir()
+    for name in ("logins/w1.json", "logins/w2.json", "other.json"):
+        (state / name).write_text("{}")
+    assert made.forget_login("w1")
+    assert not made.forget_login("../other")
+    assert [path.name for path in (state / "logins").iterdir()] == ["w2.json"]
+    (state / "logins").rename(state / "elsewhere")
+    (state / "logins").symlink_to(state / "elsewhere")
+    assert not made.forget_login("w2")
+    os.close(made.state_claim)
+    os.close(made.claim)
+
+
+def test_without_a_folder_no_login_is_kept(runtime: Path, tmp_path: Path):
+    """That is said, and is no fault of a history that nobody wants."""
+    (tmp_path / "file").write_text("")
+    given = {"daemon": {"state_dir": str(tmp_path / "file")}, "history": {"enabled": False}}
+    made = settings(runtime, **given, session={"save": True})
+    made.claim_folders()
+    assert "cannot be made or opened" in made.login_fault
+    assert (made.history_fault, made.login_file("w1")) == ("", "")
+    os.close(made.claim)

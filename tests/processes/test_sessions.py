@@ -1,6 +1,9 @@
 """Conversations and sessions of a whole daemon, over its own endpoint and its own command."""
 
 import asyncio
+import json
+import stat
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from chats import client
@@ -63,3 +66,25 @@ def test_conversations_go_on_until_their_session_ends() -> None:
 
 def _workers(daemon: Daemon) -> list[dict[str, Any]]:
     return [child for child in daemon.state()["children"] if child["role"] == "worker"]
+
+
+def test_a_login_outlives_its_instance_until_it_is_forgotten() -> None:
+    """The site knows the visitor after a restart, and no more once the operator says so."""
+    with running(1, session={"save": True}) as daemon:
+        file = daemon.state_dir / "logins" / "w1.json"
+        until(file.exists, "a kept session")
+        visitor = _visitor(file)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert file.stat().st_uid == file.parent.stat().st_uid == daemon.state_dir.stat().st_uid
+        assert daemon.ctl("restart", "w1", "--wait").returncode == 0
+        assert Talk(daemon).say("hi").text == "hi"
+        assert _visitor(file) == visitor
+        assert daemon.ctl("forget-session", "w1").returncode == 0
+        until(lambda: file.exists() and _visitor(file) != visitor, "another visitor")
+        assert daemon.ctl("forget-session", "../w1").returncode == 1
+        assert visitor not in daemon.log()
+
+
+def _visitor(file: Path) -> str:
+    cookies = {each["name"]: each["value"] for each in json.loads(file.read_bytes())["cookies"]}
+    return str(cookies["provisional_user_id"])

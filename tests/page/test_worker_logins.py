@@ -1,0 +1,125 @@
+"""A login that outlives its browser: by a person's hand once, then kept, taken up, and forgotten."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from real_browser import browser_in, serving_demo, tell, until
+from whole_worker import Master, whole_worker
+
+from arenad.schema.config import SessionConfig
+from arenad.schema.process import Beat, Forget, Renew, Stop
+from arenad.worker import login
+from arenad.worker.page import Page
+
+pytestmark = pytest.mark.usefixtures("own_logging")
+
+
+async def _walled(address: str) -> None:
+    wall = {"faults": "login=3600"}
+    async with aiohttp.request("PUT", f"{address}/demo/faults", json=wall) as response:
+        assert response.status == 200
+
+
+async def _logs_in(page: Page) -> None:
+    """What a person does, by hand."""
+    await page.write("name", 'input[name="name"]', "demo", 10.0)
+    await page.write("password", 'input[name="password"]', "demo", 10.0)
+    await page.press("log in", 'button[type="submit"]', 10.0)
+
+
+async def _becomes(master: Master, condition: str) -> None:
+    await until(lambda: master.conditions()[-1:] == [condition])
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_bytes())
+
+
+def test_a_login_is_kept_taken_up_and_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second process needs no person, nor does a fresh session; one that forgets does again."""
+    pages: list[Page] = []
+    create = Page.create
+
+    async def noted(devtools: Any) -> Page:
+        pages.append(await create(devtools))
+        return pages[-1]
+
+    monkeypatch.setattr(Page, "create", noted)
+    file = tmp_path / "state" / "logins" / "w1.json"
+    file.parent.parent.mkdir()
+    given: dict[str, Any] = {"session": SessionConfig(save=True), "login_file": str(file)}
+
+    async def story() -> None:
+        async with serving_demo() as address:
+            await _walled(address)
+            async with whole_worker(tmp_path, address, **given) as (master, _life):
+                await _becomes(master, "needs_login")
+                assert not file.exists()
+                await _logs_in(pages[-1])
+                await _becomes(master, "ready")
+                await pages[-1].evaluate("localStorage.setItem('own', 'thing')")
+                master.worker.note(Stop())
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            assert "arena-auth-prod-v1" in [each["name"] for each in _kept(file)["cookies"]]
+            assert _kept(file)["local"]["own"] == "thing"
+            async with whole_worker(tmp_path, address, **given) as (master, _life):
+                await _becomes(master, "ready")
+                assert master.conditions() == ["opening", "ready"]
+                assert await pages[-1].evaluate("localStorage.getItem('own')") == "thing"
+                master.worker.note(Renew())
+                await until(lambda: any(_is_second(note) for note in master.heard))
+                assert master.conditions() == ["opening", "ready", "opening", "ready"]
+                master.worker.note(Forget())
+                await until(lambda: not file.exists())
+                master.worker.note(Stop())
+            assert not file.exists()
+            async with whole_worker(tmp_path, address, **given) as (master, _life):
+                await _becomes(master, "needs_login")
+                master.worker.note(Stop())
+            assert not file.exists()
+
+    tell(story())
+
+
+def _is_second(note: object) -> bool:
+    return isinstance(note, Beat) and note.sessions == 2
+
+
+COOKIES_AND_MORE = "localStorage.setItem('a', 'é\\n'); document.cookie = 'c=1; path=/'"
+
+
+def test_a_login_goes_into_a_page_without_asking_the_site(tmp_path: Path) -> None:
+    """All of it is there before the page's first script, and no request was made for that."""
+
+    async def story() -> None:
+        async with serving_demo() as address, browser_in(tmp_path) as browser:
+            one, two = [await Page.create(browser.devtools) for _ in range(2)]
+            await one.open(f"{address}/other/jsonl")
+            await one.evaluate(COOKIES_AND_MORE)
+            saved = await login.taken_from(one, address)
+            assert saved.local == {"a": "é\n"}
+            assert ("c", "1") in [(each.name, each.value) for each in saved.cookies]
+            await login.give(two, saved)
+            assert await two.evaluate("document.body.innerHTML") == ""
+            await two.open(f"{address}/other/jsonl")
+            assert await login.taken_from(two, address) == saved
+
+    tell(story())
+
+
+def test_without_being_asked_nothing_is_kept(tmp_path: Path) -> None:
+    """The worker's folder is empty after it."""
+
+    async def story() -> None:
+        async with serving_demo() as address, whole_worker(tmp_path, address) as (master, _life):
+            await _becomes(master, "ready")
+            master.worker.note(Stop())
+
+    tell(story())
+    assert list(tmp_path.iterdir()) == []
