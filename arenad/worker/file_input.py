@@ -8,37 +8,51 @@ import json
 from collections.abc import Sequence
 from typing import Literal, cast
 
-from arenad.errors import ProfileOutdated, UpstreamFailed
+from arenad.errors import InvalidRequest, ProfileOutdated, UpstreamFailed
 from arenad.schema.profile import Landmarks
 from arenad.worker.devtools import Params
 from arenad.worker.page import Page, selectors
 
-COMMAND_S = 10.0
+WAY_S = 2.0
+"""A page that draws itself anew gets so long to show where files are chosen."""
 
 
-async def found(page: Page, name: str, places: tuple[str, ...]) -> str:
-    """The selector that has an input for files, or what may open one. Raises `ProfileOutdated`."""
-    each = "arenad.fileInput([one]) || arenad.usable([one])"
-    at = await page.evaluate(f"{json.dumps(places)}.findIndex((one) => {each})")
-    if at == -1:
-        raise ProfileOutdated(f"the landmark {name} ({' or '.join(places)}) is not on the page")
-    return places[int(cast("float", at))]
+async def has_way(page: Page, places: tuple[str, ...]) -> bool:
+    """Whether there is an input for files, or what may open a dialog for them."""
+    asked = f"arenad.hasWay({json.dumps(places)}, {int(WAY_S * 1000)})"
+    return bool(await page.evaluate(asked))
 
 
 async def choose(
-    page: Page, name: str, places: tuple[str, ...], paths: Sequence[str], timeout_s: float
+    watch: "Watch", name: str, places: tuple[str, ...], paths: Sequence[str], timeout_s: float
 ) -> None:
     """Choose files in an input, hidden or not, or in the dialog that a press opens.
 
-    An input for one file is given one after another. Raises `ProfileOutdated` naming the landmark.
+    An input for one file is given one after another, each when the page has taken the one before.
+    Raises `ProfileOutdated` naming the landmark, `UpstreamFailed`.
     """
-    shown = json.dumps(places)
+    page, shown = watch.page, json.dumps(places)
+    await _check_way(page, places, 0, len(paths))
     at_once = bool(await page.evaluate(f"!!arenad.fileInput({shown})?.multiple"))
-    for batch in [list(paths)] if at_once else [[path] for path in paths]:
+    for number, batch in enumerate([list(paths)] if at_once else [[path] for path in paths]):
+        if number:
+            await watch.taken(number)
+            await _check_way(page, places, number, len(paths))
         if thing := await page.thing(f"arenad.fileInput({shown})"):
             await page.command("DOM.setFileInputFiles", {"files": batch, "objectId": thing})
         else:
             await _choose_in_dialog(page, name, places, batch, timeout_s)
+
+
+async def _check_way(page: Page, places: tuple[str, ...], taken: int, wanted: int) -> None:
+    """Raises `InvalidRequest` when the page shows no way for (more) files.
+
+    It may be one that takes none, or takes no further one: for words alone it is as good as ever.
+    """
+    if not await has_way(page, places):
+        told = f"bring {wanted} files; the page took {taken}, and shows no way for more"
+        shown = f"landmark attach, {' or '.join(places)}"
+        raise InvalidRequest(f"messages: {told} ({shown}); leave them out", param="messages")
 
 
 async def _choose_in_dialog(
@@ -78,9 +92,10 @@ async def give(
 class Watch:
     """Sees whether the page takes files: counted before, and again until all of them show."""
 
-    def __init__(self, page: Page, marks: Landmarks) -> None:
-        """Nothing is counted yet."""
-        self._page = page
+    def __init__(self, page: Page, marks: Landmarks, limit_s: float) -> None:
+        """Nothing is counted yet; all files together may take so long."""
+        self.page = page
+        self._limit_s = limit_s
         self._marks = json.dumps(
             {
                 "uploaded": selectors(marks.uploaded),
@@ -92,17 +107,17 @@ class Watch:
 
     async def begin(self) -> None:
         """Count what shows already."""
-        found = await self._page.evaluate(f"arenad.uploads({self._marks})")
+        found = await self.page.evaluate(f"arenad.uploads({self._marks})")
         taken, failed = cast("list[int]", found)
         self._before = taken, failed
 
-    async def taken(self, count: int, timeout_s: float) -> None:
+    async def taken(self, count: int) -> None:
         """Until so many more show. Raises `UpstreamFailed` with what the page says instead."""
-        before, said = self._before
-        asked = f"{self._marks}, {before + count}, {said}, {int(timeout_s * 1000)}"
-        why = await self._page.evaluate(f"arenad.taken({asked})", timeout_s + 5.0)
+        (before, said), limit_s = self._before, self._limit_s
+        asked = f"{self._marks}, {before + count}, {said}, {int(limit_s * 1000)}"
+        why = await self.page.evaluate(f"arenad.taken({asked})", limit_s + 5.0)
         if why is None:
-            told = f"the page did not show {count} uploaded files within {timeout_s:g} s"
+            told = f"the page did not show {count} uploaded files within {limit_s:g} s"
             raise UpstreamFailed(f"{told} (landmark uploaded)")
         if why:
             raise UpstreamFailed(f"the site did not take a file: {str(why)[:300]}")

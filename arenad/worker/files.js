@@ -9,6 +9,11 @@ Object.assign(globalThis.arenad, {
     return null;
   },
 
+  // Whether there is an input for files, or what may open a dialog for them, within this time.
+  async hasWay(places, timeout_ms) {
+    return (await this.until(() => this.fileInput(places) ?? this.usable(places), timeout_ms)) !== null;
+  },
+
   // An input of our own, in no document: the browser puts files into it, and we take them out.
   ownInput() {
     this.input = Object.assign(document.createElement("input"), { type: "file", multiple: true });

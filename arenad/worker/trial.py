@@ -122,14 +122,19 @@ class Trying:
         if marks.model_picker:
             await self._check_place("model_picker", marks.model_picker)
         if marks.attach:
-            await self._check("attach", self._attach)
+            await self._look_for_attach()
         if has_prompt:
             await self._choose()
             if await self._check("prompt takes text", self._write) and marks.send:
                 await self._check_place("send", marks.send)
 
-    async def _attach(self) -> str:
-        return await file_input.found(self._page, "attach", selectors(self._marks.attach))
+    async def _look_for_attach(self) -> None:
+        """A page without is as good for words, so that says nothing against the profile."""
+        places = selectors(self._marks.attach)
+        if await file_input.has_way(self._page, places):
+            self._note("attach", "holds", " or ".join(places))
+        else:
+            self._note("attach", "unknown", f"the page takes no files ({' or '.join(places)})")
 
     async def _read_models(self) -> str:
         self._models = tuple(model.id for model in await self._driver.models())

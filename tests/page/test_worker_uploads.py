@@ -206,8 +206,9 @@ def test_a_place_that_is_no_way_in(tmp_path: Path) -> None:
 
         async with serving(web.get("/", blank)) as address, page_in(tmp_path) as page:
             await page.open(address)
+            watch = file_input.Watch(page, demo_profile().landmarks, 5)
             with pytest.raises(ProfileOutdated, match=r"attach .* no dialog for files opened"):
-                await file_input.choose(page, "attach", ("button",), ["/x"], 0.3)
+                await file_input.choose(watch, "attach", ("button",), ["/x"], 0.3)
             with pytest.raises(ProfileOutdated, match=r"attach\[0\] .*is not on the page"):
                 await file_input.give(page, "drop", ("attach[0]", ("#no",)), [])
 
@@ -224,6 +225,9 @@ box.ondrop = (event) => { event.preventDefault(); show(event.dataTransfer.files)
 </script>"""
 
 
+GOES = "void document.querySelector('#one').addEventListener('change', ({ target }) => target.remove())"
+
+
 def test_pages_of_other_makes(tmp_path: Path) -> None:
     """A drop zone gets all at once; an input for one file gets one after another."""
 
@@ -238,17 +242,21 @@ def test_pages_of_other_makes(tmp_path: Path) -> None:
         marks = replace(demo_profile().landmarks, uploaded="li", uploading=(), upload_failed=())
         async with serving(web.get("/", zone)) as address, page_in(tmp_path) as page:
             await page.open(address)
-            watch = file_input.Watch(page, marks)
+            watch = file_input.Watch(page, marks, 10)
             await watch.begin()
             await file_input.give(page, "drop", ("attach[0]", ("#box",)), paths)
-            await watch.taken(2, 10)
+            await watch.taken(2)
             await watch.begin()
-            await file_input.choose(page, "attach", ("#one",), paths, 5)
-            await watch.taken(2, 10)
+            await file_input.choose(watch, "attach", ("#one",), paths, 5)
+            await watch.taken(2)
             shown = await page.evaluate(
                 "[...document.querySelectorAll('li')].map((li) => li.innerText)"
             )
             assert shown == ["a.txt", "b.txt"] * 2
+            await watch.begin()
+            await page.evaluate(GOES)
+            with pytest.raises(InvalidRequest, match="bring 2 files; the page took 1, and shows"):
+                await file_input.choose(watch, "attach", ("#one",), paths, 5)
 
     tell(story())
 
@@ -318,6 +326,19 @@ def test_images_that_the_page_may_only_show(tmp_path: Path) -> None:
                 TextDelta("as it is"),
                 Image(f"{address}/s.png"),
             ]
+
+    tell(story())
+
+
+def test_a_page_that_takes_no_files_is_as_good_for_words(tmp_path: Path) -> None:
+    """A file is refused as the client's own fault: nobody can take an instance away by sending one."""
+
+    async def story() -> None:
+        marks = replace(demo_profile().landmarks, attach="#no-such-input")
+        async with _site(tmp_path, replace(demo_profile(), landmarks=marks)) as (site, _):
+            with pytest.raises(InvalidRequest, match="the page took 0, and shows no way for more"):
+                await _events(site, _chat("demo-files", PICTURE))
+            assert await _events(site, _chat("demo-files")) != []
 
     tell(story())
 

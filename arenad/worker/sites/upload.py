@@ -32,13 +32,13 @@ class Upload:
     ) -> None:
         """Until the page shows all of them as taken. Raises a `RequestError`, `DevToolsError`."""
         paths = await asyncio.to_thread(self._lay_out, files)
-        watch = file_input.Watch(page, profile.landmarks)
+        watch = file_input.Watch(page, profile.landmarks, profile.limits.upload_s)
         await watch.begin()
         for number, step in enumerate(profile.attach or BY_INPUT):
             path = f"attach[{number}]"
             if step.choose:
                 name, places = driver.named(path, step.choose)
-                await file_input.choose(page, name, places, paths, step.within_s)
+                await file_input.choose(watch, name, places, paths, step.within_s)
             elif step.paste:
                 named = driver.named(path, step.paste)
                 await file_input.give(page, "paste", named, paths)
@@ -47,7 +47,7 @@ class Upload:
                 await file_input.give(page, "drop", named, paths)
             else:
                 await driver.step(path, step)
-        await watch.taken(len(paths), profile.limits.upload_s)
+        await watch.taken(len(paths))
 
     def _lay_out(self, files: Sequence[Attachment]) -> list[str]:
         """Each in a folder of its own, for two may have the same name."""
