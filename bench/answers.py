@@ -58,15 +58,19 @@ class Answered(NamedTuple):
 
 
 class OwnProfile(Daemon):
-    """A daemon beside whose configuration the profile `own` stands, and those that it extends."""
+    """A daemon beside whose configuration a profile stands, and those that it extends.
+
+    It is called `own`; or `demo`, in place of the shipped one, where the demo arena is its site.
+    """
 
     profile = ""
+    called = "own"
     beside: ClassVar[dict[str, str]] = {}
 
     def furnish(self) -> None:
         """The profiles' files."""
         (self.folder / "profiles").mkdir()
-        for name, text in {**self.beside, "own": self.profile}.items():
+        for name, text in {**self.beside, self.called: self.profile}.items():
             (self.folder / "profiles" / f"{name}.yaml").write_text(text)
 
 
@@ -100,9 +104,10 @@ async def _all(url: str, numbers: Iterator[int], clients: int) -> dict[int, Answ
 def measure(name: str, count: int, instances: int) -> bool:
     """One row; whether all are equal."""
     with upstreams.serving(is_plain_form=name == "dom") as upstream:
-        OwnProfile.profile = f"version: 1\nname: own\n{LINES[name]}{COMMON}"
+        OwnProfile.called = "demo"
+        OwnProfile.profile = f"version: 1\n{LINES[name]}{COMMON}"
         settings = {
-            "site": {"profile": "own"},
+            "site": {"profile": "demo"},
             "demo": {"upstream_url": upstream.address, "upstream_model": upstreams.MODELS[0]},
         }
         daemon = OwnProfile(instances, settings)

@@ -22,8 +22,14 @@ ASKED = re.compile(r"answer (\d+)")
 class Upstream:
     """What it answers."""
 
-    def __init__(self, *, is_plain_form: bool, large_bytes: int, pause_s: float) -> None:
-        """See `nasty.answer`; `pause_s` is the time between two pieces."""
+    def __init__(
+        self, *, is_plain_form: bool, large_bytes: int, pause_s: float, spared: str = ""
+    ) -> None:
+        """See `nasty.answer`; `pause_s` is the time between two pieces.
+
+        `spared` is a pattern of what is left out of every answer.
+        """
+        self._spared = re.compile(spared) if spared else None
         self._form = {"is_plain_form": is_plain_form, "large_bytes": large_bytes}
         self._pause_s = pause_s
         self.address = ""
@@ -31,7 +37,8 @@ class Upstream:
     def text(self, number: int, model: str = MODELS[0]) -> str:
         """The answer of this number; the second model has others."""
         seed = number if model == MODELS[0] else number + 1_000_001
-        return nasty.answer(seed, **self._form)  # pyright: ignore[reportArgumentType]
+        text = nasty.answer(seed, **self._form)  # pyright: ignore[reportArgumentType]
+        return self._spared.sub("", text) if self._spared else text
 
     async def models(self, request: web.Request) -> web.Response:
         """Which there are."""
@@ -70,10 +77,16 @@ def _value(model: str, kind: str, text: str, finish: str | None) -> dict[str, ob
 
 @contextmanager
 def serving(
-    *, is_plain_form: bool = False, large_bytes: int = nasty.LARGE_BYTES, pause_s: float = 0.0
+    *,
+    is_plain_form: bool = False,
+    large_bytes: int = nasty.LARGE_BYTES,
+    pause_s: float = 0.0,
+    spared: str = "",
 ) -> Iterator[Upstream]:
     """The service, in a thread of its own; its address ends in `/v1`."""
-    upstream = Upstream(is_plain_form=is_plain_form, large_bytes=large_bytes, pause_s=pause_s)
+    upstream = Upstream(
+        is_plain_form=is_plain_form, large_bytes=large_bytes, pause_s=pause_s, spared=spared
+    )
     ready, loop = threading.Event(), asyncio.new_event_loop()
 
     async def begin() -> web.AppRunner:

@@ -106,7 +106,11 @@ def _profile(third: Third, way: str, address: str, folder: Path) -> str:
 def drive(third: Third, folder: Path, wish: argparse.Namespace) -> bool:
     """One row; whether all answers are equal."""
     there = install(folder, third)
-    options = {"is_plain_form": third.is_plain_form or wish.plain, "pause_s": wish.pause}
+    options = {
+        "spared": third.spared,
+        "is_plain_form": third.is_plain_form or wish.plain,
+        "pause_s": wish.pause,
+    }
     with (
         upstreams.serving(large_bytes=LARGE_BYTES, **options) as upstream,
         running_page(third, there, upstream) as address,

@@ -10,7 +10,8 @@ APPS, PROFILES = HERE / "apps", HERE / "profiles"
 class Third(NamedTuple):
     """One page. `{port}`, `{bin}`, `{apps}`, `{home}`, `{upstream}` stand in what it is run with.
 
-    `is_plain_form`: it is read as it is drawn, so only what HTML can bring back is asked for.
+    `spared`: a pattern of what it does not carry itself, whoever looks at it. `is_plain_form`: it
+    is read as it is drawn, so only what HTML can bring back is asked for.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Third(NamedTuple):
     env: tuple[tuple[str, str], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     python: str = "3.11"
+    spared: str = ""
     is_plain_form: bool = False
     is_npm: bool = False
     model: str = ""
@@ -42,10 +44,16 @@ FASTCHAT_MODELS = """{"nasty": {"model_name": "nasty", "api_base": "{upstream}",
 OLD_GRADIO = ("gradio==4.44.1", "huggingface_hub<0.26", "pydantic<2.11", "starlette<0.42")
 """Gradio 4 does not name the last releases of what it needs with which it runs."""
 
+TABS = "\t"
+"""Gradio's chatbot expands them on the server."""
+
+ASTRAL = "[\U00010000-\U0010ffff]"
+"""Panel counts characters on the server, UTF-16 units in the page: it loses some behind such."""
+
 PAGES = (
-    Third("gradio-4", OLD_GRADIO, "EventSource", _script("gradio_chat")),
-    Third("gradio-5", ("gradio<6",), "fetch (queue)", _script("gradio_chat")),
-    Third("gradio-6", ("gradio>=6",), "fetch (queue)", _script("gradio_chat")),
+    Third("gradio-4", OLD_GRADIO, "EventSource", _script("gradio_chat"), spared=TABS),
+    Third("gradio-5", ("gradio<6",), "fetch (queue)", _script("gradio_chat"), spared=TABS),
+    Third("gradio-6", ("gradio>=6",), "fetch (queue)", _script("gradio_chat"), spared=TABS),
     Third(
         "fastchat",
         ("fschat[model_worker,webui]", "openai", "transformers<4.46", *OLD_GRADIO),
@@ -55,6 +63,7 @@ PAGES = (
             *("--register-api-endpoint-file", "{home}/models.json", "--port", "{port}"),
         ),
         files=(("models.json", FASTCHAT_MODELS),),
+        spared=TABS,
         model="nasty",
     ),
     Third(
@@ -91,6 +100,7 @@ PAGES = (
         ("panel",),
         "shadow DOM",
         ("{bin}/panel", "serve", "{apps}/panel_chat.py", "--port", "{port}"),
+        spared=ASTRAL,
         is_plain_form=True,
     ),
     Third(
