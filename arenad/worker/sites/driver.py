@@ -169,6 +169,15 @@ class Driver:
             option = with_model(marks.model_option, model)
             await self._press("model_option", option, LANDMARK_TIMEOUT_S)
 
+    async def keep_choice(self, model: str) -> None:
+        """Choose in a native list again, once the prompt is written.
+
+        A link to a new chat may bring its document, with a choice of its own, only after the choice
+        was made in the old one.
+        """
+        if self._marks.model_picker and not self._profile.choose_model:
+            await self._page.select(self._marks.model_picker, model)
+
     async def write(self, prompt: str) -> None:
         """Write the prompt, once the page is ready for one."""
         marks = self._marks

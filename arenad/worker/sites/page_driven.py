@@ -261,6 +261,7 @@ class PageSite:
             self._holds_files = True
             await self._upload.attach(self._page, driver, self._profile, message.files)
         await driver.write(message.prompt)
+        await driver.keep_choice(self._profile.models.aliases.get(model, model))
         stop = self._profile.landmarks.stop
         self._capture = source = await listen(self._page, rules, stop, message.prompt)
         await driver.send()
