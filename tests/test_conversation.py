@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from arenad.conversation import is_new_turn, key_of, text_of
-from arenad.schema.chat import Citation, Image, Role, TextDelta, Turn
+from arenad.schema.chat import Attachment, Citation, Image, Role, TextDelta, Turn
 
 
 def turns(*texts: str) -> tuple[Turn, ...]:
@@ -16,6 +16,7 @@ def turns(*texts: str) -> tuple[Turn, ...]:
     return (Turn(role="system", text="Be brief."), *talk)
 
 
+PICTURE = Attachment(name="a.png", content_type="image/png", content=b"a")
 TALK = turns("Hi", "Hello!\n", "How?", "So.")
 
 
@@ -26,6 +27,15 @@ def test_what_a_client_sends_back_has_the_same_key() -> None:
     assert key_of("m", TALK) == key_of("m", turns("Hi", " Hello!", "How?", "So."))
     assert key_of("m", image) == key_of("m", other)
     assert key_of("m", image) == key_of("m", turns("Draw", "Here:")), "beside the text"
+
+
+def test_another_file_is_another_conversation() -> None:
+    """The same words about another picture are not the same question."""
+    keys = {
+        key_of("m", [Turn(role="user", text="What is this?", attachments=files)])
+        for files in ((), (PICTURE,), (replace(PICTURE, content=b"b"),), (PICTURE, PICTURE))
+    }
+    assert len(keys) == 4
 
 
 @pytest.mark.parametrize("place", range(len(TALK)))
