@@ -26,7 +26,7 @@ from arenactl.text import (
     width,
     wrap,
 )
-from arenad.schema.control import ChildState, Effect, Happening, Reloaded, State, StoryOf
+from arenad.schema.control import ChildState, Effect, Happening, PaceNow, Reloaded, State, StoryOf
 from arenad.schema.process import LogLine
 
 STORY_LINES = 6
@@ -241,9 +241,23 @@ def _block(state: State) -> Iterator[str]:
             f"{count(traffic.retried)} retried",
         ),
     )
-    for label, *values in rows:
+    for label, *values in (*rows, *map(_pace, state.paces)):
         line = _INDENT + pad(label, _LABEL_COLUMNS) + ", ".join(values)
         yield cut(line, COLUMNS)
+
+
+def _pace(now: PaceNow) -> tuple[str, ...]:
+    """How a site is asked: at which pace, and what it has refused."""
+    allowed = "no limit"
+    if now.per_minute:
+        allowed = f"{now.allowed_per_minute:.3g} of {now.per_minute:g} requests/min"
+    parts = [f"{now.template}: {allowed}" if now.template else allowed]
+    if now.spacing_s:
+        parts.append(f"{now.spacing_s:g} s apart")
+    parts.append("1 refusal" if now.refusals == 1 else f"{count(now.refusals)} refusals")
+    if now.rest_s is not None:
+        parts.append(f"{now.resting} resting, the first for {age(now.rest_s)}")
+    return ("pace", *parts)
 
 
 def _table(

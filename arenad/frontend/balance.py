@@ -53,6 +53,11 @@ def key_of(seat: Seat) -> SeatKey:
     return (seat.name, seat.generation)
 
 
+def template_of(seat: Seat) -> str:
+    """Whose instance it is, by its name: empty for the site itself."""
+    return seat.name.rpartition("-")[0]
+
+
 def offers(seat: Seat, model: str) -> bool:
     """Whether the instance has the model."""
     return any(each.id == model for each in seat.models)

@@ -14,8 +14,18 @@ from functools import partial
 
 from arenad import link
 from arenad.errors import LinkLost, Overloaded, RequestError
-from arenad.frontend.balance import Load, SeatKey, choose, homes, key_of, why_never
+from arenad.frontend.balance import (
+    Load,
+    SeatKey,
+    choose,
+    homes,
+    key_of,
+    offers,
+    template_of,
+    why_never,
+)
 from arenad.frontend.queue import RETRY_AFTER_S, Queue, Ticket
+from arenad.frontend.turns import LOCKED_S, Turns
 from arenad.schema.chat import AskHeld, Held
 from arenad.schema.config import QueueConfig
 from arenad.schema.frame import Body
@@ -47,6 +57,8 @@ class Seats:
         self._home_timers: dict[int, asyncio.TimerHandle] = {}
         self._waiting: dict[int, asyncio.Future[Seat]] = {}
         self._since_s: dict[int, float] = {}
+        self._turns = Turns()
+        self._turn_timer: asyncio.TimerHandle | None = None
         self._tasks = link.Tasks()
 
     def adjust(self, queue: QueueConfig) -> None:
@@ -59,6 +71,7 @@ class Seats:
     def on_roster(self, roster: Roster) -> None:
         """The master says who may be asked from now on."""
         self._roster = roster
+        self._turns.paces = roster.paces
         self._roster_at_s = asyncio.get_running_loop().time()
         self._news.set()
         self._news = asyncio.Event()
@@ -136,15 +149,19 @@ class Seats:
             timer = loop.call_later(left_s, self._give_up_home, ticket.number)
             self._home_timers[ticket.number] = timer
         error = self._hopeless(ticket)
-        seat = None if error else self._reserve(ticket)
+        is_behind = bool(self._turns.paces) and len(self._queue) > 0
+        seat = None if error or is_behind else self._reserve(ticket)
         if error is not None:
             waiting.set_exception(error)
         elif seat is not None:
             waiting.set_result(seat)
         else:
+            self._check_turn(ticket)
             self._queue.join(ticket)
             self._since_s[ticket.number] = loop.time()
         self._waiting[ticket.number] = waiting
+        if is_behind:
+            self._match()
         return waiting
 
     def leave(self, ticket: Ticket) -> None:
@@ -161,9 +178,33 @@ class Seats:
 
     def too_late(self, ticket: Ticket) -> RequestError:
         """What is told to somebody who has waited for as long as is allowed."""
-        return self._why_never(ticket) or Overloaded(
-            f"no instance was free within {self._wait_s:g} s (queue.wait_s)",
-            retry_after_s=RETRY_AFTER_S,
+        return (
+            self._why_never(ticket)
+            or self._out_of_turn(ticket, 0.0)
+            or Overloaded(
+                f"no instance was free within {self._wait_s:g} s (queue.wait_s)",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        )
+
+    def _check_turn(self, ticket: Ticket) -> None:
+        """Raises `Overloaded` for a newcomer whose turn cannot come in time: it need not wait."""
+        if not ticket.returns and (error := self._out_of_turn(ticket, self._wait_s)):
+            raise error
+
+    def _out_of_turn(self, ticket: Ticket, wait_s: float) -> Overloaded | None:
+        """What to tell when the pace of every site that has the model takes longer than this."""
+        seats = self._roster.seats
+        sites = {template_of(each) for each in seats if offers(each, ticket.model)}
+        models = {model.id for each in seats if template_of(each) in sites for model in each.models}
+        ahead = sum(each.model in models for each in self._queue.tickets())
+        turns_s = [self._turns.wait_s(site, ahead) for site in sites]
+        if not turns_s or min(turns_s) <= wait_s:
+            return None
+        return Overloaded(
+            "the site is asked at a pace (site.pace, site.spacing_s), which gives no turn within "
+            f"{self._wait_s:g} s (queue.wait_s)",
+            retry_after_s=max(1.0, min(turns_s)),
         )
 
     def _give_up_home(self, number: int) -> None:
@@ -196,9 +237,32 @@ class Seats:
 
     def _reserve(self, ticket: Ticket) -> Seat | None:
         seat = self._choose(ticket)
+        if seat is not None and not self._turns.take(template_of(seat)):
+            self._look_after(max(LOCKED_S, self._turns.wait_s(template_of(seat))))
+            return None
         if seat is not None:
             self._busy[key_of(seat)] += 1
         return seat
+
+    def _look_after(self, delay_s: float) -> None:
+        """Seat who waits once the next turn may be there."""
+        loop, timer = asyncio.get_running_loop(), self._turn_timer
+        if timer is not None and timer.when() <= loop.time() + delay_s:
+            return
+        if timer is not None:
+            timer.cancel()
+        self._turn_timer = loop.call_later(delay_s, self._on_turn)
+
+    def _on_turn(self) -> None:
+        self._turn_timer = None
+        self._match()
+
+    def _is_out_of_turn(self, seat: Seat) -> bool:
+        """Whether the site is to be left in peace for a moment; then it is looked at again."""
+        wait_s = self._turns.wait_s(template_of(seat))
+        if wait_s > 0:
+            self._look_after(wait_s)
+        return wait_s > 0
 
     def _choose(self, ticket: Ticket) -> Seat | None:
         """Where its conversation is, while that is worth a wait; else anywhere."""
@@ -226,7 +290,7 @@ class Seats:
         return [
             Load(
                 seat,
-                seat.slots if key in self._full else self._busy[key],
+                seat.slots if key in self._full or self._is_out_of_turn(seat) else self._busy[key],
                 *self._held.get(key, ((), 0.0)),
             )
             for seat in self._roster.seats
@@ -262,8 +326,10 @@ class Seats:
     async def close(self) -> None:
         """End the links."""
         await self._tasks.close()
-        for timer in (*self._full.values(), *self._home_timers.values()):
+        timers = (*self._full.values(), *self._home_timers.values(), self._turn_timer)
+        for timer in filter(None, timers):
             timer.cancel()
+        self._turns.close()
         for each in self._links.values():
             each.close()
 

@@ -12,6 +12,9 @@ from arenad.schema.base import Record
 from arenad.schema.config import Config, TemplateConfig
 from arenad.schema.control import Change, Effect
 
+PACE = ("site.pace", "site.spacing_s", "site.spacing_jitter_percent")
+"""Frontends are told of these while they run; instances know nothing of them."""
+
 EFFECTS: dict[str, Effect] = {
     "daemon.user": "restart",
     "daemon.runtime_dir": "restart",
@@ -24,6 +27,7 @@ EFFECTS: dict[str, Effect] = {
     "limits.required": "restart",
     "browser": "new instances",
     "site": "new instances",
+    **dict.fromkeys(PACE, "at once"),
     "instance_templates": "new instances",
     "demo": "new arena",
     "demo.listen": "new arena and instances",
@@ -46,7 +50,7 @@ def between(before: Config, after: Config) -> tuple[Change, ...]:
 
 def effect_of(field: str) -> Effect:
     """What a change of this field asks for."""
-    if field.startswith(TEMPLATES) and field.endswith(".instances"):
+    if field.startswith(TEMPLATES) and field.endswith((".instances", *PACE)):
         return "at once"
     fitting = [name for name in EFFECTS if field == name or field.startswith(f"{name}.")]
     return EFFECTS[max(fitting, key=len)] if fitting else "at once"

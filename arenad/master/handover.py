@@ -89,6 +89,14 @@ class KeptLedger(msgspec.Struct, frozen=True):
     log: tuple[LogLine, ...]
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """What a site's refusals have come to, from the daemon's start."""
+
+    refusals: int = 0
+    slowed_per_minute: float | None = None
+    slowed_at_s: float = 0.0
+
+
 class KeptCrew(msgspec.Struct, frozen=True):
     """The supervisor's books. Times are of the monotonic clock, which goes on."""
 
@@ -102,6 +110,7 @@ class KeptCrew(msgspec.Struct, frozen=True):
     ledger: KeptLedger
     outbox: Remember | None = None
     others: dict[str, int] = {}
+    pacing: dict[str, Standing] = {}
 
 
 class Handover(msgspec.Struct, frozen=True):

@@ -43,6 +43,7 @@ BEATS_IN_SILENCE = 2.0
 """So many beats fit into `health.silent_s`: one of them may be late, or lost in our own delay."""
 
 WORKERS = "workers"
+TURNS = ".turns"
 FILES = "files"
 
 LOGIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -259,6 +260,16 @@ class Settings:
         """Where a worker listens."""
         return self.workers / f"{name}.{generation}.sock"
 
+    def turns(self, template: str) -> Path:
+        """The file in which frontends share whose turn was last at a site."""
+        return self.workers / f"{template or 'w'}{TURNS}"
+
+    @property
+    def sites(self) -> dict[str, SiteConfig]:
+        """The site itself, without a name, and those of templates."""
+        config = self.config
+        return {"": config.site, **{each.name: each.site for each in config.instance_templates}}
+
     def scratch(self, name: str, generation: int) -> Path:
         """Where a worker's browser keeps its files."""
         return self.workers / f"{name}.{generation}"
@@ -271,8 +282,8 @@ class Settings:
     def remove_leftovers(self, going_on: Collection[str]) -> None:
         """Remove what processes that are gone have left, but for those that are `going_on`."""
         for path in self.workers.iterdir():
-            if path.name.removesuffix(".sock") in going_on:
-                continue
+            if path.name.removesuffix(".sock") in going_on or path.suffix == TURNS:
+                continue  # turns outlive an upgrade, and old ones are known by their time
             try:
                 if path.is_dir() and not path.is_symlink():
                     _remove_tree(path)

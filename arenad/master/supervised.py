@@ -11,7 +11,7 @@ from arenad.master.life import Life
 from arenad.master.loop import Channel, Timer
 from arenad.master.silence import Silence
 from arenad.schema.control import ChildState
-from arenad.schema.process import Beat, Condition, ForkOrder, Model, ProcessRole, Seat
+from arenad.schema.process import Beat, Condition, ForkOrder, Model, ProcessRole, Seat, SessionIs
 
 KEPT = tuple(name for name in KeptChild.__struct_fields__ if name != "link")
 """What is handed over as it is."""
@@ -96,6 +96,14 @@ class Supervised:
         """Whether this worker can take requests, or this other process does its work."""
         is_well = self.role != "worker" or self.condition == "ready"
         return self.life.phase == "ready" and is_well
+
+    def takes(self, news: SessionIs) -> bool:
+        """Take its condition; whether that is worth a line: another one, or the same prolonged."""
+        before, self.condition = self.condition, news.condition
+        self.condition_reason = news.reason
+        rest_s = news.resting_s
+        self.rest_until_s = None if rest_s is None else time.monotonic() + rest_s
+        return before != news.condition or rest_s is not None
 
     def seat(self, slots: int) -> Seat | None:
         """This instance's place in the roster; none unless it can be asked at all."""

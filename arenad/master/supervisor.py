@@ -21,6 +21,7 @@ from arenad.master.keeper import Keeper
 from arenad.master.ledger import Ledger, Tally
 from arenad.master.life import Event
 from arenad.master.loop import Channel, Loop
+from arenad.master.pacing import Pacing
 from arenad.master.planner import Planner
 from arenad.master.recording import Recording
 from arenad.master.recycler import Recycler
@@ -92,6 +93,7 @@ class Supervisor:
         self._keeper = keeper = Keeper(loop, settings, listeners, self.tell)
         self._children = keeper.children
         self.wishes = Wishes(settings, self._readings, self.tell)
+        self._pacing = Pacing(settings, self.tell)
         self._planner = Planner(keeper, settings, lambda: self.wishes.of_each, self._end)
         self._planner.before_end = self.recording.finish
         self._watch = Watch(loop, self._limits(), self._children.values, self._on_silence)
@@ -157,6 +159,7 @@ class Supervisor:
             born_s=self._born_s,
             wanted=self.wanted,
             others=self.wishes.others,
+            pacing=self._pacing.standings,
             aim=self._autoscaler.aim,
             enlisted=self._enlisted,
             generations=self._keeper.generations,
@@ -172,6 +175,7 @@ class Supervisor:
         """Go on in the place of an earlier program, then replace all that it started."""
         self._born_s, self.wishes.first, self._enlisted = crew.born_s, crew.wanted, crew.enlisted
         self.wishes.others |= crew.others
+        self._pacing.standings |= crew.pacing
         self.tally.resume(crew.tally.past, crew.tally.now)
         self.ledger.resume(crew.ledger.story, crew.ledger.stories, crew.ledger.log)
         self.recording.resume(crew.outbox)
@@ -348,6 +352,7 @@ class Supervisor:
             instances_wanted=self.wanted,
             instances_max=self.wishes.most,
             templates=self.wishes.others,
+            paces=self._pacing.state(self._children.values()),
             children=children,
             traffic=self.tally.traffic(config.queue.limit, time.monotonic()),
             story=tuple(self.ledger.story)[-STORY_IN_STATE:],
@@ -394,7 +399,8 @@ class Supervisor:
             if was_spare and child.name in self._enlisted and not self.leaving:
                 self.tell(child.name, "a spare no more: it takes requests now")
         listed = tuple(seat for seat in seats if seat.name in self._enlisted)
-        roster = Roster(listed, sum(child.is_coming for child in workers))
+        coming = sum(child.is_coming for child in workers)
+        roster = Roster(listed, coming, self._pacing.paces())
         for child in self._children.values():
             if child.role == "frontend" and child.channel is not None:
                 child.channel.note(roster)
@@ -452,12 +458,9 @@ class Supervisor:
         self._keeper.event(child, Event.READY)
 
     def _on_condition(self, child: Supervised, news: SessionIs) -> None:
-        before, child.condition = child.condition, news.condition
-        child.condition_reason = news.reason
-        rest_s = news.resting_s
-        child.rest_until_s = None if rest_s is None else time.monotonic() + rest_s
-        if before != news.condition or rest_s is not None:
+        if child.takes(news):
             self.tell(child.name, f"{news.condition}: {news.reason}")
+            self._pacing.heard(child.name, news)
             self._on_life()
 
     def _on_models(self, child: Supervised, news: ModelsAre) -> None:

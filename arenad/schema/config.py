@@ -20,6 +20,7 @@ Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
 Few = Annotated[int, Meta(ge=1, le=64)]
 FewOrNone = Annotated[int, Meta(ge=0, le=64)]
 SecondsOrOff = Annotated[float, Meta(ge=0, le=366 * 24 * 3600)]
+PerMinute = Annotated[int, Meta(ge=0, le=60_000)]
 Window = Annotated[float, Meta(gt=0, le=3600)]
 Bytes = Annotated[int, Meta(ge=0, le=2**50)]
 FileBytes = Annotated[int, Meta(ge=1024 * 1024, le=2**50)]
@@ -231,6 +232,9 @@ class SiteConfig(Record):
     key_from: str = ""
     profiles_dir: str = ""
     terms_accepted: bool = False
+    pace: PerMinute = 0
+    spacing_s: SecondsOrOff = 0.0
+    spacing_jitter_percent: PercentOrNone = 20.0
 
 
 TemplateName = Annotated[

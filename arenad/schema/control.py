@@ -178,6 +178,22 @@ class Happening(Record):
     text: str
 
 
+class PaceNow(Record):
+    """How a site is asked now: what is allowed of the configured pace, and what it refused.
+
+    `refusals` counts from the daemon's start; `rest_s` is what is left of the shortest rest, while
+    `resting` instances have one. The site itself has no template. A pace of 0 is no limit.
+    """
+
+    template: str
+    per_minute: float
+    allowed_per_minute: float
+    spacing_s: float
+    refusals: int
+    resting: int
+    rest_s: float | None = None
+
+
 class State(Record):
     """Everything `arenactl status` and the dashboard show. `verdict` is the first line of both.
 
@@ -198,6 +214,7 @@ class State(Record):
     traffic: Traffic
     story: tuple[Happening, ...]
     templates: dict[str, int] = {}  # noqa: RUF012 - msgspec gives each its own
+    paces: tuple[PaceNow, ...] = ()
 
 
 class StateNow(Message):

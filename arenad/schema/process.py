@@ -228,11 +228,30 @@ class Seat(Record):
     resting_s: float | None = None
 
 
+class Pace(Record):
+    """How often a site may be sent a request, over all instances and frontends.
+
+    `turns_path` is the file in which frontends share whose turn was last. `slowed_per_minute` is
+    what refusals have left of the pace at `slowed_at_s`, on the clock that all processes share.
+    """
+
+    per_minute: float
+    spacing_s: float
+    jitter_percent: float
+    turns_path: str
+    slowed_per_minute: float | None = None
+    slowed_at_s: float = 0.0
+
+
 class Roster(Message):
-    """Master to frontend: all that take requests. `starting` counts those on their way."""
+    """Master to frontend: all that take requests. `starting` counts those on their way.
+
+    `paces` are those of the sites that have one, by template; that of the site itself is "".
+    """
 
     seats: tuple[Seat, ...]
     starting: int
+    paces: dict[str, Pace] = {}  # noqa: RUF012 - msgspec gives each its own
 
 
 class Drain(Message):

@@ -22,6 +22,7 @@ function said({ rate = 0, ...changes } = {}) {
     traffic: { requests_per_s: rate },
     story: [],
     templates: {},
+    paces: [],
     ...changes,
   };
   return { type: "state", state };

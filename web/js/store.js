@@ -60,6 +60,18 @@ import { withoutWord } from "./words.js";
  * @property {Traffic} traffic
  * @property {readonly Happening[]} story
  * @property {Readonly<Record<string, number>>} templates
+ * @property {readonly PaceNow[]} paces
+ */
+
+/**
+ * @typedef {object} PaceNow
+ * @property {string} template
+ * @property {number} per_minute
+ * @property {number} allowed_per_minute
+ * @property {number} spacing_s
+ * @property {number} refusals
+ * @property {number} resting
+ * @property {number | null} rest_s
  */
 
 /** @typedef {{ at_ms: number, value: number }} Point */

@@ -4,7 +4,7 @@ import { HEIGHT, peak, trace, WIDTH } from "./chart.js";
 import { age, count, many, moment, rate, total } from "./format.js";
 import { fillHappening, fillInstance, fillProcess, keep, tint, write } from "./rows.js";
 import { SERIES_MS } from "./store.js";
-import { standing, VERDICTS, withoutWord } from "./words.js";
+import { VERDICTS, paceOf, standing, withoutWord } from "./words.js";
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./store.js").State} State */
@@ -90,7 +90,7 @@ function sentence(link, state) {
 /** @param {State} state */
 function showPlace(state) {
   write(at("version"), state.version);
-  write(at("site"), state.site);
+  write(at("site"), [state.site, ...state.paces.map(paceOf)].join("; "));
   write(at("api-url"), state.api_url);
   write(at("gui-url"), state.gui_url);
   write(at("uptime"), age(state.uptime_s));

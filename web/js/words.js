@@ -3,6 +3,7 @@
 import { age, many } from "./format.js";
 
 /** @typedef {import("./store.js").Child} Child */
+/** @typedef {import("./store.js").PaceNow} PaceNow */
 /** @typedef {"good" | "busy" | "warn" | "bad" | "idle"} Tone a colour and a shape */
 /** @typedef {{ word: string, tone: Tone, note: string }} Standing */
 
@@ -137,4 +138,18 @@ function finishing(child) {
 export function withoutWord(state) {
   const word = `${state.word}: `;
   return state.verdict.startsWith(word) ? state.verdict.slice(word.length) : state.verdict;
+}
+
+/**
+ * How a site is asked, and what it has refused.
+ * @param {PaceNow} pace
+ */
+export function paceOf(pace) {
+  const allowed =
+    pace.per_minute === 0
+      ? "no limit of pace"
+      : `${Math.round(pace.allowed_per_minute)} of ${pace.per_minute} requests/min`;
+  const rest = pace.rest_s === null ? "" : `, ${pace.resting} resting, the first for ${age(pace.rest_s)}`;
+  const name = pace.template === "" ? "" : `${pace.template}: `;
+  return `${name}${allowed}, ${many(pace.refusals, "refusal")}${rest}`;
 }

@@ -1,0 +1,86 @@
+"""Whose turn it is to send the site a request: kept by all frontends together, in a small file.
+
+The file holds the time of the last request and the draw for the gap after it. It is read at any
+time and written under a lock that is never waited for: one who holds it may be a stopped process.
+"""
+
+import fcntl
+import logging
+import os
+import random
+import struct
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+from arenad.pace import gap_s
+from arenad.schema.process import Pace
+
+LOCKED_S = 0.005
+"""When another frontend is just taking its turn we look again so much later."""
+
+_LAST = struct.Struct("=dd")
+
+log = logging.getLogger("arenad.turns")
+
+
+class Turns:
+    """The turns at each site that has a pace, by template; at any other one it is always ours."""
+
+    def __init__(self) -> None:
+        """No site has a pace until the master tells of one."""
+        self.paces: Mapping[str, Pace] = {}
+        self._files: dict[str, int] = {}
+
+    def wait_s(self, template: str, ahead: int = 0) -> float:
+        """How long until the turn after `ahead` others, as far as can be seen now; 0 is at once."""
+        pace = self.paces.get(template)
+        if pace is None:
+            return 0.0
+        now_s = time.monotonic()
+        try:
+            last_s, draw = self._last(pace)
+        except OSError as error:
+            log.error("the pace of the site cannot be kept: %s", error)  # noqa: TRY400 - said whole
+            return 1.0
+        gap = gap_s(pace, now_s, draw)
+        next_s = last_s + gap if last_s <= now_s else now_s  # else of a boot before this one
+        return max(0.0, next_s - now_s) + ahead * gap
+
+    def take(self, template: str) -> bool:
+        """Take the turn, if it is there; then a request has to follow."""
+        pace = self.paces.get(template)
+        if pace is None:
+            return True
+        try:
+            fd = self._file(pace)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # locked, or one that `wait_s` tells of
+            return False
+        try:
+            if self.wait_s(template) > 0:
+                return False
+            draw = random.random()  # noqa: S311 - jitter, no secret
+            os.pwrite(fd, _LAST.pack(time.monotonic(), draw), 0)
+        finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        return True
+
+    def close(self) -> None:
+        """Close the files."""
+        for fd in self._files.values():
+            with suppress(OSError):
+                os.close(fd)
+        self._files.clear()
+
+    def _last(self, pace: Pace) -> tuple[float, float]:
+        """When the last request was sent, long ago if never, and its draw. Raises OSError."""
+        said = os.pread(self._file(pace), _LAST.size, 0)
+        return _LAST.unpack(said) if len(said) == _LAST.size else (float("-inf"), 0.0)
+
+    def _file(self, pace: Pace) -> int:
+        path = pace.turns_path
+        if path not in self._files:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._files[path] = os.open(path, flags, 0o600)
+        return self._files[path]

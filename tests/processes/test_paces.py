@@ -1,0 +1,59 @@
+"""The pace of a site over a whole daemon: two frontends, two instances, a refusal, a reload."""
+
+import json
+import threading
+import time
+from typing import Any
+
+from daemon import Daemon, running, until
+from test_sites import _request, ask
+
+PACE = 120
+
+
+def _paces(daemon: Daemon) -> dict[str, Any]:
+    (pace,) = daemon.state()["paces"]
+    return pace
+
+
+def _ask_all(daemon: Daemon, chats: int) -> tuple[list[int], float]:
+    """Their status, and how long all of them took together."""
+    codes: list[int] = []
+    begun_s = time.monotonic()
+    asks = [threading.Thread(target=lambda: codes.append(ask(daemon).status)) for _ in range(chats)]
+    for each in asks:
+        each.start()
+    for each in asks:
+        each.join()
+    return codes, time.monotonic() - begun_s
+
+
+def test_a_pace_is_one_for_all_and_follows_refusal_and_reload() -> None:
+    """Six chats take five gaps whoever carries them; a 429 halves the pace; a reload lifts it."""
+    with running(2, site={"pace": PACE}, frontend={"processes": 2}) as daemon:
+        daemon.wait_well()
+        codes, took_s = _ask_all(daemon, 6)
+        assert codes == [200] * 6
+        assert took_s >= 5 * 60 / PACE
+        assert _paces(daemon)["allowed_per_minute"] == PACE
+
+        fault = {"faults": "429=3", "times": 1}
+        _request("PUT", f"{daemon.demo_url}/demo/faults", fault).close()
+        ask(daemon)
+        until(lambda: _paces(daemon)["refusals"] == 1, "the refusal is counted")
+        assert PACE / 2 <= _paces(daemon)["allowed_per_minute"] < PACE
+        page = daemon.ctl("status").stdout
+        assert "of 120 requests/min, 1 refusal" in page
+        assert "was refused by the site: 60 of 120 requests a minute from now on" in (
+            daemon.ctl("story", "fleet").stdout
+        )
+
+        pids = [child["pid"] for child in daemon.state()["children"]]
+        config = json.loads(daemon.config_path.read_text())
+        config["site"]["pace"] = 0
+        daemon.config_path.write_text(json.dumps(config))
+        assert "site.pace: 120 -> 0 (at once)" in daemon.ctl("reload").stdout
+        until(lambda: daemon.state()["word"] == "well", "the end of the rest")
+        codes, took_s = _ask_all(daemon, 6)
+        assert codes == [200] * 6
+        assert [child["pid"] for child in daemon.state()["children"]] == pids
