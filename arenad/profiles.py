@@ -14,12 +14,14 @@ import msgspec
 from arenad import document
 from arenad.config import is_loopback
 from arenad.errors import ConfigError
+from arenad.schema.chat import Mode
 from arenad.schema.config import SiteConfig
 from arenad.schema.profile import (
     API_FIELDS,
     API_MODEL_FIELDS,
     Landmarks,
     ModelRules,
+    ModeRules,
     Places,
     Profile,
     Sign,
@@ -30,7 +32,10 @@ SHIPPED = Path(__file__).parent / "worker" / "sites" / "profiles"
 MAX_EXTENDS = 8
 MODEL_PLACE = "{model}"
 
-STEPS = ("opening", "choose_model", "attach", "send", "new_chat", "stop")
+STEPS = ("opening", "choose_model", "choose_model_b", "attach", "send", "new_chat", "stop")
+WITH_SIDES = ("arena-lines",)
+"""Grammars that tell by themselves which of two answers a piece belongs to."""
+
 BRINGING = ("choose", "paste", "drop")
 ACTIONS = ("press", "press_if", "wait", "gone", "key", "write", "open", *BRINGING)
 LANDMARKS = tuple(field.name for field in msgspec.structs.fields(Landmarks))
@@ -49,6 +54,7 @@ def load(name: str, folder: Path | None = None) -> Profile:
         tree = _merged(tree, part)
     own = chain[0][1]
     tree |= {"name": own.get("name", name), "version": own.get("version", 1)}
+    tree = _with_whole_streams(tree)
     faults: list[str] = []
     if tree.get("kind") == "openai-http":
         tree = _without_page(tree, faults)
@@ -141,6 +147,23 @@ def _merged(below: Tree, above: Tree) -> Tree:
     return merged
 
 
+def _with_whole_streams(tree: Tree) -> Tree:
+    """A mode says of its `stream` only what is different; each mode gets the whole of it."""
+    modes: Any = tree.get("modes")
+    if not isinstance(modes, dict):
+        return tree
+    below = {"stream": tree.get("stream")}
+    whole = {
+        name: rules | {"stream": _merged(below, rules)["stream"]} if _has_stream(rules) else rules
+        for name, rules in cast("dict[str, Any]", modes).items()
+    }
+    return tree | {"modes": whole}
+
+
+def _has_stream(rules: object) -> bool:
+    return isinstance(rules, dict) and isinstance(cast("Tree", rules).get("stream"), dict)
+
+
 def _field(fault: str) -> str:
     return fault.partition(":")[0]
 
@@ -188,20 +211,53 @@ def _contradictions(profile: Profile) -> Iterator[str]:
     """Faults that types do not show."""
     if profile.kind == "openai-http":
         return
-    marks = {name: places(getattr(profile.landmarks, name)) for name in LANDMARKS}
+    marks = _places_of(profile.landmarks)
     if not marks["prompt"]:
         yield "landmarks.prompt: is empty; must be where prompts are written"
     for name, selectors in marks.items():
         yield from _selector_faults(f"landmarks.{name}", selectors)
     yield from _selector_faults("dismiss", profile.dismiss)
-    for name in STEPS:
-        for number, step in enumerate(getattr(profile, name)):
-            yield from _step_faults(f"{name}[{number}]", step, marks)
+    yield from _all_step_faults("", profile, marks)
     yield from _model_faults(profile.models, profile)
     yield from _selector_faults("conversation.shows", places(profile.conversation.shows))
     yield from _attach_faults(profile.attach, marks)
     for name, sign in profile.signs.items():
         yield from _sign_faults(f"signs.{name}", sign)
+    for mode, rules in profile.modes_offered().items():
+        if mode != "direct":
+            yield from _mode_faults(mode, rules, profile.in_mode(mode))
+
+
+def _places_of(landmarks: Landmarks) -> dict[str, tuple[str, ...]]:
+    return {name: places(getattr(landmarks, name)) for name in LANDMARKS}
+
+
+def _mode_faults(mode: Mode, rules: ModeRules, whole: Profile) -> Iterator[str]:
+    """What is wrong with what a mode itself says, and with what it lacks for two answers."""
+    path = f"modes.{mode}"
+    for name, selectors in _places_of(rules.landmarks).items():
+        yield from _selector_faults(f"{path}.landmarks.{name}", selectors)
+    yield from _option_faults(f"{path}.", rules.landmarks)
+    yield from _all_step_faults(f"{path}.", rules, _places_of(whole.landmarks))
+    stream = whole.stream
+    if stream.transport == "dom":
+        yield f"{path}: is read in the page (transport dom), where two answers cannot be told apart"
+    elif stream.grammar not in WITH_SIDES and stream.answer_b is None:
+        yield f"{path}.stream.answer_b: is missing; it says where the second answer stands"
+    marks = whole.landmarks
+    if mode == "side_by_side" and not (
+        whole.choose_model_b or marks.model_picker_b or marks.model_option_b
+    ):
+        remedy = "give choose_model_b, or landmarks.model_picker_b"
+        yield f"{path}: nothing chooses the second model; {remedy}"
+
+
+def _all_step_faults(
+    path: str, given: Profile | ModeRules, marks: dict[str, tuple[str, ...]]
+) -> Iterator[str]:
+    for name in STEPS:
+        for number, step in enumerate(getattr(given, name)):
+            yield from _step_faults(f"{path}{name}[{number}]", step, marks)
 
 
 def _step_faults(path: str, step: Step, marks: dict[str, tuple[str, ...]]) -> Iterator[str]:
@@ -248,12 +304,18 @@ def _model_faults(rules: ModelRules, profile: Profile) -> Iterator[str]:
         must = "must be a path of the site, such as /models"
         yield f"models.json_path: is {rules.json_path!r}; {must}"
     yield from _selector_faults("models.options", places(rules.options))
+    yield from _option_faults("", profile.landmarks)
     option = places(profile.landmarks.model_option)
-    if option and not any(MODEL_PLACE in each for each in option):
-        yield f"landmarks.model_option: does not say which model; must contain {MODEL_PLACE}"
     chooses = profile.choose_model or option or profile.landmarks.model_picker
     if given and rules.names[1:] and not chooses:
         yield "models.names: are several, but nothing chooses one; give choose_model or landmarks"
+
+
+def _option_faults(path: str, landmarks: Landmarks) -> Iterator[str]:
+    for name in ("model_option", "model_option_b"):
+        option = places(getattr(landmarks, name))
+        if option and not any(MODEL_PLACE in each for each in option):
+            yield f"{path}landmarks.{name}: does not say which model; must contain {MODEL_PLACE}"
 
 
 def _sign_faults(path: str, sign: Sign) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 from arenad import profiles
 from arenad.errors import ConfigError
 from arenad.schema.config import SiteConfig
-from arenad.schema.profile import Landmarks, Sign, Step
+from arenad.schema.profile import AnswerRules, Landmarks, Sign, Step
 
 
 def made(folder: Path, **files: str) -> Path:
@@ -230,6 +230,67 @@ def test_selectors_that_are_taken(tmp_path: Path, selector: str) -> None:
     shown = selector.replace("'", "''")
     folder = made(tmp_path, x=f"extends: demo\nlandmarks: {{prompt: '{shown}'}}")
     assert profiles.load("x", folder).landmarks.prompt == selector
+
+
+# -- modes ------------------------------------------------------------------------------------------
+
+
+def test_a_mode_says_only_what_is_different(tmp_path: Path) -> None:
+    """Its stream stands on the profile's own; a mode that is inherited can be changed, or left out."""
+    folder = made(
+        tmp_path,
+        base="""
+landmarks: {prompt: p}
+stream: {url_pattern: /x, grammar: json-lines, answer: {text: a, finish: end}}
+modes:
+  battle: {stream: {answer_b: {text: b}}}
+  side_by_side: {landmarks: {model_picker_b: '#b'}, stream: {answer_b: {text: b}}}
+""",
+        top="extends: base\nmodes: {side_by_side: null, battle: {start_path: /fight}}",
+    )
+    profile = profiles.load("base", folder)
+    battle = profile.in_mode("battle").stream
+    assert (battle.url_pattern, battle.grammar) == ("/x", "json-lines")
+    assert battle.answer == AnswerRules(text="a", finish="end")
+    assert battle.answer_b == AnswerRules(text="b")
+    assert profile.stream.answer_b is None
+    top = profiles.load("top", folder)
+    assert list(top.modes_offered()) == ["direct", "battle"]
+    assert top.in_mode("battle").start_path == "/fight"
+    assert top.in_mode("battle").stream == battle
+
+
+def test_faults_of_modes(tmp_path: Path) -> None:
+    """What a mode lacks for two answers, and what no page could carry out, by its path."""
+    text = """
+landmarks: {prompt: p}
+stream: {url_pattern: /x, grammar: json-lines, answer: {text: a}}
+modes:
+  battle: {landmarks: {model_option: li, send: 'text='}, opening: [{press: stop}]}
+  side_by_side: {stream: {grammar: arena-lines}}
+"""
+    assert faults_of("odd", made(tmp_path, odd=text)) == [
+        (
+            "odd.yaml: modes.side_by_side: nothing chooses the second model; give choose_model_b,"
+            " or landmarks.model_picker_b"
+        ),
+        "odd.yaml: modes.battle.landmarks.send: is 'text='; must be like text=Send",
+        (
+            "odd.yaml: modes.battle.landmarks.model_option: does not say which model;"
+            " must contain {model}"
+        ),
+        (
+            "odd.yaml: modes.battle.opening[0].press: is the landmark stop, which is empty;"
+            " give landmarks.stop"
+        ),
+        "odd.yaml: modes.battle.stream.answer_b: is missing; it says where the second answer stands",
+    ]
+    dom = "extends: demo\nstream: {transport: dom, dom: {element: p}}\nmodes: {fight: {}}"
+    faults = faults_of("x", made(tmp_path, x=dom))
+    assert "x.yaml: modes.fight: no such field; known here: side_by_side, battle" in faults
+    dom = "extends: demo\nstream: {transport: dom, dom: {element: p}}\nmodes: {side_by_side: null}"
+    (fault,) = faults_of("x", made(tmp_path, x=dom))
+    assert "modes.battle: is read in the page (transport dom)" in fault
 
 
 # -- whose site -------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from arenad.schema.chat import (
     Heartbeat,
     Image,
     ReasoningDelta,
+    SideFailed,
     TextDelta,
 )
 from arenad.schema.history import Outcome
@@ -200,25 +201,25 @@ class _Reply:
 
     async def whole(self, events: Answer) -> bool:
         """Collect the answer and send it, all before the request counts as ended."""
-        text: list[str] = []
-        reasoning: list[str] = []
-        images: list[dict[str, object]] = []
+        choices: dict[int, openai.Choice] = {}
+        last: Event | None = None
         held = 0
         async for event in events:
-            if isinstance(event, Finish):
-                usage = openai.usage(self._wish.turns, self._account.chars)
-                pieces = "".join(text), "".join(reasoning), images
-                await self._send_whole(self._writer.whole(*pieces, event.reason, usage))
-                return True
-            piece = _piece(event)
-            (reasoning if isinstance(event, ReasoningDelta) else text).append(piece)
-            self._account.chars += len(piece)
-            if isinstance(event, Image):
-                images.append(openai.image_object(event))
-                held += len(event.url)
+            last = event
+            if isinstance(event, Heartbeat | Began):
+                continue
+            choices.setdefault(event.side, openai.Choice(event.side)).take(event)
+            self._account.chars += len(_piece(event))
+            held += len(event.url) if isinstance(event, Image) else 0
             if self._account.chars + held > MAX_WHOLE_CHARS:
                 raise UpstreamFailed(f"the answer is longer than {MAX_WHOLE_CHARS} characters")
-        raise UpstreamFailed("the answer has no end")
+        if not isinstance(last, Finish):
+            raise UpstreamFailed("the answer has no end")
+        await self._send_whole(self._writer.whole(choices.values(), self._usage()))
+        return True
+
+    def _usage(self) -> dict[str, int]:
+        return openai.usage(self._wish.turns, self._account.chars)
 
     async def _send_whole(self, body: bytes) -> None:
         notes = _notes(self._wish, self._account)
@@ -234,11 +235,18 @@ class _Reply:
         """Send the events as they come; whether the answer reached its end.
 
         The status waits for the first event, so that what fails early fails as HTTP. After that a
-        failure is one error frame: no finish, no [DONE], and the connection is closed.
+        failure is one error frame: no finish, no [DONE], and the connection is closed. A finish is
+        kept until what comes after it, so that the last one travels with [DONE].
         """
+        kept = b""
         try:
             async for event in events:
-                await self._send(self._framed(event))
+                frame, kept = kept + self._framed(event), b""
+                if isinstance(event, Finish):
+                    kept = frame
+                else:
+                    await self._send(frame)
+            await self._send(kept + self._writer.end(self._usage()))
         except ConnectionError:
             raise
         except Exception as error:
@@ -254,12 +262,10 @@ class _Reply:
         async with _patience(self._request, self._settings.chat.idle_timeout_s):
             await self.response.write_eof()
 
-    def _framed(self, event: Event | Finish) -> bytes:
-        if isinstance(event, Finish):
-            usage = openai.usage(self._wish.turns, self._account.chars)
-            return self._writer.last(event.reason, usage)
+    def _framed(self, event: Event) -> bytes:
         self._account.chars += len(_piece(event))
-        return self._writer.event(event)
+        role = b"" if self._has_begun else self._writer.first()
+        return role + self._writer.event(event)
 
     def _told(self, error: Exception) -> RequestError:
         """What the client is told of an error in mid-stream; a bug is said in the log alone."""
@@ -275,7 +281,6 @@ class _Reply:
     async def _send(self, frame: bytes) -> None:
         async with _patience(self._request, self._settings.chat.idle_timeout_s):
             if not self._has_begun:
-                frame = self._writer.first() + frame
                 await self._open()
             await self.response.write(frame)
 
@@ -311,7 +316,7 @@ def _piece(event: Event) -> str:
             return text
         case TextDelta() | Image() | Citation():
             return openai.text_of(event)
-        case Heartbeat() | Began() | Finish():
+        case Heartbeat() | Began() | Finish() | SideFailed():
             return ""
 
 

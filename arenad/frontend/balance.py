@@ -15,7 +15,10 @@ from arenad.errors import (
     Resting,
     Unavailable,
 )
-from arenad.schema.process import Condition, Seat
+from arenad.schema.chat import Mode
+from arenad.schema.process import Condition, Model, Seat
+
+SIDE_BY_SIDE: Mode = "side_by_side"
 
 SeatKey = tuple[str, int]
 """An instance's name and generation: one incarnation of it."""
@@ -58,9 +61,41 @@ def template_of(seat: Seat) -> str:
     return seat.name.rpartition("-")[0]
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What a model's name asks of an instance: one of its models, two side by side, or a battle."""
+
+    mode: Mode
+    model: str
+    model_b: str = ""
+
+
+def asked_of(seat: Seat, model: str) -> Asked | None:
+    """What this name asks of this instance; None when it has nothing of the kind.
+
+    A model of exactly this name comes before `A,B`, which is two models side by side.
+    """
+    if (found := _found(seat, model)) is not None:
+        return Asked(found.modes[0], model)
+    pair = pair_in(model)
+    members = [_found(seat, each) for each in pair]
+    if members and all(each is not None and SIDE_BY_SIDE in each.modes for each in members):
+        return Asked(SIDE_BY_SIDE, *pair)
+    return None
+
+
+def pair_in(model: str) -> tuple[str, ...]:
+    """The two names in `A,B`; nothing where these are not two names."""
+    names = tuple(name.strip() for name in model.split(","))
+    return names if len(names) == len("AB") and all(names) else ()
+
+
+def _found(seat: Seat, model: str) -> Model | None:
+    return next((each for each in seat.models if each.id == model), None)
+
+
 def offers(seat: Seat, model: str) -> bool:
-    """Whether the instance has the model."""
-    return any(each.id == model for each in seat.models)
+    """Whether the instance has the model, or all that its name asks for."""
+    return asked_of(seat, model) is not None
 
 
 def choose(
@@ -116,15 +151,23 @@ def why_never(
         return Unavailable("there is no instance; an operator has to start one (arenactl scale)")
     offering = [seat for seat in seats if offers(seat, model) or not seat.models]
     if not offering:
-        return ModelNotFound(
-            f"model: there is no {model!r}; GET /v1/models lists what there is", param="model"
-        )
+        return _not_found(seats, model)
     hopes = [seat for seat in offering if not (key_of(seat) in tried and key_of(seat) in linked)]
     if not hopes:
         return Unavailable("every instance was asked")
     if all(seat.condition in _OUT_OF_SERVICE for seat in hopes):
         return _out_of_service(hopes, age_s)
     return None
+
+
+def _not_found(seats: Sequence[Seat], model: str) -> RequestError:
+    known = {each.id for seat in seats for each in seat.models}
+    missing = [name for name in pair_in(model) or (model,) if name not in known]
+    if missing:
+        told = f"there is no {' and no '.join(map(repr, missing))}"
+        return ModelNotFound(f"model: {told}; GET /v1/models lists what there is", param="model")
+    why = "no instance has these two side by side; ask for one of them"
+    return ModelNotFound(f"model: is {model!r}, and {why}", param="model")
 
 
 def _out_of_service(seats: Sequence[Seat], age_s: float) -> RequestError:

@@ -19,7 +19,7 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.frontend.account import Account
-from arenad.frontend.balance import SeatKey, key_of
+from arenad.frontend.balance import Asked, SeatKey, asked_of, key_of
 from arenad.frontend.openai import Wish
 from arenad.frontend.queue import Ticket
 from arenad.frontend.seats import Seats
@@ -34,6 +34,8 @@ from arenad.schema.chat import (
     Heartbeat,
     Image,
     ReasoningDelta,
+    SideFailed,
+    Target,
     TextDelta,
 )
 from arenad.schema.config import ChatConfig, QueueConfig
@@ -43,7 +45,8 @@ from arenad.schema.process import FrontendBeat, Model, Roster, Seat
 GRACE_S = 5.0
 """The worker keeps the deadlines; we wait so much longer before we call the worker itself lost."""
 
-Answer = AsyncGenerator[Event | Finish]
+Answer = AsyncGenerator[Event]
+"""Its last event is a `Finish`; one before that is of the other of two sides."""
 
 log = logging.getLogger("arenad.dispatch")
 
@@ -60,6 +63,7 @@ class Dispatch:
         self.wait_s = queue.wait_s
         self.home_wait_s = queue.conversation_wait_s
         self.chat = chat
+        self.battle_target: Target = "both"
 
     def adjust(self, queue: QueueConfig, chat: ChatConfig) -> None:
         """Go by these settings from the next request on."""
@@ -169,7 +173,7 @@ class _Journey:
             home_until_s=self._home_until_s,
         )
 
-    def _look_for_content(self, seat: Seat, event: Event | Finish) -> None:
+    def _look_for_content(self, seat: Seat, event: Event) -> None:
         """From the first content on, no other instance is asked."""
         if not self._has_content and isinstance(event, CONTENT):
             self._has_content = True
@@ -243,6 +247,8 @@ class _Journey:
 
     def _chat(self, seat: Seat) -> Chat:
         is_home = bool(self._conversation) and self._seats.holds(seat, self._conversation)
+        asked = asked_of(seat, self._wish.model) or Asked("direct", self._wish.model)
+        default = self._dispatch.battle_target if asked.mode == "battle" else "both"
         now_s = time.monotonic()
         self._end_s = min(self._end_s, now_s + self._limits.total_timeout_s + GRACE_S)
         self._dispatch.counts["retried"] += self._is_retry
@@ -250,7 +256,7 @@ class _Journey:
         left_s = max(0.0, self._end_s - GRACE_S - now_s)
         return Chat(
             request_id=self._id,
-            model=self._wish.model,
+            model=asked.model,
             turns=self._wish.turns,
             first_event_timeout_s=self._limits.first_event_timeout_s,
             idle_timeout_s=self._limits.idle_timeout_s,
@@ -258,6 +264,9 @@ class _Journey:
             conversation=self._conversation if is_home else "",
             strategy=self._wish.strategy,
             image_bytes=self._wish.image_bytes,
+            mode=asked.mode,
+            model_b=asked.model_b,
+            battle_target=self._wish.battle_target or default,
         )
 
     async def _read(self, seat: Seat, stream: Stream) -> Answer:
@@ -269,10 +278,9 @@ class _Journey:
             now_s = time.monotonic()
             if body is None and now_s >= silent_s:
                 raise TimedOut(f"the instance {seat.name} said nothing for {limit_s:g} s")
-            is_side_over = isinstance(body, Finish) and bool(body.side) and not stream.ended
             if isinstance(body, Began):
                 self._account.begins(body)
-            elif body is not None and not isinstance(body, Heartbeat) and not is_side_over:
+            elif body is not None and not isinstance(body, Heartbeat):
                 self._account.hears()
                 yield _checked(body, is_end=stream.ended)
                 self._heartbeat_s = time.monotonic() + self._limits.keepalive_s
@@ -310,12 +318,12 @@ class _Failed(Exception):
         self.error = error
 
 
-def _checked(body: Body, *, is_end: bool) -> Event | Finish:
+def _checked(body: Body, *, is_end: bool) -> Event:
     """The body, if it may come at this place."""
     match body:
-        case TextDelta() | ReasoningDelta() | Image() | Citation() if not is_end:
+        case TextDelta() | ReasoningDelta() | Image() | Citation() | SideFailed() if not is_end:
             return body
-        case Finish() if is_end:
+        case Finish(side=side) if is_end or side:
             return body
         case _:
             raise UpstreamFailed(f"the instance sent {type(body).__name__} out of place")

@@ -5,6 +5,7 @@ Shapes follow the OpenAI API reference, "Chat Completions": object, chunk and er
 
 import re
 import reprlib
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -13,15 +14,20 @@ from arenad.conversation import text_of
 from arenad.errors import InvalidRequest, RequestError
 from arenad.frontend import parts
 from arenad.schema.chat import (
+    Began,
     Citation,
     Event,
-    FinishReason,
+    Finish,
+    Heartbeat,
     Image,
     ReasoningDelta,
     Role,
+    SideFailed,
     Strategy,
+    Target,
     TextDelta,
     Turn,
+    error_of,
 )
 from arenad.schema.config import FilesConfig, ImageFormat
 from arenad.schema.process import Model
@@ -76,6 +82,7 @@ _REMEDIES = {
     "include_usage": "must be true or false",
     "n": "only 1 is supported yet",
     "conversation": "must be affinity or fold",
+    "battle_target": "must be A, B or both",
 }
 """What each field of the structs below must be, by its name; [] is an entry of a list."""
 
@@ -110,6 +117,7 @@ class _Request(msgspec.Struct):
     n: Literal[1] | None = None
     conversation: Strategy | None = None
     image_format: ImageFormat | None = None
+    battle_target: Target | None = None
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -117,6 +125,8 @@ class Wish(msgspec.Struct, frozen=True):
 
     `strategy` is empty where the site's profile is to decide. `remote` are files that have still
     to be fetched. `image_bytes`: as in `schema.chat.Chat`.
+    `strategy` is empty where the site's profile is to decide.
+    `battle_target` is ours: of two answers, the one that is wanted.
     """
 
     model: str
@@ -128,6 +138,7 @@ class Wish(msgspec.Struct, frozen=True):
     remote: tuple[parts.Remote, ...] = ()
     image_format: ImageFormat = "url"
     image_bytes: int = 0
+    battle_target: Target | None = None
 
 
 # -- in -------------------------------------------------------------------------------------------
@@ -158,6 +169,7 @@ def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B00
         remote=tuple(reader.remote),
         image_format=(image_format := request.image_format or files.image_format),
         image_bytes=0 if image_format == "url" else files.max_bytes,
+        battle_target=request.battle_target,
     )
 
 
@@ -203,64 +215,102 @@ def _value_at(value: Any, path: str) -> object:
 
 
 class Writer:
-    """Writes one answer. Chunks are made of three pieces, of which only the middle changes."""
+    """Writes one answer, or two side by side as two choices.
+
+    Chunks are made of three pieces, of which only the middle changes.
+    """
 
     def __init__(self, request_id: str, model: str, created_unix_s: int, *, usage: bool) -> None:
         """With `usage`, every chunk carries `usage: null` and one more carries the numbers."""
         self._head = {"id": request_id, "created": created_unix_s, "model": model}
         self._usage = usage
-        opening = _encode({**self._head, "object": "chat.completion.chunk"})[:-1]
-        self._before = b"data: " + opening + b',"choices":[{"index":0,"delta":'
-        self._after = b',"finish_reason":null}]' + self._null_usage() + b"}\n\n"
+        self._opening = _encode({**self._head, "object": "chat.completion.chunk"})[:-1]
+        self._ending = b"]" + (b',"usage":null' if usage else b"") + b"}\n\n"
+        self._after = b',"finish_reason":null}' + self._ending
+        self._before: dict[int, bytes] = {}
 
-    def _null_usage(self) -> bytes:
-        return b',"usage":null' if self._usage else b""
-
-    def first(self) -> bytes:
-        """The chunk that names the role."""
-        return self._before + b'{"role":"assistant","content":""}' + self._after
+    def first(self, side: int = 0) -> bytes:
+        """The chunk that names a side's role; `event` brings that of the other side itself."""
+        index = b"%d" % side
+        before = b"data: " + self._opening + b',"choices":[{"index":' + index + b',"delta":'
+        self._before[side] = before
+        return before + b'{"role":"assistant","content":""}' + self._after
 
     def event(self, event: Event) -> bytes:
         """A chunk, or a comment that keeps the connection alive."""
+        if isinstance(event, Heartbeat | Began):
+            return KEEP_ALIVE
+        first = b"" if event.side in self._before else self.first(event.side)
+        before = first + self._before[event.side]
         match event:
             case ReasoningDelta(text):
-                return self._before + b'{"reasoning_content":' + _encode(text) + b"}" + self._after
+                return before + b'{"reasoning_content":' + _encode(text) + b"}" + self._after
             case Image():
                 delta = {"content": text_of(event), "images": [image_object(event)]}
-                return self._before + _encode(delta) + self._after
+                return before + _encode(delta) + self._after
             case TextDelta() | Citation():
                 text = _encode(text_of(event))
-                return self._before + b'{"content":' + text + b"}" + self._after
-            case _:
-                return KEEP_ALIVE
+                return before + b'{"content":' + text + b"}" + self._after
+            case Finish(reason):
+                return before + b'{},"finish_reason":' + _encode(reason) + b"}" + self._ending
+            case SideFailed(failure):
+                error = _encode(_error_fields(error_of(failure)))
+                failed = b'{},"finish_reason":"error","error":' + error + b"}"
+                return before + failed + self._ending
 
-    def last(self, reason: FinishReason, usage: dict[str, int]) -> bytes:
-        """The chunk with the reason, the chunk with the usage if wanted, the end."""
-        ending = b'{},"finish_reason":' + _encode(reason) + b"}]" + self._null_usage() + b"}\n\n"
-        return self._before + ending + (self._usage_chunk(usage) if self._usage else b"") + DONE
+    def end(self, usage: dict[str, int]) -> bytes:
+        """After the reasons: the chunk with the usage if wanted, the end."""
+        return (self._usage_chunk(usage) if self._usage else b"") + DONE
 
     def _usage_chunk(self, usage: dict[str, int]) -> bytes:
         none: list[object] = []
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": none, "usage": usage}
         return b"data: " + _encode(chunk) + b"\n\n"
 
-    def whole(
-        self,
-        text: str,
-        reasoning: str,
-        images: list[dict[str, object]],
-        reason: FinishReason,
-        usage: dict[str, int],
-    ) -> bytes:
+    def whole(self, choices: Iterable["Choice"], usage: dict[str, int]) -> bytes:
         """The answer as one object."""
-        message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
-        if reasoning:
-            message["reasoning_content"] = reasoning
-        if images:
-            message["images"] = images
-        choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
-        body = {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
+        written = [each.written() for each in sorted(choices, key=lambda each: each.side)]
+        body = {**self._head, "object": "chat.completion", "choices": written, "usage": usage}
         return _encode(body)
+
+
+class Choice:
+    """One side of an answer that is sent as one object."""
+
+    def __init__(self, side: int) -> None:
+        """Nothing has come."""
+        self.side = side
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._images: list[dict[str, object]] = []
+        self._end: dict[str, object] = {"finish_reason": None}
+
+    def take(self, event: Event) -> None:
+        """One event more of this side."""
+        match event:
+            case ReasoningDelta(text):
+                self._reasoning.append(text)
+            case TextDelta() | Image() | Citation():
+                self._text.append(text_of(event))
+                if isinstance(event, Image):
+                    self._images.append(image_object(event))
+            case Finish(reason):
+                self._end = {"finish_reason": reason}
+            case SideFailed(failure):
+                error = _error_fields(error_of(failure))
+                self._end = {"finish_reason": "error", "error": error}
+            case Heartbeat() | Began():
+                pass
+
+    def written(self) -> dict[str, object]:
+        """It as a client gets it."""
+        message: dict[str, object] = {"role": "assistant", "content": "".join(self._text)}
+        message["refusal"] = None
+        if self._reasoning:
+            message["reasoning_content"] = "".join(self._reasoning)
+        if self._images:
+            message["images"] = self._images
+        return {"index": self.side, "message": message, "logprobs": None, **self._end}
 
 
 def image_object(image: Image) -> dict[str, object]:
@@ -281,13 +331,16 @@ def usage(turns: tuple[Turn, ...], answer_chars: int) -> dict[str, int]:
 
 def error_object(error: RequestError) -> bytes:
     """The error as OpenAI clients expect it."""
-    body = {
+    return _encode({"error": _error_fields(error)})
+
+
+def _error_fields(error: RequestError) -> dict[str, str | None]:
+    return {
         "message": error.message,
         "type": error.error_type,
         "param": error.param,
         "code": error.code,
     }
-    return _encode({"error": body})
 
 
 def error_event(error: RequestError) -> bytes:
@@ -295,8 +348,9 @@ def error_event(error: RequestError) -> bytes:
     return b"data: " + error_object(error) + b"\n\n"
 
 
-def model_object(model: Model, created_unix_s: int) -> dict[str, str | int]:
-    """One entry of the model list."""
+def model_object(model: Model, created_unix_s: int) -> dict[str, object]:
+    """One entry of the model list; what it can do, and in which modes, are fields of our own."""
     kind: Literal["model"] = "model"
     owner = model.owner or "arenad"
-    return {"id": model.id, "object": kind, "created": created_unix_s, "owned_by": owner}
+    theirs = {"id": model.id, "object": kind, "created": created_unix_s, "owned_by": owner}
+    return {**theirs, "capabilities": model.capabilities, "modes": model.modes}

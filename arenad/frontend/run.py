@@ -43,6 +43,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         raise ArenadError("the master sent a frontend no frontend's settings")
     settings = welcome.frontend
     dispatch = Dispatch(settings.queue, settings.chat)
+    dispatch.battle_target = settings.battle_target
     recording = Recording(settings.recorder_socket, me.name)
     api, gui = Api(dispatch, settings, recording), Gui(me.master)
 
@@ -51,6 +52,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
             dispatch.on_roster(body)
         elif isinstance(body, Welcome) and body.frontend is not None:
             dispatch.adjust(body.frontend.queue, body.frontend.chat)
+            dispatch.battle_target = body.frontend.battle_target
             api.adjust(body.frontend)
 
     me.on_note = on_note

@@ -29,6 +29,7 @@ EFFECTS: dict[str, Effect] = {
     "site": "new instances",
     **dict.fromkeys(PACE, "at once"),
     "instance_templates": "new instances",
+    "site.battle_target": "at once",
     "demo": "new arena",
     "demo.listen": "new arena and instances",
 }

@@ -321,6 +321,7 @@ class Settings:
                 files=config.files,
                 files_dir=str(self.files),
                 recorder_socket=str(self.recorder_socket) if self.records else "",
+                battle_target=config.site.battle_target,
             )
             return Welcome(level, frontend=frontend, beat_s=beat_s, wound_s=wound_s)
         if role == "recorder":

@@ -1,7 +1,8 @@
 """A chat request and its events: the values that travel from the site's parser to the client.
 
 A request is answered by any number of events and then exactly one `Finish` or `Failure`. Where
-two answers come side by side, each event names its side; `Finish` of the second is an event too.
+two answers come side by side, each event names its side: how the other side ended (`Finish`,
+`SideFailed`) is an event, and the last `Finish` is of a side that is whole.
 """
 
 from typing import Literal
@@ -12,7 +13,10 @@ from arenad.schema.base import Message, Record
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "content_filter"]
 Strategy = Literal["affinity", "fold"]
+Mode = Literal["direct", "side_by_side", "battle"]
 Course = Literal["continued", "folded", "new"]
+Target = Literal["A", "B", "both"]
+"""Which of two answers is read: one alone counts as the only one, so its side is 0."""
 
 
 class Attachment(Record):
@@ -44,6 +48,7 @@ class Chat(Message):
     `strategy` is the client's wish, empty for the profile's.
     With `image_bytes` the browser brings the answer's images, each up to so large, as data URLs;
     with 0 they are told by the site's own addresses.
+    `model_b` is the second of two models side by side.
     """
 
     request_id: str
@@ -55,6 +60,9 @@ class Chat(Message):
     conversation: str = ""
     strategy: Strategy | Literal[""] = ""
     image_bytes: int = 0
+    mode: Mode = "direct"
+    model_b: str = ""
+    battle_target: Target = "both"
 
 
 class Held(Message):
@@ -127,8 +135,15 @@ class Failure(Message):
     param: str | None = None
 
 
-Event = TextDelta | ReasoningDelta | Image | Citation | Heartbeat | Began | Finish
-"""What may come before the end of an answer; of `Finish`, only that of a second side."""
+class SideFailed(Message):
+    """One of two answers has failed, and the other one has not."""
+
+    failure: Failure
+    side: int = 0
+
+
+Event = TextDelta | ReasoningDelta | Image | Citation | Heartbeat | Began | Finish | SideFailed
+"""What may come before the end of an answer; `Finish` and `SideFailed` only of the other side."""
 
 CONTENT = (TextDelta, ReasoningDelta, Image, Citation)
 """Events after which a request can no longer move to another instance."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from arenad.schema.base import MediaType, Record
+from arenad.schema.chat import Target
 from arenad.schema.engine import Engine
 
 Seconds = Annotated[float, Meta(gt=0, le=7 * 24 * 3600)]
@@ -235,6 +236,7 @@ class SiteConfig(Record):
     pace: PerMinute = 0
     spacing_s: SecondsOrOff = 0.0
     spacing_jitter_percent: PercentOrNone = 20.0
+    battle_target: Target = "both"
 
 
 TemplateName = Annotated[

@@ -21,6 +21,7 @@ Body = (
     | chat.Citation
     | chat.Heartbeat
     | chat.Finish
+    | chat.SideFailed
     | chat.Failure
     | process.Hello
     | process.Welcome

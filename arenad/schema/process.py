@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import field
 
 from arenad.schema.base import Message, Record
+from arenad.schema.chat import Mode, Target
 from arenad.schema.config import (
     ApiConfig,
     BrowserConfig,
@@ -37,11 +38,15 @@ Condition = Literal[
 
 
 class Model(Record):
-    """A model that a site offers, by the name that clients use, and what it can do."""
+    """A model that a site offers, by the name that clients use, and what it can do.
+
+    `modes` are those in which it can be asked; a battle is a model of its own to clients.
+    """
 
     id: str
     owner: str = ""
     capabilities: tuple[Capability, ...] = ("text",)
+    modes: tuple[Mode, ...] = ("direct",)
 
 
 class WorkerSettings(Record):
@@ -79,6 +84,7 @@ class FrontendSettings(Record):
     files_dir: str
     files: FilesConfig = field(default_factory=FilesConfig)
     recorder_socket: str = ""
+    battle_target: Target = "both"
 
 
 class RecorderSettings(Record):

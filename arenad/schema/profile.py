@@ -5,13 +5,14 @@ reads them, `docs/profiles.md` shows them. `{model}` in a place stands for the w
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
+from msgspec.structs import fields, replace
 
 from arenad.schema import path
 from arenad.schema.base import MediaType, Record
-from arenad.schema.chat import Strategy
+from arenad.schema.chat import Mode, Strategy
 from arenad.schema.path import Paths
 
 Selector = Annotated[str, Meta(min_length=1, max_length=2000)]
@@ -58,15 +59,17 @@ Meaning = Literal[
 
 
 class Landmarks(Record):
-    """The things on the page. What is empty is not looked for.
+    """The things on the page. What is empty is not looked for; a profile must name `prompt`.
 
     `ready_to_send` shows when a page that drops early prompts takes the next one. `attach` takes
     files: an input of that kind, hidden or not, or what opens the dialog for it. `uploaded` shows
     once for each file that the page has taken, `uploading` while it is not ready with one,
     `upload_failed` when it will not be.
+    `…_b` are those of the second of two models; its option is found as the first one's is where it
+    has none.
     """
 
-    prompt: Places
+    prompt: Places = ()
     send: Places = ()
     stop: Places = ()
     new_chat: Places = ()
@@ -78,6 +81,9 @@ class Landmarks(Record):
     uploaded: Places = ()
     uploading: Places = ()
     upload_failed: Places = ()
+    model_picker_b: Places = ()
+    model_option_b: Places = ()
+    model_chosen_b: Places = ()
 
 
 class Step(Record):
@@ -308,8 +314,32 @@ class Limits(Record):
     upload_s: Within = 60.0
 
 
+class ModeRules(Record):
+    """What of a profile is different in another mode. What is empty is as in a direct chat."""
+
+    start_path: str = ""
+    landmarks: Landmarks = field(default_factory=Landmarks)
+    opening: tuple[Step, ...] = ()
+    choose_model: tuple[Step, ...] = ()
+    choose_model_b: tuple[Step, ...] = ()
+    attach: tuple[Step, ...] = ()
+    send: tuple[Step, ...] = ()
+    new_chat: tuple[Step, ...] = ()
+    stop: tuple[Step, ...] = ()
+    stream: StreamRules | None = None
+
+
+class Modes(Record):
+    """The modes that a site has beside direct chats; two answers come in each of them."""
+
+    side_by_side: ModeRules | None = None
+    battle: ModeRules | None = None
+
+
 class Profile(Record):
-    """One site. Of the `kind` openai-http only the fields in `API_FIELDS` count: it has no page.
+    """One site, in direct chats; `in_mode` gives it as it is in another mode.
+
+    Of the `kind` openai-http only the fields in `API_FIELDS` count: it has no page.
 
     `version` is raised whenever the site made a change necessary. `dismiss` are dialogs of the
     site's own that are agreed to when they show. Steps that are empty follow from the landmarks.
@@ -328,13 +358,37 @@ class Profile(Record):
     opening: tuple[Step, ...] = ()
     choose_model: tuple[Step, ...] = ()
     attach: tuple[Step, ...] = ()
+    choose_model_b: tuple[Step, ...] = ()
     send: tuple[Step, ...] = ()
     new_chat: tuple[Step, ...] = ()
     stop: tuple[Step, ...] = ()
+    modes: Modes = field(default_factory=Modes)
     models: ModelRules = field(default_factory=ModelRules)
     signs: dict[str, Sign] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     conversation: ConversationRules = field(default_factory=ConversationRules)
+
+    def modes_offered(self) -> dict[Mode, ModeRules]:
+        """What is different in each mode that the site has; in direct chats nothing is."""
+        given: dict[Mode, ModeRules | None] = {
+            "direct": ModeRules(),
+            "side_by_side": self.modes.side_by_side,
+            "battle": self.modes.battle,
+        }
+        return {mode: rules for mode, rules in given.items() if rules is not None}
+
+    def in_mode(self, mode: Mode) -> "Profile":
+        """The same site in a mode that it has. Raises `KeyError`."""
+        rules = self.modes_offered()[mode]
+        own = _given(rules)
+        own["landmarks"] = replace(self.landmarks, **_given(rules.landmarks))
+        return replace(self, **own)
+
+
+def _given(record: Record) -> dict[str, Any]:
+    """The fields that are not empty."""
+    named = ((each.name, getattr(record, each.name)) for each in fields(type(record)))
+    return {name: value for name, value in named if value}
 
 
 API_FIELDS = ("version", "name", "kind", "about", "extends", "url", "models", "limits")

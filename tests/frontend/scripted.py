@@ -18,7 +18,7 @@ from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.gui import Gui
 from arenad.frontend.openai import Wish
 from arenad.frontend.recording import Recording
-from arenad.schema.chat import Chat, Event, Finish, Held, TextDelta, Turn
+from arenad.schema.chat import Chat, Event, Finish, Held, Mode, TextDelta, Turn
 from arenad.schema.config import ApiConfig, ChatConfig, FilesConfig, QueueConfig
 from arenad.schema.control import Done, State, Traffic, Watch
 from arenad.schema.frame import Body
@@ -136,8 +136,12 @@ class Worker:
             socket_path=self.path,
             slots=self.slots,
             condition=self.condition,
-            models=tuple(Model(id=name) for name in self.models),
+            models=tuple(Model(id=name, modes=self._modes_of(name)) for name in self.models),
         )
+
+    @staticmethod
+    def _modes_of(name: str) -> tuple[Mode, ...]:
+        return ("battle",) if name == "battle" else ("direct", "side_by_side")
 
 
 def roster(*workers: Worker, starting: int = 0) -> Roster:

@@ -10,12 +10,22 @@ from typing import Any
 
 import openai
 import pytest
-from scripted import Stage, Wire, Worker, api_serving, play, stage, until
+from scripted import Ask, Stage, Wire, Worker, api_serving, play, stage, until
 
 from arenad.errors import ContentRejected, Resting, UpstreamFailed
 from arenad.frontend import openai as vocabulary
 from arenad.frontend.api import Api
-from arenad.schema.chat import Began, Event, Heartbeat, Image, ReasoningDelta, TextDelta
+from arenad.schema.chat import (
+    Began,
+    Event,
+    Finish,
+    Heartbeat,
+    Image,
+    ReasoningDelta,
+    SideFailed,
+    TextDelta,
+    failure_of,
+)
 from arenad.schema.config import ChatConfig, QueueConfig
 
 Address = tuple[str, int]
@@ -197,6 +207,62 @@ def test_the_real_client_raises_in_mid_stream(tmp_path: Path) -> None:
             with pytest.raises(openai.APIError, match="the site cut it"):
                 async for _ in await opening:
                     pass
+
+    play(story())
+
+
+async def _fight(ask: Ask) -> None:
+    """Both sides answer; the second one fails in the end."""
+    await ask.say(TextDelta("a"), TextDelta("x", 1), ReasoningDelta("y", 1), TextDelta("b"))
+    await ask.say(SideFailed(failure_of(UpstreamFailed("the model failed")), 1))
+    ask.finish()
+
+
+def test_the_real_client_has_two_choices(tmp_path: Path) -> None:
+    """Of a battle, streamed and whole: a side that failed says so, and the other one is whole."""
+
+    async def story() -> None:
+        async with scene(tmp_path) as at, client(at.address) as theirs:
+            at.worker.models = ("echo", "battle")
+            await at.stage.enlist(at.worker)
+            create = theirs.chat.completions.create
+            opening = asyncio.ensure_future(create(model="battle", messages=HELLO, stream=True))
+            await _fight(await at.worker.asked())
+            texts, reasons = {0: "", 1: ""}, dict[int, Any]()
+            async for chunk in await opening:
+                (choice,) = chunk.choices
+                texts[choice.index] += choice.delta.content or ""
+                reasons[choice.index] = choice.finish_reason
+            assert (texts, reasons) == ({0: "ab", 1: "x"}, {0: "stop", 1: "error"})
+            asking = asyncio.ensure_future(create(model="battle", messages=HELLO))
+            await _fight(await at.worker.asked())
+            one, other = (await asking).choices
+            assert (one.index, one.message.content, one.finish_reason) == (0, "ab", "stop")
+            assert (other.index, other.message.content, other.finish_reason) == (1, "x", "error")
+            assert (other.model_extra or {})["error"]["message"] == "the model failed"
+            listed = [(each.id, each.model_extra) async for each in theirs.models.list()]
+            assert listed[0] == ("battle", {"capabilities": ["text"], "modes": ["battle"]})
+
+    play(story())
+
+
+def test_an_answer_that_only_its_second_side_ends(tmp_path: Path) -> None:
+    """The reason of the whole one is the last chunk before the end."""
+
+    async def story() -> None:
+        async with scene(tmp_path) as at:
+            at.worker.models = ("battle",)
+            await at.stage.enlist(at.worker)
+            wire = await at.wire(model="battle", stream=True)
+            ask = await at.worker.asked()
+            await ask.say(TextDelta("b", 1), SideFailed(failure_of(UpstreamFailed("no"))))
+            ask.end.set_result(Finish("stop", 1))
+            *chunks, done = frames((await wire.answer())[2])
+            ends = [
+                (one["index"], one["finish_reason"]) for each in chunks for one in each["choices"]
+            ]
+            assert ends == [(0, None), (1, None), (1, None), (0, "error"), (1, "stop")]
+            assert done == "[DONE]"
 
     play(story())
 

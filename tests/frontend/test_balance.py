@@ -1,5 +1,6 @@
 """balance: properties of the choice over all loads, and when waiting is in vain."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -13,7 +14,18 @@ from arenad.errors import (
     Resting,
     Unavailable,
 )
-from arenad.frontend.balance import Load, SeatKey, choose, homes, key_of, offers, why_never
+from arenad.frontend.balance import (
+    Asked,
+    Load,
+    SeatKey,
+    asked_of,
+    choose,
+    homes,
+    key_of,
+    offers,
+    why_never,
+)
+from arenad.schema.chat import Mode
 from arenad.schema.process import Model, Seat
 
 NAMES = ["w1", "w2", "w3", "w4"]
@@ -168,3 +180,64 @@ def test_a_home_can_be_asked_once_it_has_room(
         free = replace(load, busy=0, seat=replace(load.seat, slots=1))
         assert choose([free], model, tried, 0.0) == free.seat
     assert homes(loads, model, tried, "k") == []
+
+
+# -- what a name asks for ---------------------------------------------------------------------------
+
+
+def _arena(*models: str, name: str = "w1", modes: tuple[Mode, ...] = ("direct",)) -> Seat:
+    """An instance with these models, and with battles where one of them has that name."""
+    listed = [Model(id=each, modes=("battle",) if each == "battle" else modes) for each in models]
+    return replace(_seat(name), models=tuple(listed))
+
+
+BOTH: tuple[Mode, ...] = ("direct", "side_by_side")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("echo", Asked("direct", "echo")),
+        ("battle", Asked("battle", "battle")),
+        ("echo,poet", Asked("side_by_side", "echo", "poet")),
+        (" poet , echo ", Asked("side_by_side", "poet", "echo")),
+        ("echo,echo", Asked("side_by_side", "echo", "echo")),
+        ("a,b", Asked("direct", "a,b")),
+        ("echo,battle", None),
+        ("echo,", None),
+        ("echo,poet,echo", None),
+        ("echo,nobody", None),
+        ("", None),
+    ],
+)
+def test_what_a_name_asks_for(name: str, wanted: Asked | None) -> None:
+    """One model, two with a comma between, or a battle; a model's own name comes before all."""
+    seat = _arena("echo", "poet", "a,b", "battle", modes=BOTH)
+    assert asked_of(seat, name) == wanted
+    assert offers(seat, name) is (wanted is not None)
+
+
+def test_a_site_without_modes_has_neither() -> None:
+    """Its models are direct alone."""
+    assert asked_of(_arena("echo", "poet"), "echo,poet") is None
+    assert asked_of(_arena("echo", "poet"), "battle") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nobody", "model: there is no 'nobody'; GET /v1/models"),
+        ("echo,nobody", "model: there is no 'nobody'; GET"),
+        ("who,nobody", "model: there is no 'who' and no 'nobody'; GET"),
+        ("echo,poet", "model: is 'echo,poet', and no instance has these two side by side"),
+        ("echo,poet,x", "model: there is no 'echo,poet,x'; GET"),
+        ("battle", "model: there is no 'battle'; GET"),
+    ],
+)
+def test_an_unknown_member_is_named(name: str, said: str) -> None:
+    """Also where two instances have one of them each."""
+    seats = [_arena("echo", modes=BOTH), _arena("poet", name="w2", modes=BOTH)]
+    error = why_never(seats, (), name, ())
+    assert isinstance(error, ModelNotFound)
+    assert error.message.startswith(said)
+    assert error.param == "model"

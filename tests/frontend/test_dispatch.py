@@ -3,7 +3,9 @@
 import asyncio
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from scripted import play, roster, stage, until, wish
 
@@ -19,7 +21,16 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.frontend import dispatch as dispatch_module
-from arenad.schema.chat import Finish, Heartbeat, ReasoningDelta, TextDelta
+from arenad.frontend.openai import Wish
+from arenad.schema.chat import (
+    Finish,
+    Heartbeat,
+    ReasoningDelta,
+    SideFailed,
+    Target,
+    TextDelta,
+    failure_of,
+)
 from arenad.schema.config import ChatConfig, QueueConfig
 from arenad.schema.control import Done
 
@@ -462,5 +473,67 @@ def test_no_seat_leaks_in_any_order_of_events(tmp_path: Path) -> None:
                         else:
                             answers[int(ask.chat.request_id)].cancel()
             await asyncio.gather(*answers, return_exceptions=True)
+
+    play(story())
+
+
+# -- two answers --------------------------------------------------------------------------------------
+
+
+def _arena(**given: Any) -> Wish:
+    return msgspec.structs.replace(wish(), **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "default", "wanted"),
+    [
+        ({"model": "echo"}, "A", ("direct", "echo", "", "both")),
+        ({"model": "battle"}, "both", ("battle", "battle", "", "both")),
+        ({"model": "battle"}, "B", ("battle", "battle", "", "B")),
+        ({"model": "battle", "battle_target": "both"}, "B", ("battle", "battle", "", "both")),
+        ({"model": "echo,poet"}, "B", ("side_by_side", "echo", "poet", "both")),
+        ({"model": "echo,poet", "battle_target": "B"}, "A", ("side_by_side", "echo", "poet", "B")),
+    ],
+)
+def test_a_worker_is_told_the_mode(
+    tmp_path: Path, given: dict[str, Any], default: Target, wanted: tuple[str, ...]
+) -> None:
+    """By the name that was asked for; the operator's target is for battles alone."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as scene:
+            worker = await scene.worker("w1")
+            worker.models = ("echo", "poet", "battle")
+            await scene.enlist(worker)
+            scene.dispatch.battle_target = default
+            async with aclosing(scene.dispatch.answer(_arena(**given), "r")) as events:
+                asking = asyncio.ensure_future(anext(events))
+                ask = await worker.asked()
+                chat = ask.chat
+                assert (chat.mode, chat.model, chat.model_b, chat.battle_target) == wanted
+                await ask.tell("a")
+                await asking
+
+    play(story())
+
+
+def test_the_end_of_one_side_is_passed_on(tmp_path: Path) -> None:
+    """As an event, whole or failed; the last finish is the end, whichever side's it is."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as scene:
+            worker = await scene.worker("w1")
+            worker.models = ("battle",)
+            await scene.enlist(worker)
+            failed = SideFailed(failure_of(UpstreamFailed("no")))
+            for side_events, last in (
+                ((TextDelta("a"), TextDelta("b", 1), Finish("length", 1)), Finish("stop")),
+                ((TextDelta("b", 1), failed), Finish("stop", 1)),
+            ):
+                answer = scene.ask(model="battle")
+                ask = await worker.asked()
+                await ask.say(*side_events)
+                ask.end.set_result(last)
+                assert await answer == [*side_events, last]
 
     play(story())

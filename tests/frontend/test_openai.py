@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 from openai.types import Model as TheirModel
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from arenad.errors import KINDS, InvalidRequest, RequestError
+from arenad.errors import KINDS, InvalidRequest, RequestError, UpstreamFailed
 from arenad.frontend import openai
 from arenad.schema.chat import (
     Citation,
     Event,
+    Finish,
     Heartbeat,
     Image,
     ReasoningDelta,
+    SideFailed,
     TextDelta,
     Turn,
+    failure_of,
 )
 from arenad.schema.process import Model
 
@@ -261,7 +264,9 @@ EVENTS = st.one_of(
 @given(EVENTS, st.booleans())
 def test_every_event_is_one_true_chunk(event: Event, usage: bool) -> None:
     """Valid JSON on one line, complete by the client's strict reading, with explicit nulls."""
-    written = _writer(usage=usage).event(event)
+    writer = _writer(usage=usage)
+    writer.first()
+    written = writer.event(event)
     assert written.startswith(b"data: ")
     assert written.count(b"\n") == 2
     (frame,) = _frames(written)
@@ -284,7 +289,7 @@ def test_the_frame_of_a_stream(usage: bool) -> None:
     assert first["choices"] == [
         {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
     ]
-    last, *more, done = _frames(writer.last("length", USAGE))
+    last, *more, done = _frames(writer.event(Finish("length")) + writer.end(USAGE))
     assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "length"}]
     assert done == "data: [DONE]"
     assert ("usage" in last, last.get("usage")) == (usage, None)
@@ -301,7 +306,10 @@ def test_a_heartbeat_is_a_comment() -> None:
 
 def test_a_whole_answer() -> None:
     """All that the specification requires, null where it is null."""
-    body = json.loads(_writer().whole("thrée", "hm", [], "stop", USAGE))
+    choice = openai.Choice(0)
+    for event in (ReasoningDelta("hm"), TextDelta("thr"), TextDelta("ée"), Finish("stop")):
+        choice.take(event)
+    body = json.loads(_writer().whole([choice], USAGE))
     completion = ChatCompletion.model_validate(body, strict=True)
     assert completion.choices[0].message.content == "thrée"
     assert body["choices"][0]["message"] == {
@@ -310,7 +318,55 @@ def test_a_whole_answer() -> None:
         "refusal": None,
         "reasoning_content": "hm",
     }
-    assert "reasoning_content" not in _writer().whole("a", "", [], "stop", USAGE).decode()
+    assert "reasoning_content" not in openai.Choice(0).written()["message"]
+
+
+def test_two_answers_are_two_choices() -> None:
+    """Each has its role before all else, its own pieces and its own reason; then one end."""
+    writer = _writer()
+    events = (TextDelta("a"), TextDelta("b", 1), ReasoningDelta("c", 1), Finish("length", 1))
+    written = writer.first() + b"".join(map(writer.event, (*events, Finish("stop"))))
+    *chunks, done = _frames(written + writer.end(USAGE))
+    choices = [ChatCompletionChunk.model_validate(each, strict=True).choices for each in chunks]
+    assert [[(one.index, one.finish_reason) for one in each] for each in choices] == [
+        [(index, reason)]
+        for index, reason in (
+            *((0, None), (0, None), (1, None), (1, None), (1, None)),
+            *((1, "length"), (0, "stop")),
+        )
+    ]
+    assert [choices[place][0].delta.role for place in (0, 2)] == ["assistant"] * 2
+    assert done == "data: [DONE]"
+
+
+FAILED = SideFailed(failure_of(UpstreamFailed("the model failed")), 1)
+FAILED_FIELDS = {
+    "message": "the model failed",
+    "type": "server_error",
+    "param": None,
+    "code": "upstream_error",
+}
+
+
+def test_a_failed_side_is_told_as_one() -> None:
+    """With an error of its own, and a reason that nobody takes for a whole answer."""
+    writer = _writer()
+    writer.first()
+    role, failed = _frames(writer.event(FAILED))
+    assert role["choices"][0]["delta"]["role"] == "assistant"
+    (choice,) = failed["choices"]
+    assert choice == {"index": 1, "delta": {}, "finish_reason": "error", "error": FAILED_FIELDS}
+    one, other = openai.Choice(0), openai.Choice(1)
+    one.take(Finish("stop"))
+    other.take(TextDelta("ha", 1))
+    other.take(FAILED)
+    body = json.loads(_writer().whole([other, one], USAGE))
+    assert [(each["index"], each["finish_reason"]) for each in body["choices"]] == [
+        (0, "stop"),
+        (1, "error"),
+    ]
+    assert body["choices"][1]["error"] == FAILED_FIELDS
+    assert body["choices"][1]["message"]["content"] == "ha"
 
 
 @given(st.lists(st.text(), min_size=1), st.integers(0, 10_000))
@@ -346,6 +402,7 @@ def test_a_model_is_listed_as_theirs() -> None:
     """The four fields of the client's own type."""
     listed = openai.model_object(Model(id="echo"), 5)
     assert TheirModel.model_validate(listed, strict=True).owned_by == "arenad"
+    assert (listed["capabilities"], listed["modes"]) == (("text",), ("direct",))
     assert openai.model_object(Model(id="echo", owner="me"), 5)["owned_by"] == "me"
 
 
@@ -356,3 +413,13 @@ def test_a_client_may_choose_how_a_conversation_goes_on() -> None:
     assert openai.parse(msgspec.json.encode(body | {"conversation": "fold"})).strategy == "fold"
     with pytest.raises(InvalidRequest, match="conversation: is 'c1'; must be affinity or fold"):
         openai.parse(msgspec.json.encode(body | {"conversation": "c1"}))
+
+
+def test_a_target_is_taken_or_named() -> None:
+    """A field of our own, which is not among those that change nothing."""
+    wish = openai.parse(_body(model="battle", battle_target="B"))
+    assert (wish.battle_target, wish.ignored) == ("B", ())
+    with pytest.raises(InvalidRequest) as told:
+        openai.parse(_body(battle_target="a"))
+    assert told.value.message == "battle_target: is 'a'; must be A, B or both"
+    assert told.value.param == "battle_target"

@@ -110,3 +110,13 @@ def test_a_queue_is_a_list_per_model(steps: list[tuple[str, str | int]], limit: 
             model = [each for each in model if each != expected]
         assert [ticket.number for ticket in queue.tickets()] == [each[0] for each in model]
         assert len(queue) <= limit
+
+
+def test_two_models_and_a_battle_are_names_of_their_own() -> None:
+    """Who waits for a pair holds up nobody who waits for one of the two, nor the other way round."""
+    queue = Queue(8)
+    for number, model in enumerate(("echo,poet", "echo", "battle", "echo,poet", "poet"), 1):
+        queue.join(Ticket(number, model))
+    assert _seated(queue, "echo", "battle") == [2, 3]
+    assert _seated(queue, "echo,poet", "poet") == [1, 5]
+    assert [ticket.number for ticket in queue.tickets()] == [4]

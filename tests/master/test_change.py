@@ -64,6 +64,8 @@ def test_the_longest_name_counts():
     """A field's own row comes before its section's; a field without any is taken at once."""
     assert change.effect_of("demo.chunks_per_s") == "new arena"
     assert change.effect_of("demo.listen") == "new arena and instances"
+    assert change.effect_of("site.url") == "new instances"
+    assert change.effect_of("site.battle_target") == "at once"
     assert change.effect_of("queue.limit") == "at once"
     assert change.effect_of("apiary.limit") == "at once"
 

@@ -54,12 +54,12 @@ async def _said(site: PageSite, wish: Chat) -> str:
 
 
 def test_site_learns_the_models(tmp_path: Path) -> None:
-    """Opening the page past its terms reads the models that it lists."""
+    """Opening the page past its terms reads the models that it lists; a battle is one more."""
 
     async def story() -> None:
         async with arena_in(tmp_path) as arena:
             names = [model.id for model in arena.site.models]
-            assert names == [entry.public_name for entry in catalog.CATALOG]
+            assert names == [*(entry.public_name for entry in catalog.CATALOG), "battle"]
             assert arena.site.models[0].owner == "arenad"
 
     tell(story())

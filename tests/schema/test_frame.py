@@ -31,7 +31,7 @@ def test_names_on_the_wire_are_the_names_of_the_types() -> None:
     model = process.Ready((process.Model(id="m"),))
     assert msgspec.to_builtins(model) == [
         "Ready",
-        ({"id": "m", "owner": "", "capabilities": ("text",)},),
+        ({"id": "m", "owner": "", "capabilities": ("text",), "modes": ("direct",)},),
     ]
 
 

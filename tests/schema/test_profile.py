@@ -18,6 +18,8 @@ from arenad.schema.profile import (
     GrammarName,
     Landmarks,
     ModelRules,
+    ModeRules,
+    Modes,
     Profile,
     SignKind,
     StreamRules,
@@ -57,7 +59,7 @@ def test_a_profile_makes_a_round_trip(profile: Profile) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("name", "../x"), ("name", "UPPER"), ("url", "ftp://x"), ("version", 0), ("landmarks", {})],
+    [("name", "../x"), ("name", "UPPER"), ("url", "ftp://x"), ("version", 0), ("landmarks", [])],
 )
 def test_what_no_site_has_is_refused(field: str, value: object) -> None:
     """Names are file names, addresses are of the web, versions begin at 1."""
@@ -110,3 +112,26 @@ def test_the_manual_shows_what_works() -> None:
     fields |= {each.name for each in msgspec.structs.fields(StreamRules)}
     fields |= {each.name for each in msgspec.structs.fields(DomRules)}
     assert [name for name in names | fields if not re.search(rf"\b{name}\b", DOCS)] == []
+
+
+def test_a_mode_is_the_profile_with_what_is_different_in_it() -> None:
+    """Landmark by landmark, steps and the stream as wholes; the rest stays as it is."""
+    stream = StreamRules(url_pattern="/two")
+    profile = Profile(
+        version=1,
+        name="small",
+        landmarks=Landmarks(prompt="p", send="s"),
+        stream=StreamRules(url_pattern="/one"),
+        start_path="/",
+        modes=Modes(
+            battle=ModeRules(start_path="/battle", landmarks=Landmarks(send="t"), stream=stream)
+        ),
+    )
+    assert list(profile.modes_offered()) == ["direct", "battle"]
+    assert profile.in_mode("direct") == profile
+    battle = profile.in_mode("battle")
+    assert battle == msgspec.structs.replace(
+        profile, start_path="/battle", landmarks=Landmarks(prompt="p", send="t"), stream=stream
+    )
+    with pytest.raises(KeyError):
+        profile.in_mode("side_by_side")

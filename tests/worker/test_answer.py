@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arenad.errors import ContentRejected, RequestError, Resting, UpstreamFailed
-from arenad.schema.chat import Finish, Image, TextDelta
+from arenad.schema.chat import Finish, Image, SideFailed, TextDelta, failure_of
 from arenad.worker.sites.grammars.answer import MAX_LISTED, Side, Signs, error_of_kind, verdict
 
 FAILED = UpstreamFailed("no")
@@ -70,14 +70,15 @@ def test_images_and_sources_once_and_not_without_end() -> None:
         ([Finish("stop")], ([], Finish("stop"))),
         ([Finish("stop"), Finish("length", 1)], ([Finish("length", 1)], Finish("stop"))),
         ([FAILED], "no"),
-        ([Finish("stop"), FAILED], "side B: no"),
+        ([Finish("stop"), FAILED], ([SideFailed(failure_of(FAILED), 1)], Finish("stop"))),
+        ([FAILED, Finish("stop", 1)], ([SideFailed(failure_of(FAILED))], Finish("stop", 1))),
         ([Resting("r", retry_after_s=3.0), FAILED], "side A: r"),
     ],
 )
-def test_an_answer_is_whole_if_each_side_is(
+def test_an_answer_has_failed_if_each_side_has(
     outcomes: list[Finish | RequestError], wanted: object
 ) -> None:
-    """One failed side is named; its error keeps what it says about waiting."""
+    """A failed side is an event beside a whole one; of two, the error keeps what it says of waiting."""
     events, outcome = verdict(outcomes)
     if isinstance(outcome, RequestError):
         assert outcome.message == wanted

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from splits import Told, at_every_split, told
 
 from arenad.errors import ContentRejected, ProfileOutdated, RequestError, Resting, UpstreamFailed
-from arenad.schema.chat import Citation, Event, Finish, Heartbeat, Image, ReasoningDelta, TextDelta
+from arenad.schema.chat import (
+    Citation,
+    Event,
+    Finish,
+    Heartbeat,
+    Image,
+    ReasoningDelta,
+    SideFailed,
+    TextDelta,
+    failure_of,
+)
 from arenad.schema.profile import StreamRules
 from arenad.worker.sites.grammars import framing
 from arenad.worker.sites.grammars.answer import CUT, Grammar
@@ -301,14 +311,16 @@ def test_an_end_before_the_beginning_is_that_of_something_else() -> None:
 
 
 def test_two_sides_of_one_stream() -> None:
-    """Each with its own text and end; the second's finish is an event."""
+    """Each with its own text and end; the second's finish, or its failure, is an event."""
     body = lines({"a": "x", "b": "1"}, {"b": "2", "fb": "stop"}, {"a": "y"}, {"fa": "length"})
     events, outcome = told(grammar_of(TWO, "ab"), [body.encode()])
     assert events == [TextDelta("x"), TextDelta("12", 1), TextDelta("y"), Finish("stop", 1)]
     assert outcome == Finish("length")
     assert read(TWO, body, "b") == (text("12"), STOP)
     cut = lines({"a": "x", "b": "1"}, {"fa": "stop"})
-    assert told(grammar_of(TWO, "ab"), [cut.encode()])[1] == (UpstreamFailed, f"side B: {CUT}")
+    events, outcome = told(grammar_of(TWO, "ab"), [cut.encode()])
+    assert events[-1] == SideFailed(failure_of(UpstreamFailed(CUT)), 1)
+    assert outcome == Finish("stop")
 
 
 def test_socket_io_events_have_names() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from scripted_browser import tell
 
-from arenad.errors import NeedsHuman, ProfileOutdated, RequestError, UpstreamFailed
-from arenad.schema.chat import Event, Finish, ReasoningDelta, TextDelta
+from arenad.errors import NeedsHuman, ProfileOutdated, RequestError, TimedOut, UpstreamFailed
+from arenad.schema.chat import Event, Finish, ReasoningDelta, SideFailed, TextDelta
 from arenad.schema.profile import AnswerRules, StreamRules
 from arenad.worker.sites import reading as reading_module
 from arenad.worker.sites.reading import Reading, merged
@@ -149,3 +149,58 @@ def test_text_of_one_side_is_merged() -> None:
         ReasoningDelta("e"),
     ]
     assert merged(events) == [TextDelta("ab"), TextDelta("c", 1), ReasoningDelta("de")]
+
+
+TWO = StreamRules(url_pattern="/", grammar="arena-lines")
+WHOLE_A = b'a0:"x"\nad:{"finishReason":"stop"}\nb0:"y"\n'
+
+
+def test_a_whole_side_is_kept_when_the_other_is_cut() -> None:
+    """By the network, by a word of whoever waits no longer; in vain where none is whole."""
+
+    async def story() -> None:
+        for end, trouble, kind in (
+            ("net::ERR_RESET", None, "upstream"),
+            (None, TimedOut("late"), "timeout"),
+        ):
+            reading = Reading(TWO, "ab")
+            batches = reading.events(filled(Inbox, WHOLE_A, end=end))
+            assert await anext(batches) == [TextDelta("x"), TextDelta("y", 1)]
+            assert reading.has_whole_side
+            if end is not None:
+                assert [batch async for batch in batches] == []
+            (failed,), last = reading.end(trouble)
+            assert isinstance(failed, SideFailed)
+            assert (failed.side, failed.failure.kind, last) == (1, kind, Finish("stop"))
+        batches = Reading(TWO, "ab").events(filled(Inbox, b'a0:"x"\n', end="net::ERR_RESET"))
+        assert await anext(batches) == [TextDelta("x")]
+        with pytest.raises(UpstreamFailed, match="RESET"):
+            await anext(batches)
+
+    tell(story())
+
+
+def test_one_of_two_does_not_wait_for_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon after its own finish sign it is whole, however much of the other one still comes."""
+    monkeypatch.setattr(reading_module, "ALONE_GRACE_S", 0.0)
+
+    async def story() -> None:
+        reading = Reading(TWO, "a", is_one_of_two=True)
+        source = filled(Inbox, WHOLE_A, end=None)
+        async for _ in reading.events(source):
+            source._add(b'b0:"more"\n')
+        assert reading.end() == ([], Finish("stop"))
+
+    tell(story())
+
+
+def test_each_side_has_its_own_name() -> None:
+    """As far as the traffic told it."""
+
+    async def story() -> None:
+        reading = Reading(TWO, "ab")
+        named = b'bf:{"messageId":"n"}\naf:{"messageId":"m"}\n'
+        _ = [batch async for batch in reading.events(filled(Inbox, named + WHOLE_A))]
+        assert reading.message_ids == ("m", "n")
+
+    tell(story())

@@ -4,12 +4,20 @@ import html
 import json
 
 import pytest
+from msgspec.structs import replace
 
+from arenad import profiles
 from arenad.demo import catalog, pages
 from arenad.errors import ProfileOutdated
 from arenad.schema.process import Model
 from arenad.schema.profile import ModelRules
-from arenad.worker.sites.catalog import models_in, models_named, models_of, with_aliases
+from arenad.worker.sites.catalog import (
+    models_in,
+    models_named,
+    models_of,
+    with_aliases,
+    with_modes,
+)
 
 RULES = ModelRules(anchor="initialModels")
 
@@ -132,3 +140,19 @@ def test_entries_without_a_key_are_found_where_they_stand(escapes: int) -> None:
     assert models_in(page, ModelRules(anchor=("initialModels", "*"))) == (Model(id="a"),)
     with pytest.raises(ProfileOutdated):
         models_in(page, RULES)
+
+
+def test_models_say_their_modes_and_a_battle_is_one_more() -> None:
+    """As far as the profile has them; a real model of that name keeps it."""
+    profile = profiles.load("demo")
+    models = (Model(id="a"), Model(id="b", owner="x"))
+    both = ("direct", "side_by_side")
+    assert with_modes(models, profile) == (
+        Model(id="a", modes=both),
+        Model(id="b", owner="x", modes=both),
+        Model(id="battle", modes=("battle",)),
+    )
+    assert with_modes((Model(id="battle"),), profile) == (Model(id="battle", modes=both),)
+    assert with_modes(models, profiles.load("generic")) == models
+    told = ModelRules(capabilities={"battle": ("text", "image_in")})
+    assert with_modes((), replace(profile, models=told))[0].capabilities == ("text", "image_in")

@@ -9,14 +9,18 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from arenad.errors import ProfileOutdated
+from arenad.schema.chat import Mode
 from arenad.schema.process import Model
-from arenad.schema.profile import Capability, ModelRules
+from arenad.schema.profile import Capability, ModelRules, Profile
 
 MAX_ESCAPES = 4
 """How often the list may have been put into a JSON string again."""
 
 ANYWHERE = "*"
 """As an anchor: the models stand in the page without a key of their own."""
+
+BATTLE: Mode = "battle"
+"""The mode, and the model that stands for it: who asks does not say who answers."""
 
 _OBJECT = re.compile(r'\{"id":')
 _REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
@@ -62,6 +66,17 @@ def with_aliases(models: tuple[Model, ...], rules: ModelRules) -> tuple[Model, .
         if name in known and alias not in known
     ]
     return (*models, *further)
+
+
+def with_modes(models: tuple[Model, ...], profile: Profile) -> tuple[Model, ...]:
+    """The models, each with the modes in which it can be asked; and a battle, as one more."""
+    offered = profile.modes_offered()
+    modes = tuple(mode for mode in offered if mode != BATTLE)
+    listed = tuple(replace(model, modes=modes) for model in models)
+    if BATTLE not in offered or any(model.id == BATTLE for model in models):
+        return listed
+    told = profile.models.capabilities.get(BATTLE, ("text",))
+    return (*listed, Model(id=BATTLE, capabilities=told, modes=(BATTLE,)))
 
 
 def _scattered(page_html: str, rules: ModelRules) -> dict[str, Model]:

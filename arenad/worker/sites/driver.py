@@ -45,7 +45,7 @@ class Driver:
     def __init__(self, page: Page, profile: Profile, url: str) -> None:
         """`url` is the site's address, to which the profile's start path belongs."""
         self._page = page
-        self._profile = profile
+        self.profile = self._profile = profile
         self._marks = profile.landmarks
         self._base = url
         self._url = urljoin(url, profile.start_path)
@@ -153,30 +153,33 @@ class Driver:
         found = re.search(pattern, url.removeprefix(self._base.rstrip("/"))) if place else None
         return unquote(found[1])[:MAX_SESSION_CHARS] if found else ""
 
-    async def choose(self, model: str) -> None:
-        """Choose a model, if it is not chosen already."""
-        marks = self._marks
-        chosen = with_model(marks.model_chosen, model)
+    async def choose(self, model: str, side: str = "") -> None:
+        """Choose a model, if it is not chosen already; with the side `_b` the second of two."""
+        marks, picker = self._marks, f"model_picker{side}"
+        chosen = with_model(getattr(marks, f"model_chosen{side}"), model)
         if chosen and await self._page.is_usable(chosen):
             return
-        if steps := self._profile.choose_model:
-            await self._perform("choose_model", steps, model)
-        elif marks.model_picker and await self._page.select(marks.model_picker, model):
+        steps, opener = getattr(self._profile, f"choose_model{side}"), getattr(marks, picker)
+        named = f"model_option{side}" if getattr(marks, f"model_option{side}") else "model_option"
+        option = with_model(getattr(marks, named), model)
+        if steps:
+            await self._perform(f"choose_model{side}", steps, model)
+        elif opener and await self._page.select(opener, model):
             return
-        elif marks.model_option:
-            if marks.model_picker:
-                await self.press("model_picker", LANDMARK_TIMEOUT_S)
-            option = with_model(marks.model_option, model)
-            await self._press("model_option", option, LANDMARK_TIMEOUT_S)
+        elif option:
+            if opener:
+                await self.press(picker, LANDMARK_TIMEOUT_S)
+            await self._press(named, option, LANDMARK_TIMEOUT_S)
 
-    async def keep_choice(self, model: str) -> None:
+    async def keep_choice(self, model: str, side: str = "") -> None:
         """Choose in a native list again, once the prompt is written.
 
         A link to a new chat may bring its document, with a choice of its own, only after the choice
         was made in the old one.
         """
-        if self._marks.model_picker and not self._profile.choose_model:
-            await self._page.select(self._marks.model_picker, model)
+        opener = getattr(self._marks, f"model_picker{side}")
+        if opener and not getattr(self._profile, f"choose_model{side}"):
+            await self._page.select(opener, model)
 
     async def write(self, prompt: str) -> None:
         """Write the prompt, once the page is ready for one."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,14 +22,15 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.log import wall_time_s
-from arenad.schema.chat import Attachment, Chat, Course, Finish, Turn
+from arenad.schema.chat import Attachment, Chat, Course, Finish, Mode, Turn
 from arenad.schema.process import Model
-from arenad.schema.profile import Profile
+from arenad.schema.profile import Profile, StreamRules
 from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.first_answer import FirstAnswer
 from arenad.worker.listen import listen
 from arenad.worker.page import Page
 from arenad.worker.sites.attachments import attached
+from arenad.worker.sites.catalog import BATTLE, with_modes
 from arenad.worker.sites.driver import LANDMARK_TIMEOUT_S, Driver
 from arenad.worker.sites.fold import fold, with_system
 from arenad.worker.sites.held import Shelf, SiteChat
@@ -73,6 +75,7 @@ class PageSite:
         self._url = url
         self._profile = profile
         self._stream = profile.stream
+        self._mode: Mode = "direct"
         self._is_fresh = False
         self._is_half_written = False
         self._url_before = ""
@@ -90,11 +93,20 @@ class PageSite:
     def move(self, page: Page) -> None:
         """Go on in another page, which is blank: nothing of the last one's session is left."""
         self._page = page
-        self._driver = Driver(page, self._profile, self._url)
+        self._mode = "direct"
+        self._drivers = {
+            mode: Driver(page, self._profile.in_mode(mode), self._url)
+            for mode in self._profile.modes_offered()
+        }
         self._capture = None
         self.session_id = self.message_id = ""
         self._shelf.clear()
         self._tell_held()
+
+    @property
+    def _driver(self) -> Driver:
+        """The one for the mode that the page is in."""
+        return self._drivers[self._mode]
 
     async def open(self) -> None:
         """Open the start page and read its models. Raises a `RequestError`, or `DevToolsError`."""
@@ -102,6 +114,7 @@ class PageSite:
         if not self._profile.conversation.shows:
             self._shelf.clear()
             self._tell_held()
+        self._mode = "direct"
         await self._driver.open()
         self._is_fresh = True
         self._is_half_written = self._holds_files = False
@@ -109,7 +122,7 @@ class PageSite:
 
     async def learn_models(self) -> None:
         """Read the page's models. Raises `ProfileOutdated`, or `DevToolsError`."""
-        self.models = await self._driver.models()
+        self.models = with_modes(await self._driver.models(), self._profile)
 
     async def look(self) -> None:
         """Raises what keeps a chat from beginning on the idle page, or `DevToolsError`."""
@@ -122,8 +135,7 @@ class PageSite:
 
         Raises a `RequestError`.
         """
-        if chat.model not in {model.id for model in self.models}:
-            raise ModelNotFound(f"the site has no model {chat.model!r}", param="model")
+        self._check_models(chat)
         turns = with_system(chat.turns, self._profile.conversation)
         telling = Telling(bringing(self._page, emit, chat.image_bytes))
         try:
@@ -146,6 +158,13 @@ class PageSite:
             if self._capture is not None:
                 self._capture.abandon()
             self._upload.clear()
+
+    def _check_models(self, chat: Chat) -> None:
+        modes = {model.id: model.modes for model in self.models}
+        for name in filter(None, (chat.model, chat.model_b)):
+            if chat.mode not in modes.get(name, ()):
+                how = "" if chat.mode == "direct" else f" for {chat.mode}"
+                raise ModelNotFound(f"the site has no model {name!r}{how}", param="model")
 
     def _refined(self, error: RequestError) -> RequestError:
         """What the answer's head tells of a refusal: for how long, or that we are unknown there."""
@@ -188,6 +207,7 @@ class PageSite:
             return True
         if not known.session or not self._profile.conversation.shows:
             return False
+        self._mode = "direct"
         try:
             await self._driver.open_chat(known.session)
         except ProfileOutdated as error:
@@ -196,8 +216,9 @@ class PageSite:
         return True
 
     def _hold(self, chat: Chat, telling: Telling) -> None:
-        """After an answer: the conversation up to it can be gone on with."""
-        if (chat.strategy or self._profile.conversation.strategy) == "affinity":
+        """After an answer: the conversation up to it can be gone on with, if it has one side."""
+        strategy = chat.strategy or self._profile.conversation.strategy
+        if strategy == "affinity" and chat.mode == "direct":
             answers = [Turn(role="assistant", text=text) for text in telling.texts]
             keys = {key_of(chat.model, (*chat.turns, answer)): None for answer in answers}
             page = self._page
@@ -223,12 +244,11 @@ class PageSite:
     async def _perform(
         self, chat: Chat, message: Message, telling: Telling, course: Course
     ) -> Finish:
-        reading = Reading(self._stream)
+        reading = self._reading(chat)
         reading.asked(message.prompt)
 
         async def ask() -> Asked:
-            source = await self._send(chat.model, message, is_new=course != "continued")
-            return Asked(source, reading)
+            return Asked(await self._send(chat, message, is_new=course != "continued"), reading)
 
         async def on_news() -> None:
             await self._began(telling, course, reading)
@@ -244,25 +264,33 @@ class PageSite:
         url = self._page.url
         is_old = course != "continued" and url == self._url_before
         shown = reading.session_id or ("" if is_old else self._driver.session_of(url))
-        self.session_id, self.message_id = shown, reading.message_id
+        self.session_id, self.message_id = shown, ", ".join(reading.message_ids)
         await telling.began(course, self.session_id, self.message_id)
 
-    async def _send(self, model: str, message: Message, *, is_new: bool) -> Source:
-        driver, rules = self._driver, self._stream
-        is_fresh, self._is_fresh = self._is_fresh, False
-        self._is_half_written = True
-        if self._holds_files:
-            await driver.open()  # what an earlier message did not take along must not go with this
-        elif is_new and not is_fresh:
-            await driver.new_chat()
-        self._url_before = self._page.url  # still that of an earlier chat, if it is any chat's
-        await driver.choose(self._profile.models.aliases.get(model, model))
+    def _rules(self, mode: Mode) -> StreamRules:
+        return self._stream if mode == "direct" else self._drivers[mode].profile.stream
+
+    def _reading(self, chat: Chat) -> Reading:
+        rules = self._rules(chat.mode)
+        if chat.mode == "direct":
+            return Reading(rules)
+        sides = {"A": "a", "B": "b", "both": "ab"}[chat.battle_target]
+        return Reading(rules, sides, is_one_of_two=len(sides) == 1)
+
+    async def _send(self, chat: Chat, message: Message, *, is_new: bool) -> Source:
+        await self._begin(chat.mode, is_new=is_new)
+        driver, rules = self._driver, self._rules(chat.mode)
+        choices = [] if chat.mode == BATTLE else [(self._site_name(chat.model), "")]
+        choices += [(self._site_name(chat.model_b), "_b")] if chat.model_b else []
+        for name, side in choices:
+            await driver.choose(name, side)
         if message.files:
             self._holds_files = True
-            await self._upload.attach(self._page, driver, self._profile, message.files)
+            await self._upload.attach(self._page, driver, driver.profile, message.files)
         await driver.write(message.prompt)
-        await driver.keep_choice(self._profile.models.aliases.get(model, model))
-        stop = self._profile.landmarks.stop
+        for name, side in choices:
+            await driver.keep_choice(name, side)
+        stop = driver.profile.landmarks.stop
         self._capture = source = await listen(self._page, rules, stop, message.prompt)
         await driver.send()
         try:
@@ -273,6 +301,31 @@ class PageSite:
             raise ProfileOutdated(f"send was pressed, but the page made {made}") from error
         self._is_half_written = self._holds_files = False
         return source
+
+    async def _begin(self, mode: Mode, *, is_new: bool) -> None:
+        """A new chat in this mode, or the one that is shown.
+
+        What runs on unread, as one side of a battle may, is stopped.
+        """
+        source, is_fresh = self._capture, self._is_fresh
+        self._is_fresh, self._is_half_written = False, True
+        if source is not None and source.has_end and not source.is_over:
+            await self._stop_unread()
+        if mode != self._mode or self._holds_files:
+            # What an earlier message did not take along must not go with this one.
+            self._mode = mode
+            await self._driver.open()
+        elif is_new and not is_fresh:
+            await self._driver.new_chat()
+        self._url_before = self._page.url  # still that of an earlier chat, if it is any chat's
+
+    async def _stop_unread(self) -> None:
+        if await self._page.is_usable(self._driver.profile.landmarks.stop):
+            with suppress(ProfileOutdated):
+                await self._driver.stop(STOP_TIMEOUT_S)
+
+    def _site_name(self, model: str) -> str:
+        return self._profile.models.aliases.get(model, model)
 
     # -- after a chat that was cancelled -----------------------------------------------------------
 
@@ -291,7 +344,7 @@ class PageSite:
     async def _press_stop(self, source: Source) -> None:
         if source.is_over:
             return
-        stop = self._profile.landmarks.stop
+        stop = self._driver.profile.landmarks.stop
         try:
             await self._driver.stop(STOP_TIMEOUT_S)
         except ProfileOutdated:

@@ -27,11 +27,14 @@ async def perform(
     """Ask, and pass on what comes. Raises a `RequestError`, and what `ask` and its source raise.
 
     The first deadline is for all until the first event, the next ones are between events.
+    Of two sides, one that is whole by then is kept when the other one is too late.
     `on_news` is awaited once it was asked, before what each read has brought, and at the end.
     """
     tell = on_news or _nothing
     now_s = asyncio.get_running_loop().time
     too_late = f"nothing came within {chat.first_event_timeout_s:.3g} s"
+    reading: Reading | None = None
+    late: RequestError | None = None
     try:
         async with asyncio.timeout(chat.first_event_timeout_s) as deadline:
             source, reading = await ask()
@@ -45,8 +48,10 @@ async def perform(
                     too_late = f"the answer paused for more than {chat.idle_timeout_s:.3g} s"
                     deadline.reschedule(now_s() + chat.idle_timeout_s)
     except TimeoutError as error:
-        raise TimedOut(too_late) from error
-    last, outcome = reading.end()
+        late = TimedOut(too_late)
+        if reading is None or not reading.has_whole_side:
+            raise late from error
+    last, outcome = reading.end(late)
     for event in last:
         await emit(event)
     await tell()

@@ -7,7 +7,6 @@ from contextlib import suppress
 from arenad.errors import ProfileOutdated, RequestError, UpstreamFailed
 from arenad.schema.chat import Event, Finish, Heartbeat, ReasoningDelta, TextDelta
 from arenad.schema.profile import StreamRules
-from arenad.worker.sites.grammars.answer import Grammar
 from arenad.worker.sites.grammars.choose import grammar_of
 from arenad.worker.sites.refusal import HTTP_ERROR, PAGE_CHARS, is_page, of_page, of_status
 from arenad.worker.source import Piece, Source
@@ -17,6 +16,8 @@ FINISH_GRACE_S = 2.0
 
 DOUBT_S = 10.0
 """After a finish sign that came first, the answer may still begin for so long."""
+ALONE_GRACE_S = 0.2
+"""Of two answers only one is read: what comes after its sign is most likely the other's."""
 
 BEGINNING_TIMEOUT_S = 2.0
 
@@ -24,10 +25,15 @@ BEGINNING_TIMEOUT_S = 2.0
 class Reading:
     """One answer on its way: `events` until it has ended, then `end`."""
 
-    def __init__(self, rules: StreamRules, sides: str = "a") -> None:
+    def __init__(
+        self, rules: StreamRules, sides: str = "a", *, is_one_of_two: bool = False
+    ) -> None:
         """`sides`: `a`, `b`, or `ab` for both of two."""
         self._rules = rules
+        self._grace_s = ALONE_GRACE_S if is_one_of_two else FINISH_GRACE_S
         self._parser = grammar_of(rules, sides)
+        self._cut: RequestError | None = None
+        self._until_s = 0.0
 
     def asked(self, prompt: str) -> None:
         """What the page was asked."""
@@ -42,7 +48,7 @@ class Reading:
         if await source.head() >= HTTP_ERROR:
             raise of_status(source.status, source.headers, await _beginning(source), signs)
         is_first = True
-        while pieces := await _next(source, _grace_s(parser)):
+        while pieces := await self._next(source):
             if is_first and is_page(_text(pieces[0])):
                 said = "".join(map(_text, pieces)) + await _beginning(source)
                 raise of_page(said[:PAGE_CHARS], signs)
@@ -54,8 +60,32 @@ class Reading:
             if parser.is_over and not source.has_end:
                 return
 
-    def end(self) -> tuple[list[Event], Finish | RequestError]:
-        """The last events, and how the answer ended."""
+    async def _next(self, source: Source) -> list[Piece]:
+        """What comes next; after the finish sign only what comes soon, and no trouble any more."""
+        parser = self._parser
+        now_s = asyncio.get_running_loop().time()
+        if parser.is_doubtful:
+            return await _by(source, now_s + DOUBT_S)
+        if parser.is_over:
+            self._until_s = self._until_s or now_s + self._grace_s
+            return await _by(source, self._until_s)
+        try:
+            return await source.read()
+        except UpstreamFailed as error:
+            if not parser.has_whole_side:
+                raise
+            self._cut = error
+            return []
+
+    @property
+    def has_whole_side(self) -> bool:
+        """One of two answers is whole already, whatever becomes of the other one."""
+        return self._parser.has_whole_side
+
+    def end(self, trouble: RequestError | None = None) -> tuple[list[Event], Finish | RequestError]:
+        """The last events, and how the answer ended; by `trouble`, where it ended too early."""
+        if (error := trouble or self._cut) is not None:
+            self._parser.give_up(error)
         events, outcome = self._parser.end()
         strange = self._parser.strange
         if isinstance(outcome, ProfileOutdated) and is_page(strange):
@@ -69,22 +99,19 @@ class Reading:
 
     @property
     def message_id(self) -> str:
-        """The site's own name of the answer, if its traffic has told it."""
+        """The site's own name of the answer, if its traffic has told it; of two, of the first."""
         return self._parser.message_id
 
+    @property
+    def message_ids(self) -> tuple[str, ...]:
+        """The site's own names of the answers, by their sides, as far as its traffic told them."""
+        return tuple(name for _, name in sorted(self._parser.message_ids.items()))
 
-def _grace_s(parser: Grammar) -> float | None:
-    if parser.is_doubtful:
-        return DOUBT_S
-    return FINISH_GRACE_S if parser.is_over else None
 
-
-async def _next(source: Source, grace_s: float | None) -> list[Piece]:
-    """What comes next; after a finish sign only what comes soon, and no trouble any more."""
-    if grace_s is None:
-        return await source.read()
+async def _by(source: Source, until_s: float) -> list[Piece]:
+    """What comes until then, by the loop's clock; trouble is the end, too."""
     with suppress(TimeoutError, UpstreamFailed):
-        async with asyncio.timeout(grace_s):
+        async with asyncio.timeout_at(until_s):
             return await source.read()
     return []
 

@@ -12,7 +12,9 @@ from arenad.schema.chat import (
     FinishReason,
     Image,
     ReasoningDelta,
+    SideFailed,
     TextDelta,
+    failure_of,
 )
 from arenad.worker.sites.grammars.framing import Piece
 from arenad.worker.sites.grammars.json_text import Halves, whole
@@ -37,16 +39,27 @@ _FAILED = re.compile(r"error|failed|failure|other-error", re.IGNORECASE)
 
 
 class Grammar:
-    """One answer. `feed`, `sent` and `end` never raise, whatever comes.
+    """One answer, of one side or two. `feed`, `sent` and `end` never raise, whatever comes.
 
     `strange` is the beginning of what could not be read: it may be a page that came in place of it.
+    `message_ids` are the site's own names of the answers, by their sides.
     """
 
     def __init__(self) -> None:
         """Nothing has come."""
         self.strange = ""
         self.session_id = ""
-        self.message_id = ""
+        self.message_ids: dict[int, str] = {}
+
+    @property
+    def message_id(self) -> str:
+        """The first of these names."""
+        return next(iter(self.message_ids.values()), "")
+
+    @property
+    def answers(self) -> "Sequence[Side]":
+        """Its sides, in order."""
+        raise NotImplementedError
 
     @property
     def is_over(self) -> bool:
@@ -57,6 +70,18 @@ class Grammar:
     def is_doubtful(self) -> bool:
         """An end was told before there was anything: perhaps that of something else."""
         return False
+
+    @property
+    def has_whole_side(self) -> bool:
+        """One of two answers is whole already, whatever becomes of the other one."""
+        sides = self.answers
+        return len(sides) > 1 and any(side.is_whole for side in sides)
+
+    def give_up(self, error: RequestError) -> None:
+        """What is not over has failed by this; then `end`."""
+        for side in self.answers:
+            if not side.is_over:
+                side.fail(error)
 
     def sent(self, text: str) -> None:
         """The page itself said this, on the socket that brings the answer."""
@@ -175,6 +200,11 @@ class Side:
         """Its end or its failure was told."""
         return self.reason is not None or self.trouble is not None
 
+    @property
+    def is_whole(self) -> bool:
+        """Its end was told, and no failure."""
+        return self.reason is not None and self.trouble is None
+
     def rest(self) -> list[Event]:
         """The last events, at the end."""
         events = self.text(self._halves.rest())
@@ -203,14 +233,25 @@ def error_of_kind(kind: str, message: str) -> RequestError:
 
 
 def verdict(outcomes: Sequence[Finish | RequestError]) -> tuple[list[Event], Finish | RequestError]:
-    """Of all sides together: whole only if each is. The first side's finish is the answer's own."""
-    for number, outcome in enumerate(outcomes):
-        if isinstance(outcome, RequestError):
-            return [], outcome if len(outcomes) == 1 else _of_side(number, outcome)
-    first, *others = outcomes
-    return [other for other in others if isinstance(other, Finish)], first
+    """Of all sides together: failed only if each is; the first one that is whole is the last word.
+
+    Before that the events tell how the others ended: no side's failure takes the other's answer.
+    """
+    last = next((each for each in outcomes if isinstance(each, Finish)), None)
+    if last is None:
+        return [], _failure_of_all([each for each in outcomes if not isinstance(each, Finish)])
+    events: list[Event] = []
+    for number, each in enumerate(outcomes):
+        if isinstance(each, RequestError):
+            events.append(SideFailed(failure_of(each), number))
+        elif each is not last:
+            events.append(each)
+    return events, last
 
 
-def _of_side(number: int, error: RequestError) -> RequestError:
-    name = "AB"[number] if number < len("AB") else str(number)
-    return type(error)(f"side {name}: {error.message}", retry_after_s=error.retry_after_s)
+def _failure_of_all(errors: Sequence[RequestError]) -> RequestError:
+    """The first side's, by its name where there are two."""
+    error = errors[0]
+    if len(errors) == 1:
+        return error
+    return type(error)(f"side A: {error.message}", retry_after_s=error.retry_after_s)

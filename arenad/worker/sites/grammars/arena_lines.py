@@ -40,6 +40,11 @@ class ArenaLines(Grammar):
         self._is_cut = False
 
     @property
+    def answers(self) -> list[Side]:
+        """Its sides, in order."""
+        return list(self._sides.values())
+
+    @property
     def is_over(self) -> bool:
         """Every side has told its end."""
         return self._trouble is not None or all(side.is_over for side in self._sides.values())
@@ -134,7 +139,7 @@ class ArenaLines(Grammar):
             case "e", {"message": str(text)} | str(text) if text:
                 side.fail_as_told(text)
             case "f", {"messageId": str(name)}:
-                self.message_id = self.message_id or json_text.whole(name)
+                self.message_ids.setdefault(side.number, json_text.whole(name))
                 self.ignored += 1
             case _:
                 self.ignored += 1

@@ -42,6 +42,11 @@ class DomAnswer(Grammar):
         self._growing = Growing(held=CLOSERS)
         self._side = Side(signs=signs)
 
+    @property
+    def answers(self) -> list[Side]:
+        """It has one."""
+        return [self._side]
+
     def feed(self, piece: Piece) -> list[Event]:
         """The text that this change adds."""
         try:

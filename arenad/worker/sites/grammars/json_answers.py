@@ -54,6 +54,11 @@ class JsonAnswers(Grammar):
         self._first = ""
 
     @property
+    def answers(self) -> list[Side]:
+        """Its sides, in order."""
+        return [side.answer for side in self._sides]
+
+    @property
     def is_over(self) -> bool:
         """The end was told: for all at once, or by every side."""
         return self._is_done or all(side.answer.is_over for side in self._sides)
@@ -126,7 +131,8 @@ class JsonAnswers(Grammar):
         self.values += 1
         self._first = self._first or _shown(received.value)
         self.session_id = self.session_id or walk.first(received, self._paths["session"])
-        self.message_id = self.message_id or walk.first(received, self._paths["message"])
+        if name := walk.first(received, self._paths["message"]):
+            self.message_ids.setdefault(0, name)
         for error in walk.found(received, self._paths["error"]):
             if said := _said(error):
                 self._fail(said)

@@ -17,6 +17,11 @@ class PlainText(Grammar):
         self._decoder = Decoder()
         self._side = Side(signs=signs)
 
+    @property
+    def answers(self) -> list[Side]:
+        """It has one."""
+        return [self._side]
+
     def feed(self, piece: Piece) -> list[Event]:
         """The text that this piece completes."""
         return self._side.text(self._decoder.text(piece))
