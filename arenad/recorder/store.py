@@ -158,7 +158,7 @@ class Store:
             self.path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         self._connection = connection
-        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+        version = _version(connection)
         if version > len(self._steps):
             newest = len(self._steps)
             raise StoreFailed(
@@ -171,6 +171,8 @@ class Store:
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchall()
         for number, step in enumerate(self._steps[version:], start=version + 1):
             with _transaction(connection):
+                if _version(connection) >= number:
+                    continue  # another one who opens a new file was quicker
                 for statement in step:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
@@ -226,6 +228,10 @@ def _code(error: sqlite3.Error) -> int:
 
 
 # -- entries and rows ------------------------------------------------------------------------------
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchall()[0][0])
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 import asyncio
 import fcntl
-import multiprocessing
 import os
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,29 +24,29 @@ def _pace(folder: Path, per_minute: float = 0.0, spacing_s: float = 0.0) -> Pace
     return Pace(per_minute, spacing_s, jitter_percent=0.0, turns_path=str(folder / "w.turns"))
 
 
-def _send(path: str, told: "multiprocessing.SimpleQueue[tuple[float, float]]") -> None:
-    """A process that takes turns as fast as it can."""
-    turns = Turns()
-    turns.paces = {"": Pace(0.0, SPACING_S, 0.0, path)}
-    sent = 0
-    while sent < SENDS:
-        before_s = time.monotonic()
-        if turns.take(""):
-            told.put((before_s, time.monotonic()))
-            sent += 1
+RACER = """
+import sys, time
+from arenad.frontend.turns import Turns
+from arenad.schema.process import Pace
+turns = Turns()
+turns.paces = {"": Pace(0.0, float(sys.argv[2]), 0.0, sys.argv[1])}
+sent = 0
+while sent < int(sys.argv[3]):
+    before_s = time.monotonic()
+    if turns.take(""):
+        print(before_s, time.monotonic())
+        sent += 1
+"""
+"""A process that takes turns as fast as it can."""
 
 
 def test_two_processes_keep_one_pace(tmp_path: Path) -> None:
     """However they race, no two sends of theirs are closer than the spacing."""
-    spawn = multiprocessing.get_context("spawn")
-    told = spawn.SimpleQueue()
-    path = str(tmp_path / "w.turns")
-    racers = [spawn.Process(target=_send, args=(path, told)) for _ in range(2)]
-    for each in racers:
-        each.start()
-    sent_s = [told.get() for _ in range(2 * SENDS)]
-    for each in racers:
-        each.join(20.0)
+    words = [sys.executable, "-c", RACER, str(tmp_path / "w.turns"), str(SPACING_S), str(SENDS)]
+    racers = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    lines = "".join(each.communicate(timeout=60)[0] for each in racers).splitlines()
+    sent_s = [(float(line.split()[0]), float(line.split()[1])) for line in lines]
+    assert len(sent_s) == 2 * SENDS
     took_s = max(after for _, after in sent_s) - min(before for before, _ in sent_s)
     assert took_s >= (2 * SENDS - 1) * SPACING_S
 

@@ -31,7 +31,6 @@ from arenad.schema.process import (
     Beat,
     Drain,
     Drained,
-    Model,
     ModelsAre,
     Ready,
     SessionIs,
@@ -224,7 +223,9 @@ def test_what_only_a_person_may_clear_is_waited_for(tmp_path: Path, condition: s
             walls = [note for note in master.heard if _is(condition, "the site shows", note)]
             assert len(walls) == 1
             assert f"the sign {sign} " in str(walls[0])
-            assert await master.hear(ModelsAre) == ModelsAre((Model(id="m"),))
+            told = await master.hear(ModelsAre)
+            assert isinstance(told, ModelsAre)
+            assert [model.id for model in told.models] == ["m", "battle"]
             master.worker.note(Stop())
 
     tell(story())
