@@ -96,6 +96,13 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+_OF_ONE = {
+    "story": "What has happened to a process, why, and what comes next.",
+    "view": "The address of an instance's live view, where a person may act on its page.",
+}
+"""Commands that look at one process."""
+
+
 def _parser() -> _Parser:
     parser = _Parser(prog="arenactl", description="Ask and steer arenad.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
@@ -123,8 +130,8 @@ def _parser() -> _Parser:
     _add_named(add("forget-session", "Remove an instance's saved login; start it anew without."))
     reset = add("reset", "Forget a process's deaths, or those of all, and start what waits.")
     reset.add_argument("name", nargs="?", metavar="ID", help="for example w1; all without it")
-    story = add("story", "What has happened to a process, why, and what comes next.")
-    story.add_argument("name", metavar="ID", help="for example w1")
+    for name, text in _OF_ONE.items():
+        add(name, text).add_argument("name", metavar="ID", help="for example w1")
     reload = add(
         "reload", "Read the configuration again and follow it; a faulty file changes nothing."
     )

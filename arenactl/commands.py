@@ -33,6 +33,7 @@ from arenad.schema.control import (
     Watch,
 )
 from arenad.schema.frame import Body
+from arenad.schema.paths import view_url
 from arenad.schema.process import LogLine
 
 WELL, FAILED, USAGE, UNREACHABLE, NOT_WELL = range(5)
@@ -115,6 +116,23 @@ def story(client: Client, options: Options, output: Output) -> int:
         output.document(msgspec.structs.asdict(told))
     else:
         output.page(render.story(told, colour=output.colour))
+    return WELL
+
+
+def view(client: Client, options: Options, output: Output) -> int:
+    """Where a person sees an instance's page, and acts on it."""
+    state = _state(client)
+    workers = {child.name: child for child in render.workers(state)}
+    if (child := workers.get(options.name)) is None:
+        there = ", ".join(workers) or "none"
+        output.failed("refused", f"there is no instance {options.name}; there are: {there}")
+        return FAILED
+    url = view_url(state.gui_url, child.name)
+    if output.as_json:
+        needs = render.needs_person(child)
+        output.document({"name": child.name, "url": url, "needs_person": needs})
+    else:
+        output.page([url])
     return WELL
 
 
@@ -222,6 +240,7 @@ COMMANDS: Mapping[str, Command] = {
         reload,
         upgrade,
         story,
+        view,
         history,
         stop,
         logs,

@@ -27,6 +27,7 @@ from arenactl.text import (
     wrap,
 )
 from arenad.schema.control import ChildState, Effect, Happening, PaceNow, Reloaded, State, StoryOf
+from arenad.schema.paths import view_url
 from arenad.schema.process import LogLine
 
 STORY_LINES = 6
@@ -109,6 +110,17 @@ _EFFECTS: dict[Effect, str] = {
 }
 
 
+def needs_person(child: ChildState) -> bool:
+    """Whether it waits for somebody to pass a check, or to log in."""
+    return child.phase == "ready" and child.condition in ("needs_login", "needs_human")
+
+
+def remedy(child: ChildState, state: State) -> str:
+    """Where a person clears what an instance waits for."""
+    wanted = "a login" if child.condition == "needs_login" else "a person"
+    return f"{clean(child.name)} needs {wanted}: {view_url(state.gui_url, child.name)}"
+
+
 def workers(state: State) -> list[ChildState]:
     """The instances, without the other processes."""
     return [child for child in state.children if child.role == "worker"]
@@ -154,6 +166,8 @@ def status(state: State, *, colour: bool = False) -> list[str]:
         lines += _table(shown, notes, STATUS_COLUMNS, colour=colour)
     if not instances:
         lines += [f"{_INDENT}No instances. `arenactl scale 2` starts two."]
+    if waiting := [child for child in instances if needs_person(child)]:
+        lines += ["", *(remedy(child, state) for child in waiting)]
     if state.story:
         lines += ["", *_story(state.story[-STORY_LINES:])]
     return lines

@@ -135,6 +135,11 @@ def _burden(load: Load) -> tuple[float, float]:
     return load.busy / load.seat.slots, load.held_s
 
 
+def waits_for_person(error: RequestError | None) -> bool:
+    """Whether somebody may clear what no instance can go on without."""
+    return isinstance(error, NeedsHuman | NeedsLogin)
+
+
 def why_never(
     seats: Sequence[Seat],
     linked: Collection[SeatKey],

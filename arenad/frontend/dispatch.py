@@ -19,7 +19,7 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.frontend.account import Account
-from arenad.frontend.balance import Asked, SeatKey, asked_of, key_of
+from arenad.frontend.balance import Asked, SeatKey, asked_of, key_of, waits_for_person
 from arenad.frontend.openai import Wish
 from arenad.frontend.queue import Ticket
 from arenad.frontend.seats import Seats
@@ -62,6 +62,7 @@ class Dispatch:
         self.numbers = itertools.count(1)
         self.wait_s = queue.wait_s
         self.home_wait_s = queue.conversation_wait_s
+        self.person_s = queue.wait_for_person_s
         self.chat = chat
         self.battle_target: Target = "both"
 
@@ -70,6 +71,7 @@ class Dispatch:
         self.seats.adjust(queue)
         self.wait_s = queue.wait_s
         self.home_wait_s = queue.conversation_wait_s
+        self.person_s = queue.wait_for_person_s
         self.chat = chat
 
     def on_roster(self, roster: Roster) -> None:
@@ -130,11 +132,13 @@ class _Journey:
         self._number = next(dispatch.numbers)
         self._tried: dict[SeatKey, RequestError] = {}
         self._is_retry = False
+        self._returns = 0
         self._has_content = False
         self._conversation = _conversation(wish)
         now_s = time.monotonic()
         self._home_until_s = now_s + dispatch.home_wait_s if self._conversation else 0.0
         self._wait_until_s = now_s + dispatch.wait_s
+        self._person_until_s = now_s + dispatch.person_s
         self._end_s = float("inf")
         self._heartbeat_s = now_s + self._limits.keepalive_s
 
@@ -171,6 +175,7 @@ class _Journey:
             returns=returns,
             conversation=self._conversation,
             home_until_s=self._home_until_s,
+            person_until_s=self._person_until_s,
         )
 
     def _look_for_content(self, seat: Seat, event: Event) -> None:
@@ -190,10 +195,17 @@ class _Journey:
     # -- waiting ----------------------------------------------------------------------------------
 
     async def _wait(self, ticket: Ticket, waiting: Future[Seat]) -> AsyncGenerator[Heartbeat]:
-        """Signs of life until `waiting` is done. Raises what is told after too long a wait."""
-        until_s = min(self._wait_until_s, self._end_s)
+        """Signs of life until `waiting` is done. Raises what is told after too long a wait.
+
+        A wait for a person has a limit of its own; the other one begins when that one ends.
+        """
         while not waiting.done():
             now_s = time.monotonic()
+            until_s = self._wait_until_s
+            if self._seats.needs_person(ticket):
+                self._wait_until_s = now_s + self._dispatch.wait_s
+                until_s = self._person_until_s
+            until_s = min(until_s, self._end_s)
             if now_s >= until_s:
                 raise self._last_error() or self._seats.too_late(ticket)
             await wait({waiting}, timeout=min(until_s, self._heartbeat_s) - now_s)
@@ -216,7 +228,7 @@ class _Journey:
         now_s = time.monotonic()
         if self._has_content or not error.elsewhere or now_s >= self._end_s:
             raise error
-        if isinstance(error, Busy):
+        if isinstance(error, Busy) or self._waits_for_person(error, now_s):
             self._seats.refused(seat)
             return
         self._tried[key_of(seat)] = error
@@ -225,6 +237,15 @@ class _Journey:
         self._is_retry = True
         self._wait_until_s = now_s + self._dispatch.wait_s
         log.warning("request %s: %s failed it (%s)", self._id, seat.name, error)
+
+    def _waits_for_person(self, error: RequestError, now_s: float) -> bool:
+        """Whether the same instance is asked once more, when a person has cleared what it met."""
+        if not waits_for_person(error) or now_s >= self._person_until_s:
+            return False
+        self._returns += 1
+        self._wait_until_s = now_s + self._dispatch.wait_s
+        self._end_s = float("inf")  # nothing of the answer has come: its time begins anew
+        return self._returns < self._limits.attempts
 
     # -- asking -----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 from arenad import link
 from arenad.errors import InvalidRequest, LinkLost, Overloaded, RequestError, UpstreamFailed
 from arenad.frontend import guard
+from arenad.frontend.view import LiveView
 from arenad.schema.control import Done, DrainOne, Restart, Scale, State, StateNow, Watch
 
 ACTION_TIMEOUT_S = 5.0
@@ -102,9 +103,10 @@ _Order = TypeVar("_Order", _Instances, _Named)
 class Gui:
     """Routes of the dashboard. Viewers share one watch of the master's state."""
 
-    def __init__(self, master: link.Link) -> None:
+    def __init__(self, master: link.Link, live_view: LiveView) -> None:
         """Nobody watches yet, so nothing is asked of the master."""
         self._master = master
+        self._live_view = live_view
         self._latest = ""
         self._changed = asyncio.Event()
         self._viewers: set[web.WebSocketResponse] = set()
@@ -121,6 +123,8 @@ class Gui:
                 web.get("/gui/dashboard", _dashboard),
                 web.get("/gui/static/{path:.+}", _static),
                 web.get("/gui/ws", self.ws),
+                web.get("/gui/view/{name}", _view),
+                web.get("/gui/view/{name}/ws", self._live_view.ws),
                 web.post("/gui/api/scale", self.scale),
                 web.post("/gui/api/restart", self.restart),
                 web.post("/gui/api/drain", self.drain),
@@ -258,6 +262,7 @@ class Gui:
             if viewer.prepared
         ]
         await asyncio.gather(*leaving, return_exceptions=True)
+        await self._live_view.close()
         await self._tasks.close()
 
 
@@ -284,6 +289,11 @@ async def _to_dashboard(_request: web.Request) -> web.Response:
 
 async def _dashboard(_request: web.Request) -> web.Response:
     return _file("dashboard.html")
+
+
+async def _view(_request: web.Request) -> web.Response:
+    """GET /gui/view/w1: the page asks for the instance that its own address names."""
+    return _file("view.html")
 
 
 async def _static(request: web.Request) -> web.Response:

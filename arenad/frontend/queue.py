@@ -15,7 +15,8 @@ class Ticket(msgspec.Struct, frozen=True):
     """One waiting request. `number` grows, so it is also the order of arrival.
 
     `returns` is set when it had a seat already and waits for another. `conversation` is the key of
-    the one that it goes on with, if any; for its instance it waits until `home_until_s`.
+    the one that it goes on with, if any; for its instance it waits until `home_until_s`. Until
+    `person_until_s` it also waits for what only a person can clear.
     """
 
     number: int
@@ -24,6 +25,7 @@ class Ticket(msgspec.Struct, frozen=True):
     returns: bool = False
     conversation: str = ""
     home_until_s: float = 0.0
+    person_until_s: float = 0.0
 
 
 class Queue:

@@ -15,6 +15,7 @@ from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.door import Door
 from arenad.frontend.gui import Gui
 from arenad.frontend.recording import Recording
+from arenad.frontend.view import LiveView
 from arenad.schema.frame import Body
 from arenad.schema.process import Drained, ForkOrder, Ready, Roster, Welcome
 
@@ -45,7 +46,8 @@ async def run(me: child.Child, welcome: Welcome) -> None:
     dispatch = Dispatch(settings.queue, settings.chat)
     dispatch.battle_target = settings.battle_target
     recording = Recording(settings.recorder_socket, me.name)
-    api, gui = Api(dispatch, settings, recording), Gui(me.master)
+    api = Api(dispatch, settings, recording)
+    gui = Gui(me.master, LiveView(dispatch.seats))
 
     def on_note(body: Body) -> None:
         if isinstance(body, Roster):

@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from arenad import link
@@ -22,6 +23,7 @@ from arenad.frontend.balance import (
     key_of,
     offers,
     template_of,
+    waits_for_person,
     why_never,
 )
 from arenad.frontend.queue import RETRY_AFTER_S, Queue, Ticket
@@ -114,6 +116,17 @@ class Seats:
     def holds(self, seat: Seat, conversation: str) -> bool:
         """Whether the instance can go on with this conversation."""
         return conversation in self._held.get(key_of(seat), ((), 0.0))[0]
+
+    def seat_of(self, name: str) -> Seat | None:
+        """The seat of an instance, even if nobody may ask it now; none if it does not run."""
+        seats = (*self._roster.seats, *self._roster.aside)
+        return next((seat for seat in seats if seat.name == name), None)
+
+    async def news(self, timeout_s: float) -> None:
+        """Wait for the next roster, for so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
 
     def _lists(self, key: SeatKey) -> bool:
         return any(key_of(seat) == key for seat in self._roster.seats)
@@ -212,6 +225,10 @@ class Seats:
         del self._home_timers[number]
         self._match()
 
+    def needs_person(self, ticket: Ticket) -> bool:
+        """Whether only a person can bring a seat for it."""
+        return not self._roster.starting and waits_for_person(self._why_never(ticket))
+
     def refused(self, seat: Seat) -> None:
         """The worker said that it is full: let a moment pass before anybody asks it again."""
         key = key_of(seat)
@@ -298,7 +315,10 @@ class Seats:
         ]
 
     def _hopeless(self, ticket: Ticket) -> RequestError | None:
-        return None if self._roster.starting else self._why_never(ticket)
+        error = None if self._roster.starting else self._why_never(ticket)
+        if waits_for_person(error) and time.monotonic() < ticket.person_until_s:
+            return None
+        return error
 
     def _why_never(self, ticket: Ticket) -> RequestError | None:
         age_s = asyncio.get_running_loop().time() - self._roster_at_s

@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 
 from arenad.schema.control import ChildState, Word
+from arenad.schema.paths import view_url
+from arenad.schema.process import SessionIs
 
 
 def serves(child: ChildState) -> bool:
     """Whether this worker takes requests now."""
     return child.role == "worker" and child.phase == "ready" and child.condition == "ready"
+
+
+def happened(news: SessionIs, name: str, gui_url: str) -> str:
+    """The story's line of a session: its condition, why, and where a person may clear it."""
+    told = f"{news.condition}: {news.reason}"
+    needs_person = news.condition in ("needs_login", "needs_human")
+    return f"{told}; a person clears it at {view_url(gui_url, name)}" if needs_person else told
 
 
 def verdict(children: Sequence[ChildState], wanted: int, *, leaving: bool) -> tuple[Word, str]:

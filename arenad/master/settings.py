@@ -33,6 +33,7 @@ from arenad.schema.profile import Profile
 SLOTS = 1
 """A page holds one chat at a time."""
 
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 UNPRIVILEGED_USERS = ("arenad", "nobody")
 """Whom children become when the master is root and `daemon.user` names nobody."""
 
@@ -98,6 +99,7 @@ class Settings:
         self.history_fault = ""
         self.login_fault = ""
         self.user = _user(config.daemon.user)
+        _check_display(config)
         self.read = _read(config, fallback)
 
     def take(self, newer: "Settings") -> None:
@@ -135,6 +137,11 @@ class Settings:
             url = self._url(each.site, self.read.templates[each.name].profile)
             told += f"; {each.name}: {each.site.profile} ({url})"
         return told
+
+    @property
+    def gui_url(self) -> str:
+        """Where the dashboard is."""
+        return f"http://{self.config.gui.listen}/gui/dashboard"
 
     @property
     def site_url(self) -> str:
@@ -360,6 +367,13 @@ def _is_demo(site: SiteConfig) -> bool:
 
 def _unusable(fault: str) -> ConfigError:
     return ConfigError([f"daemon.runtime_dir: {fault}"])
+
+
+def _check_display(config: Config) -> None:
+    if not config.browser.headless and not any(map(os.environ.get, DISPLAYS)):
+        remedy = "start arenad within a desktop session or by xvfb-run, or set it to true"
+        fault = f"is false, but there is no display ({', '.join(DISPLAYS)}); {remedy}"
+        raise ConfigError([f"browser.headless: {fault}"])
 
 
 def _user(name: str) -> tuple[int, int]:

@@ -348,7 +348,7 @@ class Supervisor:
             uptime_s=time.monotonic() - self._born_s,
             site=self._settings.site_name,
             api_url=f"http://{config.api.listen}/v1",
-            gui_url=f"http://{config.gui.listen}/gui/dashboard",
+            gui_url=self._settings.gui_url,
             instances_wanted=self.wanted,
             instances_max=self.wishes.most,
             templates=self.wishes.others,
@@ -399,8 +399,9 @@ class Supervisor:
             if was_spare and child.name in self._enlisted and not self.leaving:
                 self.tell(child.name, "a spare no more: it takes requests now")
         listed = tuple(seat for seat in seats if seat.name in self._enlisted)
+        aside = tuple(seat for seat in seats if seat.name not in self._enlisted)
         coming = sum(child.is_coming for child in workers)
-        roster = Roster(listed, coming, self._pacing.paces())
+        roster = Roster(listed, coming, self._pacing.paces(), aside)
         for child in self._children.values():
             if child.role == "frontend" and child.channel is not None:
                 child.channel.note(roster)
@@ -459,7 +460,7 @@ class Supervisor:
 
     def _on_condition(self, child: Supervised, news: SessionIs) -> None:
         if child.takes(news):
-            self.tell(child.name, f"{news.condition}: {news.reason}")
+            self.tell(child.name, report.happened(news, child.name, self._settings.gui_url))
             self._pacing.heard(child.name, news)
             self._on_life()
 

@@ -2,7 +2,7 @@
 
 `config` is the configuration file; `chat` is a request and its events; `process` is what the master
 and its children tell each other; `control` is what operators ask; `history` is what is remembered;
-`frame` is the envelope of all.
+`view` is what a person sees of a page and does to it; `frame` is the envelope of all.
 """
 
 SCHEMA_VERSION = 4

@@ -168,6 +168,7 @@ class QueueConfig(Record):
     limit: Positive = 256
     wait_s: Seconds = 60.0
     conversation_wait_s: SecondsOrOff = 3.0
+    wait_for_person_s: SecondsOrOff = 0.0
 
 
 class ChatConfig(Record):
@@ -208,6 +209,7 @@ class BrowserConfig(Record):
 
     engine: Engine = "chromium"
     path: str = ""
+    headless: bool = True
     allow_no_sandbox: bool = False
     start_timeout_s: Seconds = 30.0
     args: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import enum
 
 import msgspec
 
-from arenad.schema import chat, control, history, process
+from arenad.schema import chat, control, history, process, view
 
 Body = (
     chat.Chat
@@ -59,6 +59,11 @@ Body = (
     | history.Remembered
     | history.GetHistory
     | history.HistoryPage
+    | view.View
+    | view.Do
+    | view.Did
+    | view.Picture
+    | view.Sight
 )
 """Every message there is."""
 

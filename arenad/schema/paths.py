@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 RUNTIME_DIR_VARIABLE = "ARENAD_RUNTIME_DIR"
 STATE_DIR_VARIABLE = "ARENAD_STATE_DIR"
@@ -45,3 +46,8 @@ def split_address(address: str) -> tuple[str, int]:
     """`host:port` or `[v6]:port` as host and port."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def view_url(gui_url: str, name: str) -> str:
+    """The address of an instance's live view, beside the dashboard's."""
+    return f"{gui_url.removesuffix('dashboard')}view/{quote(name, safe='')}"

@@ -253,11 +253,13 @@ class Roster(Message):
     """Master to frontend: all that take requests. `starting` counts those on their way.
 
     `paces` are those of the sites that have one, by template; that of the site itself is "".
+    `aside` are those that run, but are asked by nobody now: spares, and whom a spare stands in for.
     """
 
     seats: tuple[Seat, ...]
     starting: int
     paces: dict[str, Pace] = {}  # noqa: RUF012 - msgspec gives each its own
+    aside: tuple[Seat, ...] = ()
 
 
 class Drain(Message):

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,6 @@ FIRST_FREE_FD = 16
 """Our pipe ends are moved up here first, so that 3 and 4 are free to be given to the browser."""
 
 FLAGS = (
-    "--headless",
     "--remote-debugging-pipe",
     "--no-startup-window",
     "--no-first-run",
@@ -50,6 +50,9 @@ FLAGS = (
     "--force-color-profile=srgb",
 )
 """Plain documented switches: quiet and lean, none that hides what this browser is."""
+
+PASSED = ("PATH", "LANG", "TZ")
+OF_A_DISPLAY = ("DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR")
 
 log = logging.getLogger("arenad.browser")
 
@@ -154,16 +157,18 @@ async def launch(config: BrowserConfig, scratch: Path, name: str) -> Browser:
 
     Raises `BrowserBroken` or `finder.BrowserNotFound`; then nothing of it is left.
     """
-    path = finder.find(config.path)
+    path = finder.find(config.path, headless=config.headless)
     flags = [
         *FLAGS,
+        *(["--headless"] if config.headless else _window_flags()),
         f"--user-data-dir={scratch / 'profile'}",
         *_sandbox_flags(config),
         *config.args,
     ]
     try:
         os.mkdir(scratch, 0o700)  # noqa: PTH102 - one quick call on a local disk
-        browser = await _start(path, flags, _environment(scratch, name), scratch)
+        passed = PASSED if config.headless else (*PASSED, *OF_A_DISPLAY)
+        browser = await _start(path, flags, _environment(scratch, name, passed), scratch)
     except OSError as error:
         raise BrowserBroken(f"{path} cannot be started: {error}") from error
     try:
@@ -187,11 +192,15 @@ def _sandbox_flags(config: BrowserConfig) -> list[str]:
     return []
 
 
-def _environment(scratch: Path, name: str) -> dict[str, str]:
+def _window_flags() -> list[str]:
+    """A desktop may have Wayland alone, which the browser does not find out by itself."""
+    is_wayland = "WAYLAND_DISPLAY" in os.environ and "DISPLAY" not in os.environ
+    return ["--ozone-platform=wayland"] if is_wayland else []
+
+
+def _environment(scratch: Path, name: str, names: Sequence[str]) -> dict[str, str]:
     """Only what a browser needs: nothing of the daemon's own reaches a web page's process."""
-    passed = {
-        key: os.environ[key] for key in ("PATH", "LANG", "TZ", "DISPLAY") if key in os.environ
-    }
+    passed = {key: os.environ[key] for key in names if key in os.environ}
     folder = str(scratch)
     return {
         "PATH": os.defpath,

@@ -104,6 +104,16 @@ class Browsing:
             self._health.result().page = page
         await old.close()
 
+    @property
+    def page(self) -> Page | None:
+        """The page of the session that there is now."""
+        return self._page
+
+    def touched(self) -> None:
+        """The next chat begins anew."""
+        if self._site is not None:
+            self._site.touched()
+
     def watches(self) -> Mapping[str, Watch]:
         """The browser, the page, and the signs of life of both."""
         return {

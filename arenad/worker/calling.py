@@ -42,6 +42,13 @@ class Calling:
         settings = self._settings
         return ApiSite(calls, settings.profile, settings.site_url, settings.site_key)
 
+    @property
+    def page(self) -> None:
+        """There is nothing to see."""
+
+    def touched(self) -> None:
+        """There is nothing to act on."""
+
     def watches(self) -> Mapping[str, Watch]:
         """Nothing of it can break."""
         return {}

@@ -31,20 +31,39 @@ class BrowserNotFound(ArenadError):
     """No browser is installed, or the named one is not there."""
 
 
-def find(configured: str) -> Path:
+def find(configured: str, *, headless: bool = True) -> Path:
     """The browser's path. Raises `BrowserNotFound`, which names the remedy."""
+    found = _find(configured, headless=headless)
+    if not headless and is_shell(found.name):
+        raise BrowserNotFound(
+            f"browser.headless is false, but {found} has no windows; install the full browser "
+            "(apt install chromium) and name it in browser.path, or set browser.headless to true"
+        )
+    return found
+
+
+def is_shell(name: str) -> bool:
+    """Whether this program is one that can only run without windows."""
+    return "headless" in name
+
+
+def _find(configured: str, *, headless: bool) -> Path:
     if configured:
         return _named("browser.path", configured)
     if wanted := os.environ.get(ENVIRONMENT_VARIABLE, ""):
         return _named(ENVIRONMENT_VARIABLE, wanted)
     for name in NAMES:
-        if found := shutil.which(name):
+        if (headless or not is_shell(name)) and (found := shutil.which(name)):
             return _behind_script(Path(found))
     for pattern in PLAYWRIGHT_PATTERNS:
+        if not headless and is_shell(pattern):
+            continue
         if downloads := sorted(_playwright_folder().glob(pattern), key=_revision):
             return downloads[-1]
+    package = "chromium-headless-shell" if headless else "chromium"
+    kind = "browser" if headless else "browser with windows (browser.headless is false)"
     raise BrowserNotFound(
-        "no browser found; install one (apt install chromium-headless-shell) or set browser.path"
+        f"no {kind} found; install one (apt install {package}) or set browser.path"
     )
 
 

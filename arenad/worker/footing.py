@@ -4,12 +4,15 @@ The worker's life (session, looks, beats, drain) is the same on any footing, and
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from arenad.errors import ArenadError
 from arenad.schema.config import HealthConfig
 from arenad.schema.process import Model
 from arenad.worker import serve
+
+if TYPE_CHECKING:
+    from arenad.worker.page import Page  # which itself stands on our errors
 
 Watch = Callable[[], Awaitable[str]]
 """Waits until something is beyond repair, and gives what, in words."""
@@ -61,6 +64,15 @@ class Footing(Protocol):
 
     async def start(self) -> Site:
         """Be there. Raises `ArenadError`, `OSError`."""
+        ...
+
+    @property
+    def page(self) -> "Page | None":
+        """What a person can be shown; none without a browser."""
+        ...
+
+    def touched(self) -> None:
+        """A person acted on the page: it is not as the site's chats left it."""
         ...
 
     def watches(self) -> Mapping[str, Watch]:

@@ -18,9 +18,11 @@ from arenad.worker.devtools import (
     DevToolsError,
     NoReply,
     OnEvent,
+    OnReply,
     Params,
     Reply,
 )
+from arenad.worker.screencast import Screencast
 from arenad.worker.traffic import Traffic
 from arenad.worker.transcript import Transcript
 
@@ -403,6 +405,29 @@ class Page:
     async def screenshot(self) -> str:
         """A PNG of what is visible, in base64."""
         return str((await self.command("Page.captureScreenshot"))["data"])
+
+    # -- for a person ------------------------------------------------------------------------------
+
+    def screencast(self) -> Screencast:
+        """The page as pictures, once they are begun."""
+        return Screencast(self._devtools, self._session, self._frame)
+
+    def dispatch(self, method: str, params: Params, on_reply: OnReply) -> None:
+        """Send what a person does, without waiting for it. Raises `DevToolsError`."""
+        if self.crashed.is_set():
+            raise BrowserGone("the page crashed")
+        self._devtools.send(self._session, method, params, on_reply)
+
+    async def reload(self) -> None:
+        """Load the page anew; does not wait for it. Raises `DevToolsError`."""
+        await self.command("Page.reload")
+
+    async def back(self) -> None:
+        """Go back in the page's history, if there is a way. Raises `DevToolsError`."""
+        history = await self.command("Page.getNavigationHistory")
+        if (at := int(history["currentIndex"])) > 0:
+            entry: Params = history["entries"][at - 1]
+            await self.command("Page.navigateToHistoryEntry", {"entryId": entry["id"]})
 
 
 _HTML: Params = {"name": "Content-Type", "value": "text/html"}

@@ -33,6 +33,7 @@ from arenad.schema.profile import Kind
 from arenad.worker.browsing import Browsing
 from arenad.worker.calling import Calling
 from arenad.worker.footing import Footing, Gone, Shaken, Site, Watch
+from arenad.worker.gestures import FOR_A_PERSON
 from arenad.worker.meter import Meter
 from arenad.worker.news import is_news
 from arenad.worker.renewal import Lease, why_now
@@ -49,6 +50,7 @@ from arenad.worker.session import (
     pause_s,
     step,
 )
+from arenad.worker.views import Views
 
 BEAT_INTERVAL_S = 2.0
 """Busy and counters; memory is measured at the slower interval of the probes."""
@@ -60,6 +62,12 @@ FOOTINGS: dict[Kind, Callable[[WorkerSettings, str], Footing]] = {
     "openai-http": Calling,
 }
 """What a session stands on, by the kind of its site."""
+
+VIEWED_LOOK_S = 1.0
+"""Where a person is at work, the page is looked at so often: what is cleared serves at once."""
+
+EARLY_S = 0.05
+"""A timer may wake us so much before its time."""
 
 logger = logging.getLogger("arenad.worker")
 
@@ -121,6 +129,7 @@ class Worker:
         self._chats: ChatServer | None = None
         self._sessions = 0
         self._lease = self._new_lease()
+        self._views: Views | None = None
 
     def begin(self) -> None:
         """Start in the background, so that a word to stop is heard at any moment of it."""
@@ -162,7 +171,9 @@ class Worker:
         for name, watch in footing.watches().items():
             self._keep(partial(self._watch, watch), name)
         opened = await self._try_to_open(site)
-        self._chats = chats = ChatServer(site, settings.slots, self._on_session)
+        self._views = views = Views(self._footing, lambda: chats.busy > 0, self._look_soon)
+        self._chats = chats = ChatServer(site, settings.slots, self._on_session, views.serve)
+        chats.on_busy = views.refresh
         site.on_held = chats.tell_held
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(chats.link, settings.socket_path)
@@ -178,6 +189,8 @@ class Worker:
 
     def _say(self, reason: str, rest_s: float | None = None) -> None:
         self._me.master.note(SessionIs(self._session.condition, reason, rest_s))
+        if self._views is not None:
+            self._views.tell(self._session.condition, reason)
 
     # -- the session -------------------------------------------------------------------------------
 
@@ -200,8 +213,7 @@ class Worker:
         elif order is Order.OPEN and self._site is not None:
             await self._take(await self._try_to_open(self._site), "opened anew")
         elif order is Order.RENEW and self._site is not None:
-            await self._footing.renew()
-            self._lease = self._new_lease()
+            await self._renew()
             await self._take(await self._try_to_open(self._site), "a fresh session is open")
         if event is Event.CHAT_DONE:
             await self._renew_if_due()
@@ -212,6 +224,13 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(KEEP_TIMEOUT_S):
                     await self._footing.keep()
+
+    async def _renew(self) -> None:
+        """Leave the session, and have viewers see the next one."""
+        await self._footing.renew()
+        if self._views is not None:
+            self._views.follow()
+        self._lease = self._new_lease()
 
     def _new_lease(self) -> Lease:
         """A session begins."""
@@ -235,13 +254,24 @@ class Worker:
 
     def _wait(self, before: Session, reason: str, asked_s: float | None) -> None:
         """Leave the page in peace for a while, and say for how long."""
-        rest_s = pause_s(self._session, asked_s, self._settings.health.interval_s)
+        is_viewed = self._views is not None and self._views.is_watched
+        look_s = self._settings.health.interval_s
+        look_s = min(look_s, VIEWED_LOOK_S) if is_viewed else look_s
+        rest_s = pause_s(self._session, asked_s, look_s)
         self._look_at_s = time.monotonic() + rest_s
         self._turned.set()
         if self._session.condition in PAUSING:
             self._say(f"{reason} (tried again in {rest_s:.3g} s)", rest_s)
         elif self._session.condition != before.condition:
             self._say(reason)
+
+    def _look_soon(self) -> None:
+        """Somebody looks at the page, or acts on it: what only they can clear may be so soon."""
+        if self._session.condition in FOR_A_PERSON:
+            soon_s = time.monotonic() + VIEWED_LOOK_S
+            if self._look_at_s > soon_s:
+                self._look_at_s = soon_s
+                self._turned.set()
 
     async def _try_to_open(self, site: Site) -> RequestError | None:
         """Open the page; gives what kept it from being one on which a chat can begin.
@@ -312,16 +342,21 @@ class Worker:
         """Measure, and see that the page is still one on which a chat can begin."""
         while True:
             now_s = time.monotonic()
-            # The kernel walks the page tables of the whole tree, for some 30 ms: not in our loop.
-            self._reading = await asyncio.to_thread(self._meter.take, now_s - self._measured_s)
-            self._measured_s = now_s
-            self._readings += 1
-            self._lag_ms = self._me.lag_ms
+            since_s = now_s - self._measured_s
+            if not self._readings or since_s >= self._settings.health.interval_s - EARLY_S:
+                await self._measure(now_s)
             is_due = self._session.condition not in WAITING or now_s >= self._look_at_s
             is_due |= bool(self._lease.wish) and self._session.condition in RENEWABLE
             if is_due and not chats.busy:
                 await self._look_at_page(site, chats)
             await self._until_next_look()
+
+    async def _measure(self, now_s: float) -> None:
+        # The kernel walks the page tables of the whole tree, for some 30 ms: not in our loop.
+        self._reading = await asyncio.to_thread(self._meter.take, now_s - self._measured_s)
+        self._measured_s = now_s
+        self._readings += 1
+        self._lag_ms = self._me.lag_ms
 
     async def _until_next_look(self) -> None:
         """The interval, or what is left of a pause, also of one that begins meanwhile."""
@@ -369,6 +404,8 @@ class Worker:
         if self._chats is not None:
             await self._chats.close()
         await self._keep_login()
+        if self._views is not None:
+            await self._views.close()
         await self._footing.close()
         with suppress(FileNotFoundError):
             os.unlink(self._settings.socket_path)  # noqa: PTH108 - as above

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from arenad.errors import Busy, RequestError, TimedOut
-from arenad.link import Link, Served, Tasks
+from arenad.link import Link, Serve, Served, Tasks, refuse
 from arenad.schema.chat import AskHeld, Began, Chat, Event, Finish, Held
 from arenad.schema.frame import Body
 from arenad.worker import session
@@ -38,12 +38,16 @@ class Site(Protocol):
 class ChatServer:
     """Counts slots and hands the page to one chat after another."""
 
-    def __init__(self, site: Site, slots: int, on_session: OnSession) -> None:
+    def __init__(
+        self, site: Site, slots: int, on_session: OnSession, others: Serve = refuse
+    ) -> None:
         """`on_session` is awaited, with the page still held, after each chat that was performed.
 
         It gets what happened, why, and for how many seconds the site asked to be left in peace.
+        `others` serves what is no chat.
         """
         self.busy = 0
+        self.on_busy: Callable[[], None] = _ignore
         self.answered = 0
         self.failed = 0
         self.is_answering = False
@@ -53,6 +57,7 @@ class ChatServer:
         self._site = site
         self._slots = slots
         self._on_session = on_session
+        self._others = others
         self._page_turn = asyncio.Lock()
         self._links: set[Link] = set()
         self._held: tuple[str, ...] = ()
@@ -88,17 +93,19 @@ class ChatServer:
     async def serve(self, served: Served) -> Body:
         """One call of a frontend. Raises a `RequestError`."""
         if not isinstance(served.body, Chat):
-            raise RequestError(f"{type(served.body).__name__} is not served by a worker")
+            return await self._others(served)
         if self._is_closing or self.busy >= self._slots:
             raise Busy("the instance has no free slot")
         self.busy += 1
         self.idle.clear()
+        self.on_busy()
         try:
             return await self._perform(await self._await_turn(served.body), served.item)
         finally:
             self.busy -= 1
             if not self.busy:
                 self.idle.set()
+            self.on_busy()
 
     async def _await_turn(self, chat: Chat) -> Chat:
         """Take the page, which may still recover from its last chat; gives what time is left."""
@@ -162,3 +169,7 @@ class ChatServer:
             async with asyncio.timeout(HANG_UP_TIMEOUT_S):
                 await self.idle.wait()
         await self._tasks.close()
+
+
+def _ignore() -> None:
+    pass

@@ -178,7 +178,8 @@ def _looked_at(session: Session, event: Event) -> tuple[Session, Order | None]:
 
 
 def _waiting(session: Session, condition: Condition) -> Session:
-    return replace(session, condition=condition, pauses=session.pauses + 1)
+    """A look at what waits for a person is no pause of the site's: it makes none longer."""
+    return replace(session, condition=condition, pauses=session.pauses + (condition in PAUSING))
 
 
 def _renewed(session: Session, event: Event) -> tuple[Session, Order]:

@@ -392,3 +392,25 @@ def test_an_upgrade_that_is_refused(capsys):
     refused = Failure("refused", "nothing was changed: SyntaxError")
     assert run({GetState: told(ONE), Upgrade: [end(refused)]}, "upgrade", "--wait")[0] == 1
     assert "SyntaxError" in capsys.readouterr().err
+
+
+GUI = "http://127.0.0.1:5104/gui/dashboard"
+
+
+def test_view_tells_the_address_alone(capsys):
+    """So that a shell can hand it to a browser; as JSON also whether a person is needed."""
+    now = state(worker("w1"), worker("w2", condition="needs_login"), gui_url=GUI)
+    assert run({GetState: told(now)}, "view", "w1")[0] == 0
+    assert capsys.readouterr().out == "http://127.0.0.1:5104/gui/view/w1\n"
+    assert run({GetState: told(now)}, "--json", "view", "w2")[0] == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "name": "w2",
+        "url": "http://127.0.0.1:5104/gui/view/w2",
+        "needs_person": True,
+    }
+
+
+def test_view_of_nobody_is_refused(capsys):
+    """With the names that there are."""
+    assert run({GetState: told(ONE)}, "view", "w9")[0] == 1
+    assert "there is no instance w9; there are: w1" in capsys.readouterr().err

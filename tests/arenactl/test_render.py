@@ -119,6 +119,7 @@ def test_the_page_as_a_whole():
             child("frontend-1", "frontend", memory_bytes=61 * 2**20),
             word="degraded",
             verdict="degraded: 1 of 3 instances ready",
+            gui_url="http://127.0.0.1:5104/gui/dashboard",
             traffic=Traffic(queued=2, queue_limit=256, running=1, answered=412, requests_per_s=1.8),
         )
     )
@@ -127,7 +128,7 @@ def test_the_page_as_a_whole():
         "",
         "  site       demo",
         "  api        http://127.0.0.1:5102/v1",
-        "  dashboard  http://127.0.0.1:5104",
+        "  dashboard  http://127.0.0.1:5104/gui/dashboard",
         "  daemon     arenad 0.1.0, pid 4200, up 3 h 12 min",
         "  traffic    1.8 requests/s, 1 running, 2 of 256 queued",
         "             412 answered, 0 failed, 0 retried",
@@ -139,6 +140,8 @@ def test_the_page_as_a_whole():
         "w3          backoff       3s     -         0         4       -    -",
         "  next try in 12s, last death: killed by signal 9",
         "frontend-1  ready        14m     -         -         0     61M   0%",
+        "",
+        "w2 needs a person: http://127.0.0.1:5104/gui/view/w2",
     ]
 
 

@@ -18,6 +18,8 @@ from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.gui import Gui
 from arenad.frontend.openai import Wish
 from arenad.frontend.recording import Recording
+from arenad.frontend.seats import Seats
+from arenad.frontend.view import LiveView
 from arenad.schema.chat import Chat, Event, Finish, Held, Mode, TextDelta, Turn
 from arenad.schema.config import ApiConfig, ChatConfig, FilesConfig, QueueConfig
 from arenad.schema.control import Done, State, Traffic, Watch
@@ -364,13 +366,15 @@ class Master:
 
 
 @contextlib.asynccontextmanager
-async def gui_serving() -> AsyncIterator[tuple[Gui, Master, link.Link, tuple[str, int]]]:
+async def gui_serving(
+    seats: Seats | None = None,
+) -> AsyncIterator[tuple[Gui, Master, link.Link, tuple[str, int]]]:
     """The dashboard, the master behind it and the link between them as the master has it."""
     ours, theirs = socket.socketpair()
     master = Master()
     end = await link.adopt(ours, "the frontend", serve=master.serve)
     way = await link.adopt(theirs, "the master")
-    gui = Gui(way)
+    gui = Gui(way, LiveView(seats or Seats(QueueConfig())))
     async with serving(gui.app()) as address:
         try:
             yield gui, master, end, address

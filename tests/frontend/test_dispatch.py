@@ -537,3 +537,62 @@ def test_the_end_of_one_side_is_passed_on(tmp_path: Path) -> None:
                 assert await answer == [*side_events, last]
 
     play(story())
+
+
+PATIENT = QueueConfig(wait_s=0.05, wait_for_person_s=20.0)
+
+
+def test_a_request_waits_for_a_person_if_told_to(tmp_path: Path) -> None:
+    """Beyond `queue.wait_s`; once the check is passed it is answered, and nobody hears of it."""
+
+    async def story() -> None:
+        async with stage(tmp_path, PATIENT) as scene:
+            worker = await scene.worker("w1")
+            worker.condition = "needs_human"
+            await scene.enlist(worker)
+            answer = scene.ask()
+            await until(lambda: scene.dispatch.seats.queued == 1)
+            await asyncio.wait({answer}, timeout=2 * PATIENT.wait_s)
+            assert not answer.done()
+            worker.condition = "ready"
+            await scene.enlist(worker)
+            await (await worker.asked()).tell("thrée")
+            assert await answer == WHOLE
+
+    play(story())
+
+
+def test_who_meets_a_check_waits_for_the_person_too(tmp_path: Path) -> None:
+    """The same instance is asked once more, when it can be."""
+
+    async def story() -> None:
+        async with stage(tmp_path, PATIENT) as scene:
+            worker = await scene.worker("w1")
+            await scene.enlist(worker)
+            answer = scene.ask()
+            ask = await worker.asked()
+            worker.condition = "needs_human"
+            await scene.enlist(worker)
+            ask.fail(NeedsHuman("a check"))
+            await until(lambda: scene.dispatch.seats.queued == 1)
+            worker.condition = "ready"
+            await scene.enlist(worker)
+            await (await worker.asked()).tell("thrée")
+            assert await answer == WHOLE
+
+    play(story())
+
+
+@pytest.mark.parametrize("patience_s", [0.0, 0.1])
+def test_a_person_who_does_not_come_is_told(tmp_path: Path, patience_s: float) -> None:
+    """At once without that setting, else after its time: in the error's own words."""
+
+    async def story() -> None:
+        async with stage(tmp_path, QueueConfig(wait_for_person_s=patience_s)) as scene:
+            worker = await scene.worker("w1")
+            worker.condition = "needs_human"
+            await scene.enlist(worker)
+            with pytest.raises(NeedsHuman, match="w1 shows a human check"):
+                await scene.ask()
+
+    play(story())

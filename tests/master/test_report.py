@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenad.master.report import history_trouble, verdict
+from arenad.master.report import happened, history_trouble, verdict
 from arenad.schema.control import ChildState, Phase, Word
-from arenad.schema.process import Condition
+from arenad.schema.process import Condition, SessionIs
 
 
 def child(name, role="worker", phase="ready", **changed):
@@ -125,3 +125,16 @@ def test_a_recorder_in_trouble_is_a_clause(recorder, fault, expected):
     children = [FRONTEND, child("w1"), *filter(None, [recorder])]
     assert verdict(children, 1, leaving=False) == ("well", "well: 1 of 1 instance ready")
     assert history_trouble(children, fault) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("ready", "ready: why"),
+        ("needs_human", "needs_human: why; a person clears it at http://h:1/gui/view/w1"),
+        ("needs_login", "needs_login: why; a person clears it at http://h:1/gui/view/w1"),
+    ],
+)
+def test_the_story_says_where_a_person_is_needed(condition, told):
+    """The address of the live view, where there is something to clear in it."""
+    assert happened(SessionIs(condition, "why"), "w1", "http://h:1/gui/dashboard") == told

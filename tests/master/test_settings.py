@@ -289,3 +289,14 @@ def test_without_a_folder_no_login_is_kept(runtime: Path, tmp_path: Path):
     assert "cannot be made or opened" in made.login_fault
     assert (made.history_fault, made.login_file("w1")) == ("", "")
     os.close(made.claim)
+
+
+@pytest.mark.parametrize("name", ["DISPLAY", "WAYLAND_DISPLAY"])
+def test_windows_need_a_display(runtime: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    """Told before anything starts, with the remedy; either kind of display will do."""
+    for each in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(each, raising=False)
+    with pytest.raises(ConfigError, match=r"^browser\.headless: is false, but .*xvfb-run"):
+        settings(runtime, browser={"headless": False})
+    monkeypatch.setenv(name, ":7")
+    assert not settings(runtime, browser={"headless": False}).config.browser.headless

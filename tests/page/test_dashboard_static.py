@@ -464,16 +464,17 @@ def test_every_button_is_reached_by_keyboard(page: Page) -> None:
     """The Tab key reaches every button and field in the order of the page, each with a visible ring."""
     within = "document.activeElement.ariaLabel || document.activeElement.textContent.trim()"
     reached: list[str] = []
-    expected = page.get_by_role("button").count()
+    expected = page.get_by_role("button").count() + page.get_by_role("link").count()
     page.locator("#scale-count").focus()
     page.keyboard.press("Shift+Tab")
-    while page.evaluate("document.activeElement.matches('button, input, [tabindex]')"):
+    while page.evaluate("document.activeElement.matches('a, button, input, [tabindex]')"):
         reached.append(page.evaluate(within) or "")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         assert len(reached) <= expected + 4, "Tab goes round in circles"
         page.keyboard.press("Tab")
     for name in ("One instance fewer", "One instance more", "Apply", "Restart w1", "Drain w1"):
         assert name in reached
+    assert "View the page of w1" in reached
     assert reached.index("Drain w1") < reached.index("Restart w2") < reached.index("Drain w2")
 
 

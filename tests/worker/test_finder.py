@@ -80,3 +80,15 @@ def test_the_newest_download_is_taken(machine: Path) -> None:
     for revision in (999, 1000):
         newest = _program(cache / f"chromium_headless_shell-{revision}/chrome-linux/headless_shell")
     assert find("") == newest
+
+
+def test_windows_need_the_full_browser(machine: Path) -> None:
+    """The headless shell is passed by; named, or alone, it is told what is missing."""
+    shell = _program(machine / "bin/chromium-headless-shell")
+    _program(machine / "cache/ms-playwright/chromium_headless_shell-1/chrome-linux/headless_shell")
+    with pytest.raises(BrowserNotFound, match=r"browser with windows .*apt install chromium"):
+        find("", headless=False)
+    with pytest.raises(BrowserNotFound, match=r"has no windows; install the full browser"):
+        find(str(shell), headless=False)
+    full = _program(machine / "bin/chromium")
+    assert find("", headless=False) == full

@@ -1,35 +1,43 @@
-/** The live feed: one WebSocket that comes back by itself. */
+/** One WebSocket that comes back by itself: the dashboard's feed, and the live view. */
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 const SILENCE_MS = 7000; // the server speaks at least each two seconds
+const FOR_GOOD = 4000; // from here on, a close code says not to come back
 
 /**
- * Follow the feed for as long as the page lives.
+ * Follow a feed for as long as the page lives.
+ * @template Message
  * @param {string} path of the WebSocket on this page's own server
- * @param {(message: import("./store.js").Note) => void} tell takes each message, and `lost`
+ * @param {(data: string | ArrayBuffer) => Message | null} read makes a message of what came
+ * @param {(message: Message | { type: "lost" } | { type: "ended", reason: string }) => void} tell
+ * @returns {(text: string) => void} sends; what cannot be sent now is dropped
  */
-export function follow(path, tell) {
+export function follow(path, read, tell) {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const address = `${scheme}//${location.host}${path}`;
   let attempts = 0;
   let timer = 0; // the deadline of whatever is awaited: a message, or the next attempt
   /** @type {WebSocket | null} */
   let socket = null;
+  let ended = false;
 
   function connect() {
     const opened = new WebSocket(address);
     socket = opened;
+    opened.binaryType = "arraybuffer";
     listen();
     opened.addEventListener("message", (event) => {
       if (socket !== opened) return;
       attempts = 0;
       listen();
-      const message = parse(event.data);
+      const message = read(event.data);
       if (message !== null) tell(message);
     });
-    opened.addEventListener("close", () => {
-      if (socket === opened) lose();
+    opened.addEventListener("close", ({ code, reason }) => {
+      if (socket !== opened) return;
+      if (code < FOR_GOOD) lose();
+      else end(reason);
     });
   }
 
@@ -48,9 +56,17 @@ export function follow(path, tell) {
     tell({ type: "lost" });
   }
 
+  /** @param {string} reason */
+  function end(reason) {
+    ended = true;
+    socket = null;
+    clearTimeout(timer);
+    tell({ type: "ended", reason });
+  }
+
   /** Something changed for the better: do not wait for the next attempt. */
   function hurry() {
-    if (socket !== null || document.hidden) return;
+    if (ended || socket !== null || document.hidden) return;
     clearTimeout(timer);
     connect();
   }
@@ -58,6 +74,9 @@ export function follow(path, tell) {
   addEventListener("online", hurry);
   document.addEventListener("visibilitychange", hurry);
   connect();
+  return (text) => {
+    if (socket?.readyState === WebSocket.OPEN) socket.send(text);
+  };
 }
 
 /**
@@ -67,19 +86,4 @@ export function follow(path, tell) {
 function pause(attempts) {
   const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempts, 10));
   return longest / 2 + (Math.random() * longest) / 2;
-}
-
-/**
- * A message of the feed, or null for what is none.
- * @param {unknown} text
- * @returns {import("./store.js").Note | null}
- */
-function parse(text) {
-  try {
-    const message = JSON.parse(String(text));
-    const known = message?.type === "state" || message?.type === "gone";
-    return known ? message : null;
-  } catch {
-    return null;
-  }
 }

@@ -32,6 +32,21 @@ async function carryOut(key, send) {
   tell({ type: "settled", key, outcome: await send() });
 }
 
+/**
+ * A message of the feed, or null for what is none.
+ * @param {string | ArrayBuffer} text
+ * @returns {Note | null}
+ */
+function parse(text) {
+  try {
+    const message = JSON.parse(String(text));
+    const known = message?.type === "state" || message?.type === "gone";
+    return known ? message : null;
+  } catch {
+    return null;
+  }
+}
+
 /** @param {Element | null} button */
 function disabled(button) {
   return button?.getAttribute("aria-disabled") === "true";
@@ -93,5 +108,7 @@ at("confirm-no").addEventListener("click", () => {
 at("outcome-dismiss").addEventListener("click", () => tell({ type: "dismissed" }));
 prepareScale();
 prepareOrders();
-follow("/gui/ws", tell);
+follow("/gui/ws", parse, (message) => {
+  if (message.type !== "ended") tell(message);
+});
 setInterval(() => tell({ type: "tick" }), TICK_MS);

@@ -1,7 +1,7 @@
 /** Rows of the tables and of the story: made from templates, kept by key, changed in place. */
 
 import { age, count, mebibytes, moment, percent, share } from "./format.js";
-import { drainable, standing, startVerb } from "./words.js";
+import { drainable, needsPerson, standing, startVerb } from "./words.js";
 
 /** @typedef {import("./store.js").Child} Child */
 /** @typedef {import("./store.js").Happening} Happening */
@@ -108,6 +108,7 @@ function dismiss(element) {
  */
 export function fillInstance(row, child, beside) {
   fillProcess(row, child, beside.pending);
+  fillView(row, child);
   write(part(row, "busy"), `${count(child.busy)} of ${count(child.slots)}`);
   fillBar(part(row, "busy-bar"), share(child.busy, child.slots));
   write(part(row, "answered"), count(child.answered));
@@ -118,6 +119,20 @@ export function fillInstance(row, child, beside) {
   write(part(row, "cpu"), measured ? percent(child.cpu_percent) : "–");
   write(part(row, "processes"), measured ? count(child.processes) : "–");
   write(part(row, "descriptors"), measured ? `${count(child.descriptors)} descriptors` : "");
+}
+
+/**
+ * The way to the live view: as the row's first order where a person is needed, else in reserve.
+ * @param {HTMLElement} row
+ * @param {Child} child
+ */
+function fillView(row, child) {
+  const view = part(row, "view");
+  const needed = child.phase === "ready" && needsPerson(child.condition);
+  view.setAttribute("href", `/gui/view/${encodeURIComponent(child.name)}`);
+  view.toggleAttribute("data-needed", needed);
+  write(part(row, "view-verb"), needed ? "Clear it" : "View");
+  write(part(row, "view-whom"), needed ? ` on the page of ${child.name}` : ` the page of ${child.name}`);
 }
 
 /**

@@ -28,7 +28,7 @@ const PHASES = {
 };
 
 /** @type {Readonly<Record<string, { word: string, tone: Tone }>>} */
-const CONDITIONS = {
+export const CONDITIONS = {
   opening: { word: "opening the site", tone: "busy" },
   ready: { word: "ready", tone: "good" },
   resting: { word: "resting", tone: "warn" },
@@ -51,6 +51,14 @@ export function standing(child) {
   const name = session ?? child.phase;
   if (child.spare && session === "ready") return { word: "spare", tone: "good", note: "" };
   return { ...(table[name] ?? { word: name, tone: "idle" }), note: note(child, session) };
+}
+
+/**
+ * True where only a person can help.
+ * @param {string | null} condition
+ */
+export function needsPerson(condition) {
+  return condition === "needs_login" || condition === "needs_human";
 }
 
 /**

@@ -124,6 +124,12 @@ class PageSite:
         """Read the page's models. Raises `ProfileOutdated`, or `DevToolsError`."""
         self.models = with_modes(await self._driver.models(), self._profile)
 
+    def touched(self) -> None:
+        """Somebody else acted on the page: what it shows is no new chat, and none of ours."""
+        self._is_fresh = False
+        self._shelf.clear()
+        self._tell_held()
+
     async def look(self) -> None:
         """Raises what keeps a chat from beginning on the idle page, or `DevToolsError`."""
         await self._driver.look(GONE_S)

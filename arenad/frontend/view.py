@@ -1,0 +1,238 @@
+"""The live view's way through a frontend: a viewer's WebSocket, the worker's own socket, and back.
+
+Each viewer has a link of its own to the worker, so that pictures never hold up a chat. It outlives
+its worker: while that is replaced the viewer is told so, and then sees the next one.
+"""
+
+import asyncio
+import logging
+import struct
+import uuid
+from typing import ClassVar
+
+import msgspec
+from aiohttp import WSMessage, WSMsgType, web
+
+from arenad import link
+from arenad.errors import LinkLost, Overloaded, RequestError
+from arenad.frontend import guard
+from arenad.frontend.seats import Seats
+from arenad.schema.frame import Body
+from arenad.schema.view import Act, Did, Do, Drawn, Picture, Sight, Take, View
+
+MAX_VIEWERS = 16
+"""Of all instances, in one frontend."""
+
+MAX_MESSAGE_BYTES = 512 * 1024
+"""One act: a pasted text is the largest."""
+
+REPEAT_S = 2.0
+"""A viewer hears from us at least this often, and takes silence for a lost connection."""
+
+IDLE_S = 900.0
+"""Who has done nothing for so long is hung up on: a page that nobody looks at costs a browser."""
+
+CONNECT_TIMEOUT_S = 2.0
+ACT_TIMEOUT_S = 10.0
+STALL_S = 10.0
+"""A viewer that takes nothing for so long is hung up on."""
+
+PING_S = 30.0
+CLOSE_TIMEOUT_S = 1.0
+
+CODE_IDLE = 4000
+CODE_FAULT = 4001
+"""Closed for good: the page does not come back by itself (RFC 6455, 7.4.2: 4000 up is ours)."""
+
+PICTURE = struct.Struct("!IHH")
+"""What stands before a picture: its number, and its size in CSS pixels."""
+
+log = logging.getLogger("arenad.view")
+
+
+class _Shown(msgspec.Struct, tag_field="type", tag="sight"):
+    """What a viewer is told beside the pictures: a `Sight`, by the names of its fields."""
+
+    sight: dict[str, object]
+
+
+class _Gone(msgspec.Struct, tag_field="type", tag="gone"):
+    """What a viewer is told while there is nothing to see."""
+
+    reason: str
+
+
+class _Refused(msgspec.Struct, tag_field="type", tag="refused"):
+    """What a viewer is told of an act that was not carried out."""
+
+    reason: str
+
+
+class LiveView:
+    """The route `/gui/view/NAME/ws`, and all viewers on it."""
+
+    def __init__(self, seats: Seats) -> None:
+        """`seats` knows where each instance is."""
+        self._seats = seats
+        self._viewers: set[web.WebSocketResponse] = set()
+        self._tasks = link.Tasks()
+
+    async def ws(self, request: web.Request) -> web.StreamResponse:
+        """GET /gui/view/w1/ws: what the page shows and how it is; takes a person's acts."""
+        guard.check_origin(request)
+        if len(self._viewers) >= MAX_VIEWERS:
+            raise Overloaded(f"{MAX_VIEWERS} views are open already; close one")
+        socket = web.WebSocketResponse(
+            timeout=CLOSE_TIMEOUT_S,
+            heartbeat=PING_S,
+            compress=False,
+            max_msg_size=MAX_MESSAGE_BYTES,
+        )
+        self._viewers.add(socket)
+        try:
+            await socket.prepare(request)
+            await _Viewer(request, socket, self._seats).serve(self._tasks)
+        finally:
+            self._viewers.discard(socket)
+        return socket
+
+    async def close(self) -> None:
+        """Hang up on every viewer."""
+        leaving = [
+            viewer.close(code=1001, message=b"the frontend stops")
+            for viewer in self._viewers
+            if viewer.prepared
+        ]
+        await asyncio.gather(*leaving, return_exceptions=True)
+        await self._tasks.close()
+
+
+class _Viewer:
+    """One who looks at an instance."""
+
+    _act: ClassVar[msgspec.json.Decoder[Act]] = msgspec.json.Decoder(Act)
+
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse, seats: Seats) -> None:
+        """Nothing is shown yet."""
+        self._name = request.match_info["name"]
+        self._request = request
+        self._socket = socket
+        self._seats = seats
+        self._id = uuid.uuid4().hex
+        self._link: link.Link | None = None
+        self._told: _Shown | _Gone = _Gone(f"looking for {self._name}")
+
+    async def serve(self, tasks: link.Tasks) -> None:
+        """Until the viewer leaves."""
+        showing = tasks.start(self._show(), f"show {self._name}")
+        try:
+            await self._hear()
+        finally:
+            showing.cancel()
+
+    # -- show --------------------------------------------------------------------------------------
+
+    async def _show(self) -> None:
+        """Follow the instance through its incarnations."""
+        try:
+            while not self._socket.closed:
+                await self._tell(_Gone(await self._follow()))
+                await self._seats.news(REPEAT_S)
+        except ConnectionError:
+            return
+        except TimeoutError:
+            log.info("a viewer took nothing for %g s; hanging up on it", STALL_S)
+            if self._request.transport is not None:
+                self._request.transport.abort()
+
+    async def _follow(self) -> str:
+        """Show the instance for as long as it lasts; gives why there is nothing to see any more."""
+        seat = self._seats.seat_of(self._name)
+        if seat is None:
+            return f"{self._name} does not run now; it is shown as soon as it does"
+        made = None
+        try:
+            self._link = made = await link.connect(seat.socket_path, seat.name, CONNECT_TIMEOUT_S)
+            await self._pass(made.stream(View(self._id)))
+        except LinkLost:
+            pass
+        except RequestError as error:
+            return error.message
+        finally:
+            if made is not None:
+                made.close()
+        return f"{self._name} has ended; it is shown again once it is back"
+
+    async def _pass(self, stream: link.Stream) -> None:
+        """Hand on what the worker sends. After a silence the last word is said again."""
+        while not stream.ended:
+            try:
+                body = await stream.receive(REPEAT_S)
+            except TimeoutError:
+                await self._tell(self._told)
+            else:
+                await self._hand_on(body)
+
+    async def _hand_on(self, body: Body) -> None:
+        if isinstance(body, Sight):
+            await self._tell(_Shown(msgspec.structs.asdict(body)))
+        elif isinstance(body, Picture):
+            head = PICTURE.pack(body.number, body.width, body.height)
+            async with asyncio.timeout(STALL_S):
+                await self._socket.send_bytes(head + body.jpeg)
+
+    async def _tell(self, message: _Shown | _Gone) -> None:
+        self._told = message
+        async with asyncio.timeout(STALL_S):
+            await self._socket.send_str(msgspec.json.encode(message).decode())
+
+    # -- act ---------------------------------------------------------------------------------------
+
+    async def _hear(self) -> None:
+        """Pass on acts, one after the other, until the viewer leaves or has been idle for long."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + IDLE_S
+        while True:
+            try:
+                async with asyncio.timeout_at(until_s):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                await self._socket.close(code=CODE_IDLE, message=b"nothing was done for a while")
+                return
+            if message.type is not WSMsgType.TEXT:
+                return
+            if (act := await self._read(message)) is None:
+                return
+            if not isinstance(act, Drawn):
+                until_s = loop.time() + IDLE_S
+            if refused := await self._do(act):
+                await self._refuse(refused)
+
+    async def _read(self, message: WSMessage) -> Act | None:
+        """The act that a message is; whoever sends something else is hung up on."""
+        try:
+            return self._act.decode(str(message.data))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            await self._socket.close(code=CODE_FAULT, message=b"that is no act of a viewer")
+            return None
+
+    async def _do(self, act: Act) -> str:
+        """Have the worker carry out an act; gives why not, if not."""
+        if self._link is None or self._link.lost.is_set():
+            return "" if isinstance(act, Drawn | Take) else f"{self._name} is not there now"
+        try:
+            did = await self._link.call(Do(self._id, act), ACT_TIMEOUT_S)
+        except LinkLost:
+            return f"{self._name} is not there any more"
+        except TimeoutError:
+            return f"{self._name} does not answer"
+        except RequestError as error:
+            return error.message
+        return did.refused if isinstance(did, Did) else ""
+
+    async def _refuse(self, reason: str) -> None:
+        try:
+            async with asyncio.timeout(STALL_S):
+                await self._socket.send_str(msgspec.json.encode(_Refused(reason)).decode())
+        except (ConnectionError, TimeoutError):
+            return
