@@ -4,6 +4,7 @@ Only the master reads the file; its children are sent their part (`schema.proces
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from arenad.schema.config import Config, SiteConfig
 from arenad.schema.paths import split_address
 
 MAX_PORT = 65535
+PROXY_NAME = re.compile("[A-Za-z0-9_-]{1,40}")
 
 
 def load(path: Path) -> Config:
@@ -103,6 +105,7 @@ def _contradictions(config: Config, given: set[str]) -> Iterator[tuple[set[str],
             yield {small, large}, _contrast((small, value, "over"), (large, limit, "below"), given)
     yield from _template_faults(config)
     yield from _engine_faults(config)
+    yield from _egress_faults(config)
     aim, less = scale.utilisation_percent, scale.hysteresis_percent
     if less >= aim:
         small, large = "autoscale.hysteresis_percent", "autoscale.utilisation_percent"
@@ -125,6 +128,26 @@ def _template_faults(config: Config) -> Iterator[tuple[set[str], str]]:
         why = "requests that wait are counted for all instances together"
         told = f"autoscale.enabled: is true, but there are {field}, and {why}; use only one of them"
         yield {field, "autoscale.enabled"}, told
+
+
+def _egress_faults(config: Config) -> Iterator[tuple[set[str], str]]:
+    """What Chromium cannot do, and assignments that lead nowhere."""
+    egress = config.egress
+    for name, proxy in egress.proxies.items():
+        field = f"egress.proxies.{name}"
+        if not PROXY_NAME.fullmatch(name):
+            must = "must be up to 40 letters, digits, - and _"
+            yield {"egress.proxies"}, f"egress.proxies: a proxy is named {name!r}; {must}"
+        if bool(proxy.user) != bool(proxy.password_from):
+            yield {field}, f"{field}: user and password_from go together; give both or neither"
+        elif proxy.user and proxy.url.startswith("socks5:"):
+            why = "Chromium gives a socks5 proxy no credentials"
+            remedy = "let the proxy admit this machine by its address, or use its http:// port"
+            yield {field}, f"{field}.user: is set, but {why}; {remedy}"
+    for instance, name in egress.instances.items():
+        if name not in egress.proxies:
+            field = f"egress.instances.{instance}"
+            yield {field}, f"{field}: is {name}, which is none of egress.proxies; name one of them"
 
 
 def _engine_faults(config: Config) -> Iterator[tuple[set[str], str]]:

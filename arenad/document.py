@@ -1,6 +1,7 @@
 """A YAML file as checked structs: everything that is wrong with it is said at once."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeGuard, cast, get_args, get_origin
 
@@ -13,6 +14,8 @@ from arenad.schema.base import Record
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_SHOWN_CHARS = 60
+CREDENTIALS = re.compile(r"//[^\s/]*@")
+"""What some write into an address before its host: never shown again."""
 
 
 def read(path: Path) -> bytes:
@@ -178,6 +181,7 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "empty", True: "true", False: "false"}[value]
     text = repr(value) if isinstance(value, str | int | float) else str(value)
+    text = CREDENTIALS.sub("//…@", text)
     return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
 
 

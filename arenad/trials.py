@@ -217,6 +217,8 @@ def _settings(loaded: Config, name: str, url: str) -> Settings:
 
     A key goes to the address for which it was given, and nowhere else.
     """
+    if loaded.egress.proxies and not loaded.egress.fallback_to_direct:
+        raise ArenadError("egress.proxies: this command goes the direct way; use a file without")
     own = loaded.site
     key_from = own.key_from if (own.profile, own.url) == (name, url) else ""
     site = replace(own, profile=name, url=url, key_from=key_from)

@@ -299,7 +299,8 @@ def test_any_value_in_any_field_is_taken_or_named(given_: dict[tuple[str, str], 
         assert msgspec.convert(msgspec.to_builtins(taken), Config) == taken
     else:
         names = {f"{section}.{name}" for section, name in given_}
-        assert {fault.partition(":")[0] for fault in taken} <= names
+        told = {".".join(fault.partition(":")[0].split(".")[:2]) for fault in taken}
+        assert told <= names  # what a map holds is named below its field
 
 
 # -- files ------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ EFFECTS: dict[str, Effect] = {
     "limits": "new instances",
     "limits.required": "restart",
     "browser": "new instances",
+    "egress": "new instances",
     "site": "new instances",
     **dict.fromkeys(PACE, "at once"),
     "instance_templates": "new instances",

@@ -60,6 +60,13 @@ class Reloader:
             field = f"the key in {site.key_from}"
             told.append(Change(field=field, before="…", after="another", effect="new instances"))
         told += self._of_templates(newer)
+        for name, password in newer.read.passwords.items():
+            if password != old.read.passwords.get(name, password):
+                field = f"the password of egress.proxies.{name}"
+                change_of_it = Change(
+                    field=field, before="…", after="another", effect="new instances"
+                )
+                told.append(change_of_it)
         if newer.upstream_key != old.upstream_key:
             field = f"the key in {demo.upstream_key_file or 'demo.upstream_key_file'}"
             told.append(Change(field=field, before="…", after="another", effect="new arena"))

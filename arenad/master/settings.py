@@ -13,7 +13,7 @@ import msgspec
 
 from arenad import __version__
 from arenad.errors import ConfigError
-from arenad.master import archive, change, fleet, secrets
+from arenad.master import archive, change, egress, fleet, secrets
 from arenad.master.cgroup import Groups
 from arenad.master.life import Rules
 from arenad.master.reading import load_profile
@@ -28,7 +28,7 @@ from arenad.schema.process import (
     Welcome,
     WorkerSettings,
 )
-from arenad.schema.profile import Profile
+from arenad.schema.profile import Kind, Profile
 
 SLOTS = 1
 """A page holds one chat at a time."""
@@ -70,6 +70,7 @@ class Read(msgspec.Struct, frozen=True):
     upstream_key: str
     site_key: str = ""
     templates: dict[str, Known] = {}
+    passwords: dict[str, str] = {}
 
     def __repr__(self) -> str:
         """Without the keys: others than their owner read logs and tracebacks."""
@@ -358,6 +359,8 @@ class Settings:
             site_key=known.key,
             session=config.session,
             login_file=self.login_file(name),
+            egress=config.egress,
+            proxies=egress.proxies_of(config.egress, name, read.passwords),
         )
 
 
@@ -406,7 +409,12 @@ def _read(config: Config, fallback: Read | None) -> Read:
         own = _known(config.site)
         upstream_key = _secret(config.demo.upstream_key_file)
         templates = {each.name: _of_template(each) for each in config.instance_templates}
-        return Read(own.profile, upstream_key, own.key, templates)
+        kinds: list[Kind] = [
+            own.profile.kind,
+            *(known.profile.kind for known in templates.values()),
+        ]
+        passwords = egress.passwords(config.egress, kinds, os.environ)
+        return Read(own.profile, upstream_key, own.key, templates, passwords)
     except ConfigError as error:
         if fallback is None:
             raise

@@ -241,6 +241,35 @@ class SiteConfig(Record):
     battle_target: Target = "both"
 
 
+ProxyUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?|socks5)://(\[[0-9a-fA-F:]+\]|[^\s/:@\[\]]+):[0-9]{1,5}\Z",
+        description="http://HOST:PORT, https:// or socks5://, without credentials",
+    ),
+]
+
+
+class ProxyConfig(Record):
+    """A proxy; its password is never in the file, only the place where it stands."""
+
+    url: ProxyUrl
+    user: str = ""
+    password_from: str = ""
+
+
+class EgressConfig(Record):
+    """The ways on which pages reach their site; without proxies it is the machine's own."""
+
+    proxies: dict[str, ProxyConfig] = field(default_factory=dict)
+    assign: Literal["per_instance", "manual"] = "per_instance"
+    instances: dict[str, str] = field(default_factory=dict)
+    on_failure: Literal["next", "rest"] = "rest"
+    fallback_to_direct: bool = False
+    check_url: Url = ""
+    check_interval_s: Seconds = 60.0
+
+
 TemplateName = Annotated[
     str,
     Meta(
@@ -288,6 +317,7 @@ class Config(Record):
     files: FilesConfig = field(default_factory=FilesConfig)
     browser: BrowserConfig = field(default_factory=BrowserConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
+    egress: EgressConfig = field(default_factory=EgressConfig)
     site: SiteConfig = field(default_factory=SiteConfig)
     instance_templates: tuple[TemplateConfig, ...] = ()
     demo: DemoConfig = field(default_factory=DemoConfig)

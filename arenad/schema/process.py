@@ -14,6 +14,7 @@ from arenad.schema.config import (
     BrowserConfig,
     ChatConfig,
     DemoConfig,
+    EgressConfig,
     FilesConfig,
     HealthConfig,
     HistoryConfig,
@@ -49,8 +50,21 @@ class Model(Record):
     modes: tuple[Mode, ...] = ("direct",)
 
 
+class Proxy(Record):
+    """A proxy by its name, with what it wants to be told of who comes."""
+
+    name: str
+    url: str
+    user: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        """Without credentials: others than their owner read logs and tracebacks."""
+        return f"{type(self).__name__}(name={self.name!r}, …)"
+
+
 class WorkerSettings(Record):
-    """A worker's part of the configuration."""
+    """A worker's part of the configuration; `proxies` are in its own order, the first its own."""
 
     socket_path: str
     scratch_dir: str
@@ -63,6 +77,8 @@ class WorkerSettings(Record):
     site_key: str = ""
     session: SessionConfig = field(default_factory=SessionConfig)
     login_file: str = ""
+    egress: EgressConfig = field(default_factory=EgressConfig)
+    proxies: tuple[Proxy, ...] = ()
 
     def __repr__(self) -> str:
         """Without the key: others than its owner read logs and tracebacks."""

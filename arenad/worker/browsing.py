@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from arenad.schema.config import HealthConfig
 from arenad.schema.login import SavedLogin
 from arenad.schema.process import WorkerSettings
-from arenad.worker import login
+from arenad.worker import login, proxying
 from arenad.worker.browser import Browser, BrowserBroken, launch
 from arenad.worker.devtools import BrowserGone, DevToolsError
+from arenad.worker.egress import Egress
 from arenad.worker.footing import Watch
 from arenad.worker.health import Health
 from arenad.worker.page import Page
@@ -22,6 +25,23 @@ EXIT_GRACE_S = 1.0
 
 
 logger = logging.getLogger("arenad.worker")
+
+
+class _Site(PageSite):
+    """A page that is only opened, and looked at, where there is a way to it."""
+
+    choose_way: Callable[[], Awaitable[None]]
+    look_at_way: Callable[[], Awaitable[None]]
+
+    async def open(self) -> None:
+        """Raises `Away` where no way is open, too."""
+        await self.choose_way()
+        await super().open()
+
+    async def look(self) -> None:
+        """Raises `Away` where the way is closed, too."""
+        await self.look_at_way()
+        await super().look()
 
 
 class Browsing:
@@ -38,16 +58,21 @@ class Browsing:
         self._probes = settings.health
         self._browser: Browser | None = None
         self._page: Page | None = None
-        self._site: PageSite | None = None
+        self._site: _Site | None = None
         self._file = Path(settings.login_file) if settings.login_file else None
         self._login: SavedLogin | None = None
+        self._egress = Egress(settings.egress, settings.proxies, settings.site_url)
+        self._way = self._egress.way
         self._health: asyncio.Future[Health] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> PageSite:
         """Launch the browser, make the page. Raises `ArenadError`, `OSError`."""
         settings = self._settings
         scratch = Path(settings.scratch_dir)
-        self._browser = browser = await launch(settings.browser, scratch, self._instance)
+        chosen = settings.browser
+        if settings.egress.proxies:
+            chosen = replace(chosen, args=(*chosen.args, proxying.WEBRTC))
+        self._browser = browser = await launch(chosen, scratch, self._instance)
         self.name = browser.version
         try:
             if self._file is not None:
@@ -55,12 +80,13 @@ class Browsing:
             self._page = page = await self._blank(browser)
         except BrowserGone as error:
             raise BrowserBroken(await _end_of(browser)) from error
-        self._site = PageSite(page, settings.profile, settings.site_url, scratch)
+        self._site = _Site(page, settings.profile, settings.site_url, scratch)
+        self._site.choose_way, self._site.look_at_way = self._take_way, self._egress.look
         return self._site
 
     async def _blank(self, browser: Browser) -> Page:
         """A page of a fresh context, with nothing in it but a saved login, if there is one."""
-        page = await Page.create(browser.devtools)
+        page = await Page.create(browser.devtools, self._way)
         if self._login is not None:
             try:
                 await login.give(page, self._login)
@@ -69,6 +95,15 @@ class Browsing:
             except DevToolsError as error:
                 logger.warning("the saved login cannot be taken up whole: %s", error)
         return page
+
+    async def _take_way(self) -> None:
+        """Another way out is another context. Raises `Away`, `DevToolsError`."""
+        if (way := await self._egress.choose()) != self._way:
+            logger.warning("on to %s", f"the proxy {way.name}" if way else "the direct way")
+            self._way = way
+            await self.renew()
+        if way is not None and self._browser is not None:
+            self.name = f"{self._browser.version} through the proxy {way.name}"
 
     async def keep(self) -> None:
         """Keep the login, where it has changed. The page is one on which a chat can begin."""

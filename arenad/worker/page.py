@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from arenad.errors import ProfileOutdated
+from arenad.schema.process import Proxy
 from arenad.schema.profile import Places
+from arenad.worker import proxying
 from arenad.worker.capture import Capture
 from arenad.worker.devtools import (
     BrowserGone,
@@ -85,9 +87,10 @@ class Page:
         self._loaded = asyncio.Event()
 
     @classmethod
-    async def create(cls, devtools: DevTools) -> "Page":
-        """A blank page in a fresh context. Raises `DevToolsError`."""
-        context = await devtools.command("Target.createBrowserContext", {"disposeOnDetach": True})
+    async def create(cls, devtools: DevTools, proxy: Proxy | None = None) -> "Page":
+        """A blank page in a fresh context, all of it behind the proxy. Raises `DevToolsError`."""
+        fresh: Params = {"disposeOnDetach": True, **proxying.way(proxy)}
+        context = await devtools.command("Target.createBrowserContext", fresh)
         own: Params = {"browserContextId": context["browserContextId"]}
         await devtools.command("Browser.setDownloadBehavior", {"behavior": "deny", **own})
         target = await devtools.command("Target.createTarget", {"url": "about:blank", **own})
@@ -95,7 +98,8 @@ class Page:
             "Target.attachToTarget", {"targetId": target["targetId"], "flatten": True}
         )
         session = str(attached["sessionId"])
-        traffic = Traffic(devtools, session, own["browserContextId"])
+        admit = proxying.admitter(devtools, proxy)
+        traffic = Traffic(devtools, session, own["browserContextId"], admit)
         page = cls(devtools, session, target["targetId"], traffic)
         page._listen()
         await page.command("Page.enable")

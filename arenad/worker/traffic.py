@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from arenad.worker.devtools import DevTools, DevToolsError, Params, Reply
+from arenad.worker.proxying import Admit
 from arenad.worker.source import Inbox
 
 BODY_BUFFER_BYTES = 32 * 1024 * 1024
@@ -49,11 +50,14 @@ class Channel(NamedTuple):
 class Traffic:
     """Listens in every session of one page."""
 
-    def __init__(self, devtools: DevTools, session: str, context: str) -> None:
-        """`session` is the page's, `context` the browser context that is its own."""
+    def __init__(
+        self, devtools: DevTools, session: str, context: str, admit: Admit = lambda _session: None
+    ) -> None:
+        """`session` is the page's, `context` its own context; `admit` comes first in each."""
         self._devtools = devtools
         self._session = session
         self.context = context
+        self._admit = admit
         self._sessions: set[str] = set()
         self._channels: OrderedDict[Key, Channel] = OrderedDict()
         self._source: Inbox | None = None
@@ -64,6 +68,7 @@ class Traffic:
     async def begin(self) -> None:
         """Listen from now on. Raises `DevToolsError`."""
         self._listen(self._session)
+        self._admit(self._session)
         self._devtools.on("", "Target.attachedToTarget", self._on_attached)
         await self._devtools.command("Network.enable", _BOUNDS, self._session)
         await self._devtools.command("Target.setAutoAttach", _ATTACH, self._session)
@@ -107,6 +112,7 @@ class Traffic:
             if is_ours and len(self._sessions) < MAX_SESSIONS:
                 self._sessions.add(session)
                 self._listen(session)
+                self._admit(session)
                 self._devtools.send(session, "Network.enable", _BOUNDS, _ignore)
                 self._devtools.send(session, "Target.setAutoAttach", _ATTACH, _ignore)
             self._devtools.send(session, "Runtime.runIfWaitingForDebugger", {}, _ignore)

@@ -46,8 +46,8 @@ def test_a_login_is_kept_taken_up_and_forgotten(
     pages: list[Page] = []
     create = Page.create
 
-    async def noted(devtools: Any) -> Page:
-        pages.append(await create(devtools))
+    async def noted(devtools: Any, *way: Any) -> Page:
+        pages.append(await create(devtools, *way))
         return pages[-1]
 
     monkeypatch.setattr(Page, "create", noted)
