@@ -9,18 +9,26 @@ from arenad.schema.config import EgressConfig
 from arenad.schema.process import Proxy
 from arenad.schema.profile import Kind
 
+MAX_PASSWORD_BYTES = 255
+
 
 def passwords(
     egress: EgressConfig, kinds: Sequence[Kind], environment: Mapping[str, str]
 ) -> dict[str, str]:
     """Each proxy's password, by its name. Raises `ConfigError`."""
-    if egress.proxies and "openai-http" in kinds:
-        why = "are for pages, and an openai-http site is asked directly"
-        raise ConfigError([f"egress.proxies: {why}; leave them out, or run it in a daemon without"])
-    return {
-        name: secrets.read(f"egress.proxies.{name}.password_from", proxy.password_from, environment)
-        for name, proxy in egress.proxies.items()
-    }
+    others = [name for name, proxy in egress.proxies.items() if not proxy.url.startswith("http:")]
+    if others and "openai-http" in kinds:
+        why = "a site of the kind openai-http is asked through http:// proxies only"
+        remedy = "use its http:// port, or run that site in a daemon without"
+        raise ConfigError([f"egress.proxies.{each}.url: {why}; {remedy}" for each in others])
+    known: dict[str, str] = {}
+    for name, proxy in egress.proxies.items():
+        field = f"egress.proxies.{name}.password_from"
+        known[name] = secrets.read(field, proxy.password_from, environment)
+        if proxy.url.startswith("socks5:") and len(known[name].encode()) > MAX_PASSWORD_BYTES:
+            why = f"what stands there takes more than {MAX_PASSWORD_BYTES} bytes"
+            raise ConfigError([f"{field}: {why}, which SOCKS5 has no room for; use a shorter one"])
+    return known
 
 
 def proxies_of(egress: EgressConfig, instance: str, known: Mapping[str, str]) -> tuple[Proxy, ...]:

@@ -12,7 +12,7 @@ MAX_ANSWERED = 256
 """So many questions are remembered; the oldest is forgotten first."""
 
 Admit = Callable[[str], None]
-"""Called with each session of a page before its first request. Raises `DevToolsError`."""
+"""Called with each session of a page before its first request. Raises `BrowserError`."""
 
 
 def way(proxy: Proxy | None) -> Params:

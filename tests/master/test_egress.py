@@ -8,6 +8,7 @@ from arenad import config
 from arenad.errors import ConfigError
 from arenad.master import egress
 from arenad.schema.config import EgressConfig, ProxyConfig
+from arenad.schema.profile import Kind
 
 PROXIES = {name: ProxyConfig(url=f"http://{name}:3128") for name in ("a", "b", "c")}
 
@@ -23,6 +24,7 @@ def test_instances_are_dealt_out_by_their_numbers() -> None:
     assert _names(rules, "w5") == ["b", "c", "a"]
     assert _names(rules, "mine-3") == ["c", "a", "b"]
     assert _names(EgressConfig(), "w1") == []
+    assert _names(EgressConfig(proxies=PROXIES, assign="per_request"), "w2") == ["b", "c", "a"]
 
 
 def test_by_hand_who_is_not_named_has_none() -> None:
@@ -43,15 +45,26 @@ def test_a_password_is_read_and_never_shown(tmp_path: Path) -> None:
     (proxy,) = egress.proxies_of(rules, "w1", known)
     assert proxy.password == "THE-SECRET"
     assert "THE-SECRET" not in f"{proxy!r} {proxy} {rules}"
+    path.write_text("é" * 128)
+    far = EgressConfig(proxies={"far": ProxyConfig("socks5://p:1", "me", f"file:{path}")})
+    with pytest.raises(ConfigError, match=r"far.password_from: .* more than 255 bytes"):
+        egress.passwords(far, ["page"], {})
     path.chmod(0o640)
     with pytest.raises(ConfigError, match=f"egress.proxies.own.password_from: others .*{path}"):
         egress.passwords(rules, ["page"], {})
 
 
-def test_an_upstream_takes_no_proxy_yet() -> None:
-    """Rather than go past the proxies in silence."""
-    with pytest.raises(ConfigError, match=r"egress\.proxies: are for pages"):
-        egress.passwords(EgressConfig(proxies=PROXIES), ["page", "openai-http"], {})
+def test_an_upstream_is_asked_through_http_proxies_only() -> None:
+    """Rather than go past the others in silence."""
+    kinds: list[Kind] = ["page", "openai-http"]
+    assert egress.passwords(EgressConfig(proxies=PROXIES), kinds, {}) == dict.fromkeys(PROXIES, "")
+    for scheme in ("https", "socks5"):
+        rules = EgressConfig(proxies={**PROXIES, "odd": ProxyConfig(url=f"{scheme}://x:1")})
+        assert "odd" in egress.passwords(rules, ["page"], {})
+        with pytest.raises(
+            ConfigError, match=r"^egress\.proxies\.odd\.url: .* http:// proxies only"
+        ):
+            egress.passwords(rules, kinds, {})
 
 
 @pytest.mark.parametrize(
@@ -61,11 +74,19 @@ def test_an_upstream_takes_no_proxy_yet() -> None:
         ("proxies: {a: {url: 'http://me:pw@x:1'}}", "without credentials"),
         ("proxies: {a: {url: 'http://x:1', user: me}}", "user and password_from go together"),
         (
-            "proxies: {a: {url: 'socks5://x:1', user: me, password_from: env:P}}",
-            "Chromium gives a socks5 proxy no credentials; let the proxy admit this machine",
+            f"proxies: {{a: {{url: 'socks5://x:1', user: {'m' * 256}, password_from: env:P}}}}",
+            "egress.proxies.a.user: takes more than 255 bytes, which SOCKS5 has no room for",
         ),
         ("instances: {w1: a}", "egress.instances.w1: is a, which is none of egress.proxies"),
         ("proxies: {'a b': {url: 'http://x:1'}}", "a proxy is named 'a b'; must be up to 40"),
+        (
+            "proxies: {a: {url: 'http://x:1'}}, rotation_interval_s: 60",
+            "egress.rotation_interval_s: is set, but there are not two egress.proxies",
+        ),
+        (
+            "proxies: {a: {url: 'http://x:1'}}, assign: per_request, rotation_interval_s: 60",
+            "egress.assign is per_request; set it to per_instance, or leave it at 0",
+        ),
         ("rotate: true", "egress.rotate: no such field"),
     ],
 )

@@ -10,17 +10,17 @@ import psutil
 import pytest
 from chats import streamed
 from daemon import Daemon, running
-from proxies import PASSWORD, USER, Seen, http_proxy
+from proxies import PASSWORD, USER, Seen, http_proxy, socks_proxy
 
 
-@pytest.fixture
-def proxy() -> Iterator[Seen]:
+@pytest.fixture(params=["http", "socks5"])
+def proxy(request: pytest.FixtureRequest) -> Iterator[Seen]:
     """A proxy that wants credentials, in a thread."""
     told: list[Seen] = []
     is_up, loop, over = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 
     async def serve() -> None:
-        async with http_proxy() as seen:
+        async with http_proxy() if request.param == "http" else socks_proxy(PASSWORD) as seen:
             told.append(seen)
             is_up.set()
             await over.wait()
@@ -68,6 +68,8 @@ def test_chats_go_through_the_proxy_and_nobody_sees_its_password(
         secret.write_text("ANOTHER-PASSWORD")
         told = _all_that_is_told(daemon)
         assert "through the proxy lisbon" in told
+        workers = [each for each in daemon.state()["children"] if each["role"] == "worker"]
+        assert [each["proxy"] for each in workers] == ["lisbon"]
         assert "the password of egress.proxies.lisbon" in told
         assert PASSWORD not in told
         assert "ANOTHER-PASSWORD" not in told
