@@ -11,15 +11,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
+from arenad.due import NEVER_S, Due
 from arenad.errors import Cancelled, LinkLost, RequestError
 from arenad.schema.chat import Failure, error_of, failure_of
 from arenad.schema.frame import Body, Frame, Kind
 from arenad.wire import Peer
 
-ITEMS_HIGH = 128
+ITEMS_HIGH = 32
 """Unread items of one stream at which the socket is no longer read."""
 
-ITEMS_LOW = 32
+ITEMS_LOW = 8
 """Unread items at which reading goes on."""
 
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
@@ -97,6 +98,7 @@ class Stream:
         self._call = call
         self._arrived: deque[Frame] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._due = Due(self._too_late)
         self.ended = False
 
     async def receive(self, timeout_s: float) -> Body:
@@ -120,15 +122,21 @@ class Stream:
     async def _wait(self, timeout_s: float) -> None:
         if self._link.lost.is_set():
             raise self._link.loss()
+        self._due.within(timeout_s)
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._waiter
+            await self._waiter
         finally:
             self._waiter = None
+            self._due.at(NEVER_S)
+
+    def _too_late(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
 
     def cancel(self) -> None:
         """Tell the other end to stop, if it has not ended yet."""
+        self._due.close()
         if not self.ended:
             self.ended = True
             self._link.cancel(self._call)

@@ -7,17 +7,19 @@ that was over even so is fetched whole. Whatever in the page makes the request (
 another site, a worker), it is read in the session that told of it.
 """
 
-import base64
 import re
+from binascii import a2b_base64
 
-from arenad.worker.devtools import DevTools, DevToolsError, OnReply, Params, Reply
+from arenad.worker.devtools import DevTools, OnReply, Params, Reply
+from arenad.worker.page_port import BrowserError
 from arenad.worker.source import Inbox
 
 
 class Capture(Inbox):
     """One awaited request: first its response's head, then its bytes, then its end.
 
-    With `follow` the next request of the kind goes on where one has ended, without end.
+    With `follow` the next request of the kind goes on where one has ended, without end. A page may
+    begin it before the browser has told all of the last one: what it tells of it by then waits.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Capture(Inbox):
         self._method = method
         self._follow = follow
         self._session = ""
+        self._later: list[tuple[str, str, Params]] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -37,6 +40,7 @@ class Capture(Inbox):
         self._is_head_there = False
         self._is_asking = False
         self._is_streaming = False
+        self._passed_bytes = 0
         self._has_charset = False
         self._ending: str | None = None
 
@@ -50,19 +54,17 @@ class Capture(Inbox):
     def on_event(self, session: str, event: str, params: Params) -> None:
         """Take one event of the Network domain, heard in this session."""
         if not self._request:
-            if event == "requestWillBeSent" and self._is_ours(params["request"]):
-                self._session, self._request = session, params["requestId"]
-                self._is_sent = True
-                self._changed.set()
-                self._ask_streaming()
+            self._take_up(session, event, params)
+            return
+        if self._is_over:
             return
         # A redirect keeps the request's id and its events: what is read is where it led to.
-        if self._is_over or (session, params.get("requestId")) != (self._session, self._request):
-            return
-        if event == "responseReceived":
+        if (session, params.get("requestId")) != (self._session, self._request):
+            self._keep(session, event, params)
+        elif event == "responseReceived":
             self._on_response(params["response"])
         elif event == "dataReceived":
-            self._take(params.get("data", ""))
+            self._on_piece(params)
         elif event == "loadingFinished":
             self._on_end("")
         elif event == "loadingFailed":
@@ -70,8 +72,28 @@ class Capture(Inbox):
 
     def on_target_gone(self, session: str) -> None:
         """The frame or worker that read it is gone."""
+        self._later = [each for each in self._later if each[0] != session]
         if self._request and session == self._session:
             self._end("the frame or worker that was reading it has ended")
+
+    def _take_up(self, session: str, event: str, params: Params) -> None:
+        if event == "requestWillBeSent" and self._is_ours(params["request"]):
+            self._session, self._request = session, params["requestId"]
+            self._is_sent = True
+            self._changed.set()
+            self._ask_streaming()
+
+    def _keep(self, session: str, event: str, params: Params) -> None:
+        """For when the request that is read has ended: the events of the next ones of the kind."""
+        if not self._follow or event == "dataReceived":  # which brings nothing that was not asked
+            return
+        is_next = event == "requestWillBeSent" and self._is_ours(params["request"])
+        request = session, params.get("requestId")
+        if is_next or any((s, p.get("requestId")) == request for s, _, p in self._later):
+            if len(self._later) >= MAX_LATER:
+                self._end("too many requests of its kind were begun at once")
+                return
+            self._later.append((session, event, params))
 
     def _is_ours(self, request: Params) -> bool:
         return request["method"] == self._method and bool(self._url.search(request["url"]))
@@ -86,6 +108,12 @@ class Capture(Inbox):
         if not self._is_asking and not self._is_streaming:
             self._ask_streaming()
 
+    def _on_piece(self, params: Params) -> None:
+        if self._is_streaming:
+            self._add(params.get("data", b""))
+        else:
+            self._passed_bytes += int(params.get("dataLength", 0))
+
     def _ask_streaming(self) -> None:
         self._is_asking = True
         self._ask("Network.streamResourceContent", self._on_streaming)
@@ -93,14 +121,19 @@ class Capture(Inbox):
     def _ask(self, method: str, on_reply: OnReply) -> None:
         try:
             self._devtools.send(self._session, method, {"requestId": self._request}, on_reply)
-        except DevToolsError as error:
+        except BrowserError as error:
             self.lose(str(error))
 
     def _on_streaming(self, reply: Reply) -> None:
         self._is_asking = False
         if not reply.error:
             self._is_streaming = True
-            self._take(reply.result.get("bufferedData", ""))
+            before = a2b_base64(reply.result.get("bufferedData", ""))
+            if len(before) < self._passed_bytes:
+                # More than the browser keeps: no answer begins with a hole.
+                first = f"its first {self._passed_bytes} bytes"
+                self._end(f"{first} came faster than they could be read")
+            self._add(before)
         if self._ending is not None:
             self._on_end(self._ending)
 
@@ -121,23 +154,22 @@ class Capture(Inbox):
             return
         body = str(reply.result.get("body", ""))
         is_base64 = bool(reply.result.get("base64Encoded"))
-        self._add(
-            base64.b64decode(body) if is_base64 else _bytes_of(body, has_charset=self._has_charset)
-        )
+        self._add(a2b_base64(body) if is_base64 else _bytes_of(body, has_charset=self._has_charset))
         self._end_request(self._ending or "")
 
     def _end_request(self, why: str) -> None:
         if self._follow and not why and self.status < HTTP_ERROR:
             self._begin()
+            later, self._later = self._later, []
+            for told in later:
+                self.on_event(*told)
         else:
             self._end(why)
 
-    def _take(self, encoded: str) -> None:
-        if encoded:
-            self._add(base64.b64decode(encoded))
-
 
 HTTP_ERROR = 400
+MAX_LATER = 256
+"""So many events of further requests may wait for the end of the one that is read."""
 
 
 def _why_cut(failure: Params) -> str:

@@ -1,9 +1,18 @@
 """What the instance costs: its worker and its browser's whole tree."""
 
 import contextlib
+import os
 
 import msgspec
 import psutil
+
+from arenad.worker.kin import descendants
+
+MOVED_BYTES = 1024 * 1024
+"""A process whose resident memory has moved by less is taken to hold what it held."""
+
+TRUSTED_READINGS = 30
+"""After so many readings it is looked at all the same: what it shares may have changed."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -18,31 +27,55 @@ class Reading(msgspec.Struct, frozen=True):
     descriptors: int
 
 
+class _Known:
+    """One process, and what was found of it last."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises `psutil.NoSuchProcess`."""
+        self.process = psutil.Process(pid)
+        self.cpu_s = 0.0
+        self._resident_bytes = 0
+        self._memory_bytes = 0
+        self._trusted = 0
+
+    def memory_bytes(self) -> int:
+        """Proportional memory, for which the kernel walks all page tables: only when it moved."""
+        plain = self.process.memory_info()
+        self._trusted -= 1
+        if self._trusted <= 0 or abs(plain.rss - self._resident_bytes) >= MOVED_BYTES:
+            self._trusted, self._resident_bytes = TRUSTED_READINGS, plain.rss
+            try:
+                self._memory_bytes = int(self.process.memory_full_info().pss)
+            except psutil.AccessDenied:  # a sandboxed process hides it: what it does not share
+                self._memory_bytes = int(plain.rss - plain.shared)
+        return self._memory_bytes
+
+
 class Meter:
     """Measures this process and its descendants; CPU is the mean since the last reading."""
 
     def __init__(self) -> None:
         """Begin to count."""
-        self._self = psutil.Process()
-        self._cpu_s: dict[int, float] = {}
+        self._known: dict[int, _Known] = {}
 
     def take(self, elapsed_s: float) -> Reading:
         """Measure now; `elapsed_s` is the time since the last reading (0 at the first)."""
-        tree = [self._self, *self._self.children(recursive=True)]
+        pids = [os.getpid(), *descendants(os.getpid())]
         memory_bytes = 0
         descriptors = 0
         spent_s = 0.0
-        cpu_s: dict[int, float] = {}
-        for process in tree:
+        known: dict[int, _Known] = {}
+        for pid in pids:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                memory_bytes += _memory_bytes(process)
-                descriptors += _descriptors(process)
-                times = process.cpu_times()
-                cpu_s[process.pid] = times.user + times.system
-                spent_s += cpu_s[process.pid] - self._cpu_s.get(process.pid, 0.0)
-        self._cpu_s = cpu_s
+                each = known[pid] = self._known.get(pid) or _Known(pid)
+                memory_bytes += each.memory_bytes()
+                descriptors += _descriptors(each.process)
+                times = each.process.cpu_times()
+                spent_s += times.user + times.system - each.cpu_s
+                each.cpu_s = times.user + times.system
+        self._known = known
         percent = 100.0 * spent_s / elapsed_s if elapsed_s else 0.0
-        return Reading(memory_bytes, len(tree), round(percent, 1), descriptors)
+        return Reading(memory_bytes, len(pids), round(percent, 1), descriptors)
 
 
 def _descriptors(process: psutil.Process) -> int:
@@ -51,12 +84,3 @@ def _descriptors(process: psutil.Process) -> int:
         return process.num_fds()
     except psutil.AccessDenied:
         return 0
-
-
-def _memory_bytes(process: psutil.Process) -> int:
-    """Proportional memory; a sandboxed process hides it, then what it does not share."""
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.AccessDenied:
-        plain = process.memory_info()
-        return int(plain.rss - plain.shared)

@@ -10,7 +10,9 @@ import logging
 from collections.abc import Callable
 
 from arenad.schema.view import Picture
-from arenad.worker.devtools import DevTools, DevToolsError, Params, Reply
+from arenad.worker.devtools import DevTools, Params, Reply
+from arenad.worker.frames import Frames
+from arenad.worker.page_port import BrowserError
 
 SPACING_S = 0.1
 """Ten pictures in a second at most."""
@@ -23,7 +25,7 @@ log = logging.getLogger("arenad.screencast")
 class Screencast:
     """The newest picture of one page, and the address and title that belong to it."""
 
-    def __init__(self, devtools: DevTools, session: str, target: str) -> None:
+    def __init__(self, devtools: DevTools, session: str, target: str, frames: Frames) -> None:
         """`session` is the page's, `target` its own; nothing runs yet."""
         self.picture: Picture | None = None
         self.address = ""
@@ -32,11 +34,13 @@ class Screencast:
         self._devtools = devtools
         self._session = session
         self._target = target
+        self._frames = frames
         self._count = 0
         self._acked_s = 0.0
 
     async def begin(self) -> None:
-        """Take pictures from now on. Raises `DevToolsError`."""
+        """Take pictures from now on. Raises `BrowserError`."""
+        self._frames.show(is_viewed=True)
         self._devtools.on(self._session, "Page.screencastFrame", self._on_frame)
         self._devtools.on("", "Target.targetInfoChanged", self._on_target)
         told = await self._devtools.command("Target.getTargetInfo", {"targetId": self._target})
@@ -46,8 +50,9 @@ class Screencast:
         await self._devtools.command("Page.startScreencast", WANTED, self._session)
 
     async def end(self) -> None:
-        """Take no more. A browser that is gone has stopped, too. Raises `DevToolsError`."""
+        """Take no more. A browser that is gone has stopped, too. Raises `BrowserError`."""
         self.picture = None
+        self._frames.show(is_viewed=False)
         await self._devtools.command("Page.stopScreencast", {}, self._session)
         await self._devtools.command("Target.setDiscoverTargets", {"discover": False})
 
@@ -69,7 +74,7 @@ class Screencast:
         try:
             answer: Params = {"sessionId": number}
             self._devtools.send(self._session, "Page.screencastFrameAck", answer, _ignore_reply)
-        except DevToolsError as error:
+        except BrowserError as error:
             log.debug("a picture cannot be acknowledged: %s", error)
 
     def _on_target(self, params: Params) -> None:

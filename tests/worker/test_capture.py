@@ -8,9 +8,12 @@ import pytest
 from scripted_browser import ScriptedBrowser, linked, tell
 
 from arenad.errors import UpstreamFailed
+from arenad.worker import capture as capture_module
 from arenad.worker import source
 from arenad.worker.capture import Capture
-from arenad.worker.devtools import BrowserGone, DevTools
+from arenad.worker.devtools import DevTools
+from arenad.worker.page_port import BrowserGone
+from arenad.worker.traffic import DECODERS
 
 STREAM = "Network.streamResourceContent"
 WHOLE = "Network.getResponseBody"
@@ -24,15 +27,15 @@ EVENTS = (
 ALREADY_OVER = {"code": -32000, "message": "has already finished loading"}
 
 
-def _capture(devtools: DevTools) -> Capture:
-    capture = Capture(devtools, "/answer", "POST")
+def _capture(devtools: DevTools, *, follow: bool = False) -> Capture:
+    capture = Capture(devtools, "/answer", "POST", follow=follow)
     devtools.on_lost(lambda: capture.lose("the browser is gone"))
     for event in EVENTS:
 
         def hear(params: dict[str, Any], event: str = event) -> None:
             capture.on_event("s", event, params)
 
-        devtools.on("s", f"Network.{event}", hear)
+        devtools.on("s", f"Network.{event}", hear, DECODERS.get(event))
     return capture
 
 
@@ -342,5 +345,75 @@ def test_an_abandoned_answer_is_watched_not_kept() -> None:
             site.head()
             await capture.over()
             assert not capture._pieces
+
+    tell(story())
+
+
+def test_a_next_request_may_begin_before_the_last_one_has_ended() -> None:
+    """A page that polls need not wait for what the browser still tells us: none is missed."""
+
+    async def story() -> None:
+        async with linked() as (devtools, browser):
+            site, capture = _site(browser), _capture(devtools, follow=True)
+            for number in ("r1", "r2", "r3"):
+                site.request(number)
+                site.head(number=number)
+                site.event("Network.dataReceived", {"requestId": number})
+            site.request("r2", url="/other")
+            site.finish("r2")
+            await site.answer(STREAM, result={"bufferedData": _b64("one ")})
+            assert await capture.read() == [b"one "]
+            site.finish("r1")
+            asked = await site.answer(STREAM, error=ALREADY_OVER)
+            assert asked["params"] == {"requestId": "r2"}
+            await site.answer(WHOLE, result={"body": "two ", "base64Encoded": False})
+            assert await capture.read() == [b"two "]
+            await site.answer(STREAM, result={"bufferedData": _b64("three")})
+            assert await capture.read() == [b"three"]
+            assert not capture.is_over
+            site.fail(canceled=False, number="r3")
+            with pytest.raises(UpstreamFailed, match="ERR_TEST"):
+                await capture.read()
+
+    tell(story())
+
+
+def test_requests_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounded; and then it is told."""
+    monkeypatch.setattr(capture_module, "MAX_LATER", 10)
+
+    async def story() -> None:
+        async with linked() as (devtools, browser):
+            site, capture = _site(browser), _capture(devtools, follow=True)
+            for number in range(20):
+                site.request(f"r{number}")
+            with pytest.raises(UpstreamFailed, match="too many requests of its kind"):
+                await capture.read()
+            assert len(capture._later) == 10
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_whole"), [("a beginning, ", True), ("ginning, ", False), ("", False)]
+)
+def test_an_answer_never_begins_with_a_hole(kept: str, *, is_whole: bool) -> None:
+    """What came before it was streamed is all in the reply, or it is told that it is not."""
+
+    async def story() -> None:
+        async with linked() as (devtools, browser):
+            site, capture = _site(browser), _capture(devtools)
+            site.request()
+            command = await site.command()
+            site.head()
+            site.event("Network.dataReceived", {"requestId": "r1", "dataLength": 13})
+            site.say(id=command["id"], sessionId="s", result={"bufferedData": _b64(kept)})
+            site.data("an end")
+            site.finish()
+            if is_whole:
+                assert await _all(capture) == "a beginning, an end"
+                return
+            with pytest.raises(UpstreamFailed, match="faster than they could be read"):
+                await _all(capture)
 
     tell(story())

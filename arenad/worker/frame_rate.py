@@ -1,0 +1,37 @@
+"""How often a page is drawn, by what goes on with it: a brain."""
+
+from typing import Literal, NamedTuple
+
+Doing = Literal["acting", "watching", "streaming", "resting"]
+"""What a page is used for: acts on it, an answer that is read in it, one from the network, nothing.
+
+Acting is also to open it, and to wait for what it shows next.
+"""
+
+
+class Pace(NamedTuple):
+    """Frames in a second; and for how long after this began, or an act, there are others."""
+
+    hz: float
+    settle_s: float = 0.0
+    settling_hz: float = 0.0
+
+
+PACES: dict[Doing, Pace] = {
+    # As the browser does by itself, but for acts in a row: a frame between two of them delays the
+    # next one, and what a page does at a frame is waited for as soon as no further act comes.
+    "acting": Pace(60.0, settle_s=0.03, settling_hz=20.0),
+    "watching": Pace(30.0),  # `answer.js` looks at what is drawn each 50 ms
+    "streaming": Pace(4.0),
+    "resting": Pace(1 / 60, settle_s=1.0, settling_hz=60.0),
+}
+
+VIEWED_HZ = 10.0
+"""While a person looks: as many pictures as a screencast shows."""
+
+
+def interval_s(doing: Doing, since_s: float, *, is_viewed: bool) -> float:
+    """From one frame to the next, `since_s` after this began or somebody last acted."""
+    pace = PACES[doing]
+    hz = pace.settling_hz if since_s < pace.settle_s else pace.hz
+    return 1 / max(hz, VIEWED_HZ if is_viewed else 0.0)
