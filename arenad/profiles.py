@@ -6,7 +6,7 @@ Files come in, a `Profile` or a `ConfigError` comes out; nothing is kept between
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +19,7 @@ from arenad.schema.config import SiteConfig
 from arenad.schema.profile import (
     API_FIELDS,
     API_MODEL_FIELDS,
+    Kind,
     Landmarks,
     ModelRules,
     ModeRules,
@@ -31,6 +32,8 @@ from arenad.schema.profile import (
 SHIPPED = Path(__file__).parent / "worker" / "sites" / "profiles"
 MAX_EXTENDS = 8
 MODEL_PLACE = "{model}"
+PAGELESS = get_args(Kind)[1:]
+"""The kinds of sites that are no pages."""
 
 STEPS = ("opening", "choose_model", "choose_model_b", "attach", "send", "new_chat", "stop")
 WITH_SIDES = ("arena-lines",)
@@ -56,7 +59,7 @@ def load(name: str, folder: Path | None = None) -> Profile:
     tree |= {"name": own.get("name", name), "version": own.get("version", 1)}
     tree = _with_whole_streams(tree)
     faults: list[str] = []
-    if tree.get("kind") == "openai-http":
+    if tree.get("kind") in PAGELESS:
         tree = _without_page(tree, faults)
     profile = document.section(Profile, tree, "", faults)
     if isinstance(profile, Profile):
@@ -76,7 +79,7 @@ def for_site(site: SiteConfig) -> Profile:
     """
     profile = load(site.profile, Path(site.profiles_dir) if site.profiles_dir else None)
     url = site.url or profile.url
-    if not url and profile.name != "demo":
+    if not url and profile.name != "demo" and profile.kind != "echo":
         raise ConfigError(
             [f"site.url: is empty, and the profile {site.profile} has no address; give the site's"]
         )
@@ -187,14 +190,14 @@ _PAGELESS: Tree = {"landmarks": {"prompt": []}, "stream": {"url_pattern": ".", "
 
 
 def _without_page(tree: Tree, faults: list[str]) -> Tree:
-    """An upstream's profile as if it had a page; what only a page has is a fault."""
+    """A profile as if it had a page; what only a page has is a fault."""
     models: Any = tree.get("models")
     fields = Profile.__struct_fields__
     given = [name for name in tree if name in fields and name not in API_FIELDS]
     if isinstance(models, dict):
         keys = cast("Tree", models)
         given += [f"models.{key}" for key in keys if key not in API_MODEL_FIELDS]
-    why = "is given, but a site of the kind openai-http has no page; leave it out"
+    why = f"is given, but a site of the kind {tree['kind']} has no page; leave it out"
     faults += [f"{name}: {why}" for name in given]
     return {name: value for name, value in tree.items() if name not in given} | _PAGELESS
 
@@ -209,7 +212,7 @@ def places(given: Places) -> tuple[str, ...]:
 
 def _contradictions(profile: Profile) -> Iterator[str]:
     """Faults that types do not show."""
-    if profile.kind == "openai-http":
+    if profile.kind in PAGELESS:
         return
     marks = _places_of(profile.landmarks)
     if not marks["prompt"]:

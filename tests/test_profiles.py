@@ -1,13 +1,19 @@
 """Site profiles: what is taken, what stands on top of what, and what is said of a faulty one."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from arenad import profiles
 from arenad.errors import ConfigError
 from arenad.schema.config import SiteConfig
-from arenad.schema.profile import AnswerRules, Landmarks, Sign, Step
+from arenad.schema.profile import AnswerRules, Landmarks, Profile, Sign, Step
 
 
 def made(folder: Path, **files: str) -> Path:
@@ -182,6 +188,9 @@ def test_fields_are_held_against_each_other(tmp_path: Path) -> None:
     assert f"odd.yaml: opening[2].key: is 'F5'; must be {key}" in faults_of(
         "odd", made(tmp_path, odd=CONTRADICTORY)
     )
+    listed = "extends: demo\nmodels: {anchor: '', json_path: /m, json_list: a..b}"
+    (fault,) = faults_of("no", made(tmp_path, no=listed))
+    assert fault.startswith("no.yaml: models.json_list: 'a..b' is no path; write keys")
 
 
 def test_a_fault_is_said_of_the_file_it_stands_in(tmp_path: Path) -> None:
@@ -358,11 +367,11 @@ def test_what_only_a_page_has_is_refused(tmp_path: Path) -> None:
     assert len(told) == 4
 
 
-def test_a_kind_is_one_of_two(tmp_path: Path) -> None:
+def test_a_kind_is_one_of_a_few(tmp_path: Path) -> None:
     """A page's profile is as it was, and an unknown kind is a fault."""
     assert profiles.load("demo").kind == "page"
     faults = faults_of("own", made(tmp_path, own="extends: demo\nkind: ftp"))
-    assert faults == ["own.yaml: kind: is 'ftp'; must be one of openai-http, page"]
+    assert faults == ["own.yaml: kind: is 'ftp'; must be one of echo, openai-http, page"]
 
 
 def test_an_upstream_of_others_needs_the_operators_word() -> None:
@@ -374,3 +383,68 @@ def test_an_upstream_of_others_needs_the_operators_word() -> None:
     assert profiles.for_site(local).kind == "openai-http"
     with pytest.raises(ConfigError, match=r"site.url: is empty"):
         profiles.for_site(SiteConfig(profile="openai-http"))
+    assert profiles.for_site(SiteConfig(profile="echo")).kind == "echo", "it has no address"
+
+
+# -- anything -----------------------------------------------------------------------------------------
+
+SHIPPED = {
+    path.stem: yaml.safe_load(path.read_text()) for path in sorted(profiles.SHIPPED.glob("*.yaml"))
+}
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2**70)
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from(["(", "$.", "[", "demo", "x", "{model}", "http://[", "sse", "dom", "a: b"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def loaded(folder: Path, text: bytes) -> Profile | list[str]:
+    """The profile, or its faults, each with the file that it stands in; nothing else is raised."""
+    path = folder / "mine.yaml"
+    path.write_bytes(text)
+    try:
+        return profiles.load("mine", folder)
+    except ConfigError as error:
+        faults = error.faults
+    assert faults
+    assert all(fault.startswith(str(folder)) or ".yaml: " in fault for fault in faults)
+    return faults
+
+
+def _places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else []
+    inner = enumerate(value) if isinstance(value, list) else inner
+    return [here, *(place for step, each in inner for place in _places(each, (*here, step)))]
+
+
+@in_a_folder
+@given(text=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_no_text_makes_it_raise_anything_else(text: bytes, tmp_path: Path) -> None:
+    """A profile or its faults, whatever the file holds."""
+    loaded(tmp_path, text)
+
+
+@in_a_folder
+@given(name=st.sampled_from(sorted(SHIPPED)), value=VALUES, drawn=st.data())
+def test_a_shipped_profile_with_something_wrong(
+    name: str, value: object, drawn: st.DataObject, tmp_path: Path
+) -> None:
+    """Any value in any place of it: what is still taken can be sent to a worker as it is."""
+    tree: Any = json.loads(json.dumps({**SHIPPED[name], "name": "mine"}))
+    *steps, last = drawn.draw(st.sampled_from(_places(tree)[1:]))
+    place = tree
+    for step in steps:
+        place = place[step]
+    place[last] = value
+    taken = loaded(tmp_path, yaml.safe_dump(tree, allow_unicode=True).encode())
+    if isinstance(taken, Profile):
+        packed = msgspec.msgpack.encode(taken)
+        assert msgspec.msgpack.decode(packed, type=Profile) == taken

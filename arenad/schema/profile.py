@@ -52,7 +52,7 @@ ChatPath = Annotated[
 Keys = Annotated[str | tuple[str, ...], Meta(description="a text, or a list of texts")]
 Within = Annotated[float, Meta(gt=0, le=600)]
 Capability = Literal["text", "image_in", "image_out", "search"]
-Kind = Literal["page", "openai-http"]
+Kind = Literal["page", "openai-http", "echo"]
 Meaning = Literal[
     "needs_login", "needs_human", "resting", "expired", "chat_full", "content_rejected"
 ]
@@ -250,7 +250,7 @@ class ModelRules(Record):
 
     `anchor` is the key of a JSON list in the page's HTML, escaped or not; or several keys by which
     it has gone, of which `*` finds entries without any. `json_path` is an address of the site,
-    whose JSON holds a list at `json_list` (keys with dots between). `options` are elements of it,
+    whose JSON holds them at `json_list`, a path to their list or to each. `options` are elements,
     `names` is the list itself. `id_field` and `owner_field` are fields of an entry. `aliases` are
     further names, each for one of the site's; `capabilities` are told here where the page does not.
     """
@@ -264,6 +264,11 @@ class ModelRules(Record):
     owner_field: str = "organization"
     aliases: dict[str, str] = field(default_factory=dict)
     capabilities: dict[str, tuple[Capability, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError`."""
+        if self.json_list:
+            _check_paths(self, "", ("json_list",))
 
 
 class Sign(Record):
@@ -339,7 +344,7 @@ class Modes(Record):
 class Profile(Record):
     """One site, in direct chats; `in_mode` gives it as it is in another mode.
 
-    Of the `kind` openai-http only the fields in `API_FIELDS` count: it has no page.
+    Of a `kind` without a page only the fields in `API_FIELDS` count.
 
     `version` is raised whenever the site made a change necessary. `dismiss` are dialogs of the
     site's own that are agreed to when they show. Steps that are empty follow from the landmarks.
@@ -393,4 +398,4 @@ def _given(record: Record) -> dict[str, Any]:
 
 API_FIELDS = ("version", "name", "kind", "about", "extends", "url", "models", "limits")
 API_MODEL_FIELDS = ("names", "aliases", "capabilities")
-"""What may be said of an OpenAI-compatible upstream, and of its models."""
+"""What may be said of a site that has no page, and of its models."""

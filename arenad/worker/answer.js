@@ -3,11 +3,15 @@ globalThis.arenadAnswer ??= {
   PACE_MS: 50, // so often at most; a page that draws at each token draws no faster
   CHARS_PER_MS: 2000, // a large answer is looked at less often
   QUIET_MS: 250, // after a sign of the end, what is still being drawn may come
+  ALONE_MS: 5000, // and where the prompt alone shows, the answer
+  UNTOLD: /[\s*_`~#>|\\-]/g, // of a prompt, these may be drawn or not
   LOOK_MS: 200, // an open shadow root appears without any mutation
   DEPTH: 100,
   token: 0,
 
-  HIDDEN: "button, [role=button], script, style, svg, noscript, template, select, textarea, dialog, link, [hidden]",
+  HIDDEN:
+    "button, [role=button], script, style, svg, noscript, template, select, textarea, dialog, link, [hidden], " +
+    "mat-icon, [class*=material-icons], [class*=material-symbols]", // icons that are words to their font
   BLOCKS: new Set(
     ("ADDRESS ARTICLE ASIDE BLOCKQUOTE DETAILS DIV DL FIGURE FOOTER H1 H2 H3 H4 H5 H6 HEADER HR LI MAIN MATH NAV " +
       "OL P PRE SECTION TABLE UL").split(" "),
@@ -83,6 +87,7 @@ globalThis.arenadAnswer ??= {
   begin(rules) {
     this.token = rules.token;
     this.blocks = [];
+    this.isPrompt = this.hasText = false;
     this.told = null;
     this.wasRunning = false;
     this.changed_ms = performance.now();
@@ -116,14 +121,33 @@ globalThis.arenadAnswer ??= {
     const now = (this.looked_ms = performance.now());
     const answers = this.all(rules.element);
     this.answer = answers.length > rules.before ? answers.at(-1) : null;
-    const blocks = this.answer ? this.read(this.answer, rules.skip.join(",")) : [];
+    const shown = this.answer ? this.read(this.answer, rules.skip.join(",")) : [];
+    const isPrompt = this.isAsked(rules.asked);
+    if (isPrompt !== this.isPrompt) this.changed_ms = now;
+    this.isPrompt = isPrompt;
+    let change = this.take(isPrompt ? [] : shown, now);
+    const state = this.state(rules, now);
+    if (isPrompt && state && state !== "running") change = this.take(shown, now); // then it was an echo
+    return { ...change, state };
+  },
+
+  take(blocks, now) {
     let from = 0;
     while (from < blocks.length && blocks[from] === this.blocks[from]) from++;
     const changed = from < blocks.length || from < this.blocks.length;
     if (changed) this.changed_ms = now;
     this.blocks = blocks;
+    this.hasText ||= blocks.some((block) => block.length > 1);
     this.chars = blocks.slice(from).reduce((sum, block) => sum + block.length, 0);
-    return { from, blocks: blocks.slice(from), changed, state: this.state(rules, now) };
+    return { from, blocks: blocks.slice(from), changed };
+  },
+
+  // Whether what would be the answer is the prompt, which a page may show in the same kind of element before
+  // the answer. What grows towards it, as an echo does, is an answer.
+  isAsked({ beginning, length }) {
+    if (!this.answer || this.hasText || !length) return false;
+    const text = this.text(this.answer).replaceAll(this.UNTOLD, "");
+    return text.length === length && text.startsWith(beginning);
   },
 
   state(rules, now) {
@@ -131,10 +155,11 @@ globalThis.arenadAnswer ??= {
     this.wasRunning ||= running;
     if (!this.answer) return running ? "running" : "";
     const quiet_ms = now - this.changed_ms;
+    const enough_ms = this.isPrompt ? this.ALONE_MS : this.QUIET_MS;
     if (rules.end && this.all(rules.end).length > rules.endsBefore)
-      return quiet_ms >= this.QUIET_MS ? "end" : "running";
+      return quiet_ms >= enough_ms ? "end" : "running";
     if (running) return "running";
-    if (!rules.end && this.wasRunning) return quiet_ms >= this.QUIET_MS ? "stop" : "running";
+    if (!rules.end && this.wasRunning) return quiet_ms >= enough_ms ? "stop" : "running";
     const has_text = this.blocks.some((block) => block.length > 1);
     return has_text && quiet_ms >= rules.settle_ms ? "quiet" : "running";
   },
@@ -179,8 +204,14 @@ globalThis.arenadAnswer ??= {
     if (node.tagName === "SLOT" && node.assignedNodes().length) nodes = node.assignedNodes();
     return [...nodes].filter((each) => {
       if (each.nodeType === 3) return true;
-      return each.nodeType === 1 && (!each.matches(this.skip) || this.isBox(each));
+      return each.nodeType === 1 && (!each.matches(this.skip) || this.isBox(each)) && !this.isPermalink(each);
     });
+  },
+
+  // A ¶ or # with which a page lets its headings be linked to: nobody has written that.
+  isPermalink(element) {
+    const isHere = element.tagName === "A" && element.getAttribute("href")?.startsWith("#");
+    return isHere && element.closest("h1,h2,h3,h4,h5,h6") && !/[\p{L}\p{N}]/u.test(element.textContent);
   },
 
   isBox(element) {

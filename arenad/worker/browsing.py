@@ -7,16 +7,19 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from arenad.errors import ProfileOutdated
 from arenad.schema.config import HealthConfig
 from arenad.schema.login import SavedLogin
-from arenad.schema.process import WorkerSettings
+from arenad.schema.process import Proxy, WorkerSettings
 from arenad.worker import login, proxying
-from arenad.worker.browser import Browser, BrowserBroken, launch
-from arenad.worker.devtools import BrowserGone, DevToolsError
+from arenad.worker.browser_process import BrowserBroken, BrowserProcess
 from arenad.worker.egress import Egress
+from arenad.worker.engines import launch
 from arenad.worker.footing import Watch
 from arenad.worker.health import Health
 from arenad.worker.page import Page
+from arenad.worker.page_port import BrowserError, BrowserGone, PagePort
+from arenad.worker.relay import Relay
 from arenad.worker.session import FAILURES_LIMIT
 from arenad.worker.sites.page_driven import PageSite
 
@@ -31,16 +34,26 @@ class _Site(PageSite):
     """A page that is only opened, and looked at, where there is a way to it."""
 
     choose_way: Callable[[], Awaitable[None]]
-    look_at_way: Callable[[], Awaitable[None]]
+    egress: Egress
 
     async def open(self) -> None:
-        """Raises `Away` where no way is open, too."""
+        """Raises `Away` where no way is open, too.
+
+        A proxy may have died since it was checked: then it is at fault, and neither the browser nor
+        the profile.
+        """
         await self.choose_way()
-        await super().open()
+        try:
+            await super().open()
+        except BrowserGone:
+            raise
+        except (BrowserError, ProfileOutdated):
+            await self.egress.blame()
+            raise
 
     async def look(self) -> None:
         """Raises `Away` where the way is closed, too."""
-        await self.look_at_way()
+        await self.egress.look()
         await super().look()
 
 
@@ -53,16 +66,19 @@ class Browsing:
     def __init__(self, settings: WorkerSettings, instance: str) -> None:
         """Nothing runs yet."""
         self.name = ""
+        self.on_renewed: Callable[[], None] = _ignore
         self._settings = settings
         self._instance = instance
         self._probes = settings.health
-        self._browser: Browser | None = None
-        self._page: Page | None = None
+        self._browser: BrowserProcess | None = None
+        self._page: PagePort | None = None
         self._site: _Site | None = None
-        self._file = Path(settings.login_file) if settings.login_file else None
+        self._kept = login.Kept(Path(settings.login_file)) if settings.login_file else None
         self._login: SavedLogin | None = None
-        self._egress = Egress(settings.egress, settings.proxies, settings.site_url)
+        self._has_begun_with_login = False
+        self._egress = Egress(settings.egress, settings.proxies, settings.site_url, instance)
         self._way = self._egress.way
+        self._relays: dict[str, tuple[Relay, Proxy]] = {}
         self._health: asyncio.Future[Health] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> PageSite:
@@ -75,74 +91,105 @@ class Browsing:
         self._browser = browser = await launch(chosen, scratch, self._instance)
         self.name = browser.version
         try:
-            if self._file is not None:
-                self._login = await asyncio.to_thread(login.read, self._file, settings.site_url)
-            self._page = page = await self._blank(browser)
+            if (kept := self._kept) is not None:
+                self._login = await asyncio.to_thread(login.read, kept.path, settings.site_url)
+            self._page = page = await self._blank(browser, self._way)
         except BrowserGone as error:
             raise BrowserBroken(await _end_of(browser)) from error
         self._site = _Site(page, settings.profile, settings.site_url, scratch)
-        self._site.choose_way, self._site.look_at_way = self._take_way, self._egress.look
+        self._site.choose_way, self._site.egress = self._take_way, self._egress
         return self._site
 
-    async def _blank(self, browser: Browser) -> Page:
+    async def _blank(self, browser: BrowserProcess, way: Proxy | None) -> PagePort:
         """A page of a fresh context, with nothing in it but a saved login, if there is one."""
-        page = await Page.create(browser.devtools, self._way)
+        page = await browser.page(await self._as_seen(way))
+        self._has_begun_with_login = self._login is not None
         if self._login is not None:
             try:
                 await login.give(page, self._login)
             except BrowserGone:
                 raise
-            except DevToolsError as error:
+            except BrowserError as error:
                 logger.warning("the saved login cannot be taken up whole: %s", error)
         return page
 
+    async def _as_seen(self, way: Proxy | None) -> Proxy | None:
+        """The proxy as the browser is told of it: to SOCKS5 it can give no credentials."""
+        if way is None or not way.user or not way.url.startswith("socks5:"):
+            return way
+        if way.name not in self._relays:
+            relay = Relay(way)
+            self._relays[way.name] = relay, await relay.open()
+        return self._relays[way.name][1]
+
     async def _take_way(self) -> None:
-        """Another way out is another context. Raises `Away`, `DevToolsError`."""
+        """Another way out is another context. Raises `Away`, `BrowserError`."""
         if (way := await self._egress.choose()) != self._way:
             logger.warning("on to %s", f"the proxy {way.name}" if way else "the direct way")
-            self._way = way
             await self.renew()
-        if way is not None and self._browser is not None:
-            self.name = f"{self._browser.version} through the proxy {way.name}"
+
+    async def turn(self, *, has_answered: bool) -> str:
+        """By plan, another way out for the next session: why, if it is time for that."""
+        return await self._egress.turn(has_answered=has_answered)
+
+    def skip_turns(self) -> None:
+        """Whatever is due by plan is left out."""
+        self._egress.skip_turns()
 
     async def keep(self) -> None:
         """Keep the login, where it has changed. The page is one on which a chat can begin."""
-        page, file = self._page, self._file
-        if page is None or file is None:
+        page, kept = self._page, self._kept
+        if page is None or kept is None:
             return
         try:
             found = await login.taken_from(page, self._settings.site_url)
-        except DevToolsError as error:
+        except BrowserError as error:
             logger.info("the login could not be looked at: %s", error)
             return
-        if found != self._login and await asyncio.to_thread(login.write, file, found):
-            self._login = found
-        if self._file is None:
-            login.remove(file)  # forgotten meanwhile
+        if found != self._login and await asyncio.to_thread(kept.write, found):
+            self._login = found if self._kept is kept else None
+
+    def set_login_aside(self) -> bool:
+        """Begin the next session as a stranger, if this one was begun with a login."""
+        if has := self._has_begun_with_login:
+            self._login, self._has_begun_with_login = None, False
+        return has
 
     def forget(self) -> None:
         """Keep no login any more."""
-        if self._file is not None:
-            login.remove(self._file)
-        self._file = self._login = None
+        if self._kept is not None:
+            self._kept.forget()
+        self._kept = self._login = None
 
     async def renew(self) -> None:
         """Leave the page's context, with all that the site stored in it, for a new one.
 
-        The old one stays as it is until the new one is there. Raises `DevToolsError`.
+        The old one stays as it is until the new one is there. Raises `BrowserError`.
         """
         browser, old = self._there()
-        self._page = page = await self._blank(browser)
+        way = self._egress.way
+        try:
+            page = await self._blank(browser, way)
+        except BaseException:  # a cancel too: what is checked is the way that the page is on
+            self._egress.keep_to(self._way)
+            raise
+        self._page, self._way = page, way
         if self._site is not None:
             self._site.move(page)
         if self._health.done():
             self._health.result().page = page
+        self.on_renewed()
         await old.close()
 
     @property
     def page(self) -> Page | None:
-        """The page of the session that there is now."""
-        return self._page
+        """The page of the session that there is now, where its engine can show it."""
+        return self._page if isinstance(self._page, Page) else None
+
+    @property
+    def proxy(self) -> str:
+        """Of the page that there is now."""
+        return self._way.name if self._way is not None else ""
 
     def touched(self) -> None:
         """The next chat begins anew."""
@@ -159,7 +206,7 @@ class Browsing:
 
     async def _browser_end(self) -> str:
         browser = self._there()[0]
-        await browser.devtools.lost.wait()
+        await browser.lost.wait()
         return await _end_of(browser)
 
     async def _page_end(self) -> str:
@@ -168,7 +215,9 @@ class Browsing:
         while ended is not (page := self._there()[1]):
             await page.crashed.wait()
             ended = page
-        return "the page crashed"
+        browser = self._there()[0]
+        # A page falls with its browser, and of the two watches either may wake first.
+        return await _end_of(browser) if browser.lost.is_set() else "the page crashed"
 
     async def _trouble(self) -> str:
         """What hangs does not leave politely: it is killed, for the next one to come at once."""
@@ -177,7 +226,7 @@ class Browsing:
         self._there()[0].kill()
         return reason
 
-    def _there(self) -> tuple[Browser, Page]:
+    def _there(self) -> tuple[BrowserProcess, PagePort]:
         if self._browser is None or self._page is None:
             raise BrowserGone("the browser was not started")
         return self._browser, self._page
@@ -187,7 +236,8 @@ class Browsing:
         self._health.set_result(Health(*self._there(), self._probes, is_answering))
 
     def suspect(self) -> None:
-        """Look at the browser's processes now."""
+        """Look at the browser's processes now, and at the way before it is used again."""
+        self._egress.doubt()
         if self._health.done():
             self._health.result().suspect()
 
@@ -201,8 +251,14 @@ class Browsing:
         """End the browser, and remove its folder."""
         if self._browser is not None:
             await self._browser.close()
+        for relay, _ in self._relays.values():
+            await relay.close()
 
 
-async def _end_of(browser: Browser) -> str:
+def _ignore() -> None:
+    pass
+
+
+async def _end_of(browser: BrowserProcess) -> str:
     has_ended = await browser.ended(EXIT_GRACE_S)
     return f"the browser {f'ended ({browser.exit_text})' if has_ended else 'hung up'}"

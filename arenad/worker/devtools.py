@@ -7,35 +7,30 @@ Replies and events are handed on strictly in the order of the wire, synchronousl
 import asyncio
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from arenad.worker.footing import Gone, Shaken
+from arenad.worker.inflow import NEVER_S, Inflow
+from arenad.worker.page_port import BrowserError, BrowserGone, NoReply
+from arenad.worker.valve import Reason, Valve
 
 COMMAND_TIMEOUT_S = 10.0
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 UNSENT_LIMIT_BYTES = 64 * 1024 * 1024
 """A browser that reads so little is not going to read the next command either."""
 
+_FAST: Reason = "it brings too much at once"
+_NEWS = b'{"method":"Network.'
+
 Params = dict[str, Any]
 OnEvent = Callable[[Params], None]
+Decode = Callable[[msgspec.Raw], Params]
 
 log = logging.getLogger("arenad.devtools")
-
-
-class DevToolsError(Shaken):
-    """The browser refused a command."""
-
-
-class BrowserGone(DevToolsError, Gone):
-    """The browser, or the page that was meant, is no more."""
-
-
-class NoReply(DevToolsError):
-    """The browser, or its page, did not do in time what it was told: it hangs."""
 
 
 class Reply(msgspec.Struct):
@@ -74,11 +69,19 @@ class DevTools(asyncio.Protocol):
         self.heard = Counter[str]()
         """How many messages have come, by session: whoever speaks lives, asked or not."""
 
+        self.valve: Valve | None = None
+        """Holds back what the browser's network brings; whoever started the process gives it."""
+
+        self.frame_turn: asyncio.Lock | None = None
+        """Held for each frame of a page where only we have them drawn (`frames`)."""
+
         self._received = bytearray()
-        self._scanned = 0
+        self._inflow = Inflow()
+        self._is_news = False
+        self._looking: asyncio.TimerHandle | None = None
         self._last_id = 0
         self._waiting: dict[int, tuple[str, OnReply]] = {}
-        self._listeners: dict[tuple[str, str], OnEvent] = {}
+        self._listeners: dict[tuple[str, str], tuple[OnEvent, Decode]] = {}
         self._on_lost: list[Callable[[], None]] = []
         self._in: asyncio.ReadTransport | None = None
         self._out: asyncio.WriteTransport | None = None
@@ -97,9 +100,12 @@ class DevTools(asyncio.Protocol):
             raise
         return link
 
-    def on(self, session: str, event: str, listener: OnEvent) -> None:
-        """Call `listener(params)` on each such event of the session; replaces an earlier one."""
-        self._listeners[session, event] = listener
+    def on(self, session: str, event: str, listener: OnEvent, decode: Decode | None = None) -> None:
+        """Call `listener(params)` on each such event of the session; replaces an earlier one.
+
+        `decode` makes the params of their JSON, where it is not simply what JSON says.
+        """
+        self._listeners[session, event] = listener, decode or _decode_params
 
     def on_lost(self, listener: Callable[[], None]) -> None:
         """Call `listener()` when the link ends."""
@@ -130,7 +136,7 @@ class DevTools(asyncio.Protocol):
         session: str = "",
         timeout_s: float = COMMAND_TIMEOUT_S,
     ) -> Params:
-        """Send a command and wait for its result. Raises `DevToolsError` of any kind."""
+        """Send a command and wait for its result. Raises `BrowserError` of any kind."""
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def settle(reply: Reply) -> None:
@@ -147,7 +153,7 @@ class DevTools(asyncio.Protocol):
         finally:
             self._waiting.pop(number, None)
         if reply.error:
-            kind = BrowserGone if reply.is_gone else DevToolsError
+            kind = BrowserGone if reply.is_gone else BrowserError
             raise kind(f"{method}: {reply.error}")
         return reply.result
 
@@ -170,19 +176,50 @@ class DevTools(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Cut at NULs, hand on each message. What was scanned once is not scanned again."""
-        self._received += data
-        start = 0
-        while (end := self._received.find(b"\0", max(start, self._scanned))) >= 0:
-            message = bytes(memoryview(self._received)[start:end])
-            start = end + 1
+        self._note(data)
+        *whole, rest = data.split(b"\0")
+        if whole and self._received:
+            self._received += whole.pop(0)
+            first, self._received = self._received, bytearray()
+            self._route(first)
+        for message in whole:
             self._route(message)
-        del self._received[:start]
-        self._scanned = len(self._received)
-        if self._scanned > MAX_MESSAGE_BYTES:
+        self._received += rest
+        if len(self._received) > MAX_MESSAGE_BYTES:
             log.error("the browser sent a message without end; hanging up on it")
             self.close()
 
-    def _route(self, message: bytes) -> None:
+    def _note(self, data: bytes) -> None:
+        """What the network brings counts from its first bytes on, before a message is whole."""
+        if not self._received:
+            self._is_news = data.startswith(_NEWS)
+        if self._is_news and self.valve is not None:
+            was_held = self._inflow.is_held
+            self._inflow.came(len(data), time.monotonic())
+            if self._inflow.is_held and not was_held:
+                self._look()
+
+    def _look(self) -> None:
+        """Hold the network back, or let it in, as is wise by now; look again when due."""
+        self._stop_looking()
+        now_s = time.monotonic()
+        self._inflow.look(now_s)
+        if (valve := self.valve) is None:
+            return
+        if self._inflow.is_held:
+            valve.shut(_FAST)
+        else:
+            valve.open(_FAST)
+        if (at_s := self._inflow.look_at_s) != NEVER_S:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(max(0.0, at_s - now_s), self._look)
+
+    def _stop_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+
+    def _route(self, message: bytes | bytearray) -> None:
         try:
             incoming = _decode(message)
             self.heard[incoming.sessionId] += 1
@@ -190,8 +227,10 @@ class DevTools(asyncio.Protocol):
                 _, on_reply = self._waiting.pop(incoming.id, ("", None))
                 if on_reply is not None:
                     _call(on_reply, _reply(incoming))
-            elif listener := self._listeners.get((incoming.sessionId, incoming.method)):
-                _call(listener, _decode_params(incoming.params))
+                return
+            if heard := self._listeners.get((incoming.sessionId, incoming.method)):
+                listener, decode = heard
+                _call(listener, decode(incoming.params))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             log.warning("skipped a message of the browser that cannot be read: %s", error)
 
@@ -206,8 +245,8 @@ class DevTools(asyncio.Protocol):
             if transport is not None:
                 transport.close()
         self.lost.set()
+        self._stop_looking()
         self._received.clear()
-        self._scanned = 0
         self._end_waiters(list(self._waiting), "the browser is gone")
         listeners, self._on_lost = self._on_lost, []
         for listener in listeners:

@@ -11,6 +11,8 @@ import msgspec
 MISSING_LOOKS = 4
 """The browser starts a new network process by itself; missing in so many looks, it does not."""
 
+FIREFOX_CHILD = "-contentproc"
+
 NAMES = {
     "": "main process",
     "network": "network process",
@@ -58,6 +60,10 @@ def look(before: Suspicion, parts: Iterable[Part]) -> tuple[Suspicion, str]:
 
 def kind_of(words: Iterable[str]) -> str:
     """What a browser's process is for, by its command line; empty for the main one."""
+    words = tuple(words)
+    if FIREFOX_CHILD in words:  # the last word says it; those that show pages are a "tab"
+        kind = next((word for word in reversed(words) if word), "")
+        return "renderer" if kind == "tab" else kind
     kind = ""
     for word in words:
         if word == "--utility-sub-type=network.mojom.NetworkService":

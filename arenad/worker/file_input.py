@@ -3,21 +3,20 @@
 The files stand on disk, where the browser reads them; nothing of them passes through DevTools.
 """
 
-import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, cast
 
 from arenad.errors import InvalidRequest, ProfileOutdated, UpstreamFailed
 from arenad.schema.profile import Landmarks
-from arenad.worker.devtools import Params
-from arenad.worker.page import Page, selectors
+from arenad.worker.page_port import PagePort, selectors
 
 WAY_S = 2.0
 """A page that draws itself anew gets so long to show where files are chosen."""
 
 
-async def has_way(page: Page, places: tuple[str, ...]) -> bool:
+async def has_way(page: PagePort, places: tuple[str, ...]) -> bool:
     """Whether there is an input for files, or what may open a dialog for them."""
     asked = f"arenad.hasWay({json.dumps(places)}, {int(WAY_S * 1000)})"
     return bool(await page.evaluate(asked))
@@ -38,13 +37,11 @@ async def choose(
         if number:
             await watch.taken(number)
             await _check_way(page, places, number, len(paths))
-        if thing := await page.thing(f"arenad.fileInput({shown})"):
-            await page.command("DOM.setFileInputFiles", {"files": batch, "objectId": thing})
-        else:
+        if not await page.give_files(f"arenad.fileInput({shown})", batch):
             await _choose_in_dialog(page, name, places, batch, timeout_s)
 
 
-async def _check_way(page: Page, places: tuple[str, ...], taken: int, wanted: int) -> None:
+async def _check_way(page: PagePort, places: tuple[str, ...], taken: int, wanted: int) -> None:
     """Raises `InvalidRequest` when the page shows no way for (more) files.
 
     It may be one that takes none, or takes no further one: for words alone it is as good as ever.
@@ -56,35 +53,24 @@ async def _check_way(page: Page, places: tuple[str, ...], taken: int, wanted: in
 
 
 async def _choose_in_dialog(
-    page: Page, name: str, places: tuple[str, ...], paths: list[str], timeout_s: float
+    page: PagePort, name: str, places: tuple[str, ...], paths: list[str], timeout_s: float
 ) -> None:
-    opened: asyncio.Future[Params] = asyncio.get_running_loop().create_future()
-
-    def on_opened(params: Params) -> None:
-        if not opened.done():
-            opened.set_result(params)
-
-    page.on("Page.fileChooserOpened", on_opened)
-    await page.command("Page.setInterceptFileChooserDialog", {"enabled": True})
     try:
-        await page.press(name, places, timeout_s)
-        async with asyncio.timeout(timeout_s):
-            node = (await opened)["backendNodeId"]
+        await page.choose_files(partial(page.press, name, places, timeout_s), paths, timeout_s)
     except TimeoutError as error:
         why = f"was pressed, but no dialog for files opened within {timeout_s:g} s"
         raise ProfileOutdated(f"the landmark {name} ({' or '.join(places)}) {why}") from error
-    finally:
-        await page.command("Page.setInterceptFileChooserDialog", {"enabled": False})
-    await page.command("DOM.setFileInputFiles", {"files": paths, "backendNodeId": node})
 
 
 async def give(
-    page: Page, way: Literal["paste", "drop"], named: tuple[str, tuple[str, ...]], paths: list[str]
+    page: PagePort,
+    way: Literal["paste", "drop"],
+    named: tuple[str, tuple[str, ...]],
+    paths: list[str],
 ) -> None:
     """Paste or drop files onto an element. Raises `ProfileOutdated` when that is not there."""
     name, places = named
-    thing = await page.thing("arenad.ownInput()")
-    await page.command("DOM.setFileInputFiles", {"files": paths, "objectId": thing})
+    await page.give_files("arenad.ownInput()", paths)
     if not await page.evaluate(f"arenad.give({json.dumps(way)}, {json.dumps(places)})"):
         raise ProfileOutdated(f"the landmark {name} ({' or '.join(places)}) is not on the page")
 
@@ -92,7 +78,7 @@ async def give(
 class Watch:
     """Sees whether the page takes files: counted before, and again until all of them show."""
 
-    def __init__(self, page: Page, marks: Landmarks, limit_s: float) -> None:
+    def __init__(self, page: PagePort, marks: Landmarks, limit_s: float) -> None:
         """Nothing is counted yet; all files together may take so long."""
         self.page = page
         self._limit_s = limit_s

@@ -1,4 +1,4 @@
-"""Find a Chromium: the one that is named, else the leanest one that is installed."""
+"""Find a browser: the one that is named, else the leanest one that is installed."""
 
 import os
 import re
@@ -17,6 +17,9 @@ NAMES = (
     "google-chrome",
 )
 """By memory: the headless shell costs half of what the full browser does (facts, part 2.1)."""
+
+FIREFOX_VARIABLE = "ARENAD_FIREFOX"
+FIREFOX_NAMES = ("firefox-esr", "firefox")
 
 DEBIAN_FOLDER = Path("/usr/lib/chromium")
 
@@ -40,6 +43,21 @@ def find(configured: str, *, headless: bool = True) -> Path:
             "(apt install chromium) and name it in browser.path, or set browser.headless to true"
         )
     return found
+
+
+def find_firefox(configured: str) -> Path:
+    """The path of a stock Firefox. Raises `BrowserNotFound`, which names the remedy."""
+    if configured:
+        return _named("browser.path", configured)
+    if wanted := os.environ.get(FIREFOX_VARIABLE, ""):
+        return _named(FIREFOX_VARIABLE, wanted)
+    for name in FIREFOX_NAMES:
+        if (found := shutil.which(name)) and not _is_script(Path(found)):
+            return Path(found)
+    raise BrowserNotFound(
+        "browser.engine: is firefox, and none is found; install one (apt install firefox-esr) or "
+        "set browser.path"
+    )
 
 
 def is_shell(name: str) -> bool:

@@ -4,17 +4,17 @@ What grew on the page after the prompt is the answer; what carried that text, if
 page's traffic did, is its way from then on, and gives the text to the letter.
 """
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from arenad.schema.chat import TextDelta
 from arenad.schema.profile import DomRules, Places, StreamRules
-from arenad.worker.page import Page, selectors
+from arenad.worker.page_port import Hearing, PagePort, selectors
 from arenad.worker.sites.grammars.dom import DomAnswer
 from arenad.worker.sites.guess import guess
 from arenad.worker.source import Piece
-from arenad.worker.transcript import Transcript
 
 REST_S = 2.5
 LONG_REST_S = 12.0
@@ -47,7 +47,7 @@ class Lesson(NamedTuple):
 class FirstAnswer:
     """One answer, as a source whose pieces are signs of life (empty), then all the text."""
 
-    def __init__(self, page: Page, stop: Places, prompt: str, transcript: Transcript) -> None:
+    def __init__(self, page: PagePort, stop: Places, prompt: str, transcript: Hearing) -> None:
         """Use `begin`."""
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -60,10 +60,10 @@ class FirstAnswer:
         self._is_abandoned = False
 
     @classmethod
-    async def begin(cls, page: Page, stop: Places, prompt: str) -> "FirstAnswer":
+    async def begin(cls, page: PagePort, stop: Places, prompt: str) -> "FirstAnswer":
         """Before the prompt is sent: note what is there, and hear the traffic from now on.
 
-        `stop` is the landmark that shows that an answer runs. Raises `DevToolsError`.
+        `stop` is the landmark that shows that an answer runs. Raises `BrowserError`.
         """
         answer = cls(page, stop, prompt, page.transcript())
         await answer._ask("mark")
@@ -94,7 +94,7 @@ class FirstAnswer:
         return self.status
 
     async def read(self) -> list[Piece]:
-        """A sign of life whenever it has grown; at its end its text. Raises `DevToolsError`."""
+        """A sign of life whenever it has grown; at its end its text. Raises `BrowserError`."""
         while not self._is_over:
             if await self._grew():
                 return [""]
@@ -104,7 +104,7 @@ class FirstAnswer:
         return [self.lesson.text] if self.lesson.text else []
 
     async def over(self) -> None:
-        """Until it rests. Raises `DevToolsError`."""
+        """Until it rests. Raises `BrowserError`."""
         while not self._is_over:
             await self._grew()
 
@@ -115,6 +115,7 @@ class FirstAnswer:
     def abandon(self) -> None:
         """Nobody reads on."""
         self._is_abandoned = True
+        self._transcript.abandon()
 
     def lose(self, why: str) -> None:
         """Who asks the page hears it from there."""
@@ -140,12 +141,14 @@ class FirstAnswer:
         return growth["chars"] > 0 and rested_s < LOOK_S
 
     async def _learnt(self) -> Lesson:
-        seen = cast("dict[str, Any]", await self._ask("lesson"))
+        seen = cast("dict[str, Any]", await self._ask("lesson", self._prompt))
         shown, element = str(seen["text"]), seen["element"]
-        fit = guess(await self._transcript.heard(), shown, self._prompt)
+        heard = await self._transcript.heard()
+        # It may take seconds, in which the worker has beats to send and others to answer.
+        fit = await asyncio.to_thread(guess, heard, shown, self._prompt)
         if fit is not None and fit.likeness >= ALIKE:
             return Lesson(fit.text, fit.rules)
-        text = _markdown(cast("list[str]", seen["blocks"]))
+        text = await asyncio.to_thread(_markdown, cast("list[str]", seen["blocks"]))
         if not element:
             return Lesson(text, None, "found neither traffic nor an element with the answer")
         rules = StreamRules(transport="dom", dom=DomRules(element=str(element)))

@@ -62,6 +62,9 @@ class Footing(Protocol):
     failures_limit: int
     """So many failed chats in a row are cured by nothing but a fresh start; 0: not even by that."""
 
+    on_renewed: Callable[[], None]
+    """Called when a fresh session has taken the place of the last one, whoever wanted that."""
+
     async def start(self) -> Site:
         """Be there. Raises `ArenadError`, `OSError`."""
         ...
@@ -69,6 +72,11 @@ class Footing(Protocol):
     @property
     def page(self) -> "Page | None":
         """What a person can be shown; none without a browser."""
+        ...
+
+    @property
+    def proxy(self) -> str:
+        """The name of that through which the site is reached; empty where there is none."""
         ...
 
     def touched(self) -> None:
@@ -83,8 +91,26 @@ class Footing(Protocol):
         """Leave the session for a fresh one, blank: nothing of it is left. Raises `Shaken`."""
         ...
 
+    async def turn(self, *, has_answered: bool) -> str:
+        """Take another way to the site for the next session, if one is due by plan.
+
+        Why it is; empty if it is not. `has_answered`: since this session began.
+        """
+        ...
+
+    def skip_turns(self) -> None:
+        """The site wants something first: no plan is to look like an answer to that."""
+        ...
+
     async def keep(self) -> None:
         """The session is well: keep of it what is to outlive it, if anything is."""
+        ...
+
+    def set_login_aside(self) -> bool:
+        """What the session was begun with did not help: begin the next one without.
+
+        Whether there was anything.
+        """
         ...
 
     def forget(self) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from arenad.schema.process import Condition
-from arenad.schema.view import Compose, Key, Mouse, Text, Wheel
+from arenad.schema.view import Compose, Input, Key, Mouse, Text, Wheel
 
 Command = tuple[str, dict[str, Any]]
 """A method of DevTools' Input domain, and its parameters."""
@@ -22,6 +22,11 @@ def lock(condition: Condition, *, busy: bool, controls: bool) -> str:
     if busy and condition not in FOR_A_PERSON:
         return "a chat is being performed; the page is only shown until it is done"
     return ""
+
+
+def changes(act: Input) -> bool:
+    """Whether the page may be another one after it. Merely pointing at something leaves it so."""
+    return not (isinstance(act, Mouse) and act.kind == "move" and act.button == "none")
 
 
 def command(act: Mouse | Wheel | Key | Text | Compose) -> Command:

@@ -1,6 +1,7 @@
 // What grew on a page after a prompt: the answer of a page that nobody has described.
 Object.assign(globalThis.arenad, {
   SILENT: "button,textarea,input,select,option,style,script,svg,[role=status],[role=alert]",
+  WRAPPED: "div,p,pre,ul,ol,table,blockquote,section,article",
   BLOCK: "p,pre,ul,ol,table,blockquote,h1,h2,h3,h4,h5,h6,span,b,strong,em,code,br",
 
   everything() {
@@ -59,9 +60,17 @@ Object.assign(globalThis.arenad, {
     for (let inner = found; inner; ) {
       found = inner;
       const whole = this.textOf(found).length;
-      inner = this.inside(found).find((each) => !each.matches(this.BLOCK) && this.textOf(each).length > 0.5 * whole);
+      const parts = this.inside(found).filter((each) => this.textOf(each));
+      inner = parts.find((each) => !this.isBlockOf(parts, each) && this.textOf(each).length > 0.5 * whole);
     }
     return found;
+  },
+
+  // A paragraph: by its tag, or as one of several parts of a kind with nothing but words in it.
+  isBlockOf(parts, element) {
+    const isAlike = (each) => each.localName === element.localName && each.className === element.className;
+    const isAlone = element.shadowRoot || element.querySelector(this.WRAPPED) || parts.filter(isAlike).length < 2;
+    return element.matches(this.BLOCK) || !isAlone;
   },
 
   // Resolves when something has changed, or after `wait_ms`: how much there is, for how long it has rested,
@@ -94,9 +103,10 @@ Object.assign(globalThis.arenad, {
   },
 
   // What grew: its text, a selector for its kind, and its blocks as answer.js reads them.
-  lesson() {
+  lesson(prompt) {
     const { element, text } = this.grown;
     if (!element) return { text: "", element: null, blocks: [] };
-    return { text, element: this.kind(element), blocks: arenadAnswer.read(element, "") };
+    const blocks = arenadAnswer.read(element, "");
+    return { text, element: this.kind(element, prompt), blocks };
   },
 });

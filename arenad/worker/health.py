@@ -8,14 +8,15 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from arenad.schema.config import HealthConfig
-from arenad.worker.browser import Browser
-from arenad.worker.devtools import DevToolsError, NoReply
+from arenad.worker.browser_process import BrowserProcess
 from arenad.worker.diagnosis import Part, Suspicion, kind_of, look
-from arenad.worker.page import Page
+from arenad.worker.kin import descendants
+from arenad.worker.page_port import BrowserError, NoReply, PagePort
 
 CONFIRM_S = 0.5
 """What is suspected is looked at again after so long."""
@@ -31,13 +32,21 @@ ANSWERING = 5
 in one piece, and what a kill would cut can no longer be asked elsewhere."""
 
 
+class _Peer(NamedTuple):
+    """Who is asked for a sign of life: how, and how many messages have come from there so far."""
+
+    name: str
+    ask: Callable[[float], Awaitable[None]]
+    heard: Callable[[], int]
+
+
 class Health:
     """Watches one browser with one page."""
 
     def __init__(
         self,
-        browser: Browser,
-        page: Page,
+        browser: BrowserProcess,
+        page: PagePort,
         settings: HealthConfig,
         is_answering: Callable[[], bool],
     ) -> None:
@@ -48,7 +57,7 @@ class Health:
         self._is_answering = is_answering
         self._suspicion = Suspicion()
         self._evidence = asyncio.Event()
-        self._root = psutil.Process(browser.pid)
+        self._root = browser.pid
         self._own = psutil.Process()
         self._tree: dict[psutil.Process, str] = {}
         self._scanned_s = float("-inf")
@@ -71,89 +80,104 @@ class Health:
         self._evidence.clear()
         if (reason := self._look()) or self._suspicion.is_open:
             return reason
-        asks = (
-            ("the browser", self._ask_browser, self._browser.devtools.heard.total),
-            ("the page", self._ask_page, lambda: self.page.heard),
-        )
-        for who, ask, heard in asks:
-            if reason := await self._patience(who, ask, heard):
+        if self._browser.is_held_back:
+            return ""  # a page that asks for a cookie waits for the network, and we for the client
+        page = _Peer("the page", self._ask_page, lambda: self.page.heard)
+        browser = _Peer("the browser", self._browser.ask, lambda: self._browser.heard)
+        before = browser.heard()
+        silent_s = await self._silence(page)
+        if silent_s is None:
+            return ""  # and so does the browser, through which we ask
+        mute_s = silent_s if browser.heard() == before else 0.0  # others of it may have spoken
+        for peer, used_s in ((browser, mute_s), (page, silent_s)):
+            if reason := await self._patience(peer, used_s):
                 return reason
         return ""
 
     # -- signs of life -----------------------------------------------------------------------------
 
-    async def _ask_browser(self, timeout_s: float) -> None:
-        await self._browser.devtools.command("Browser.getVersion", timeout_s=timeout_s)
-
     async def _ask_page(self, timeout_s: float) -> None:
         await self.page.evaluate("1", timeout_s)
 
-    async def _patience(
-        self, who: str, ask: Callable[[float], Awaitable[None]], heard: Callable[[], int]
-    ) -> str:
+    async def _patience(self, peer: "_Peer", silent_s: float) -> str:
         """Ask until there is an answer, or the deadline is used up; then what is wrong.
 
-        A page that is drawing a long answer is slow to answer us, but its traffic is `heard`.
+        `silent_s` of it are used up already.
         """
         limit_s = self.settings.timeout_s
-        piece_s = limit_s / PIECES
-        silent_s, times = 0.0, 1
-        for number in range(MAX_PIECES * ANSWERING):
+        times = 1
+        for number in range(1, MAX_PIECES * ANSWERING):
             times = ANSWERING if self._is_answering() else 1
-            waited_s, before = self._waited_s(), heard()
-            try:
-                await ask(piece_s)
-            except NoReply:
-                if heard() != before:
-                    return ""
-                silent_s += max(0.0, piece_s - (self._waited_s() - waited_s))
-            except DevToolsError:
-                return ""  # an answer, or an end that others watch for
-            else:
+            silence_s = await self._silence(peer)
+            if silence_s is None:
                 return ""
+            silent_s += silence_s
             if reason := self._look():
                 return reason
-            if silent_s > limit_s * times - piece_s / 2 or number >= MAX_PIECES * times:
+            is_over = silent_s > limit_s * times - limit_s / PIECES / 2
+            if is_over or number >= MAX_PIECES * times:
                 break
-        return f"{who} gave no sign of life for {limit_s * times:g} s"
+        return f"{peer.name} gave no sign of life for {limit_s * times:g} s"
 
-    def _waited_s(self) -> float:
-        """How long those who must answer, and we, have waited for a processor so far."""
+    async def _silence(self, peer: "_Peer") -> float | None:
+        """Ask once; how long it had a processor and said nothing, or None if it lives.
+
+        A page that is drawing a long answer is slow to answer us, but its traffic is heard.
+        """
+        piece_s = self.settings.timeout_s / PIECES
+        waits_s, before = self._waits_s(), peer.heard()
+        try:
+            await peer.ask(piece_s)
+        except NoReply:
+            if peer.heard() == before and not self._browser.is_held_back:
+                # One that has ended meanwhile takes what it had waited along: that is no news.
+                more_s = (_waited_s(each) - was_s for each, was_s in waits_s.items())
+                return max(0.0, piece_s - sum(max(0.0, each_s) for each_s in more_s))
+        except BrowserError:
+            pass  # an answer, or an end that others watch for
+        return None
+
+    def _waits_s(self) -> dict[psutil.Process, float]:
+        """How long each who must answer, and we, have waited for a processor so far."""
         asked = [each for each, kind in self._tree.items() if kind in ("", "renderer")]
-        return sum(map(_waited_s, (self._own, *asked)))
+        return {each: _waited_s(each) for each in (self._own, *asked)}
 
     # -- processes ---------------------------------------------------------------------------------
 
     def _look(self) -> str:
         """Look at the browser's processes; gives what is certainly wrong."""
         now_s = asyncio.get_running_loop().time()
-        parts = list(_parts(self._tree))
+        parts = list(self._parts())
         is_due = now_s - self._scanned_s >= self.settings.interval_s
         if is_due or self._suspicion.is_open or len(parts) < len(self._tree):
-            self._tree = _scan(self._root)
+            self._tree = _scan(self._root, self._tree)
             self._scanned_s = now_s
-            parts = list(_parts(self._tree))
+            parts = list(self._parts())
         self._suspicion, reason = look(self._suspicion, parts)
         return reason
 
+    def _parts(self) -> Iterable[Part]:
+        """Those of them that live, and how; what we ourselves hold back is not stopped."""
+        is_held = self._browser.is_held_back
+        for process, kind in self._tree.items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                state = process.status()
+                if state not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                    is_stopped = state == psutil.STATUS_STOPPED
+                    yield Part(
+                        process.pid, kind, is_stopped and not (is_held and kind == "network")
+                    )
 
-def _scan(root: psutil.Process) -> dict[psutil.Process, str]:
-    """A browser's processes now, each with what it is for."""
+
+def _scan(root: int, before: dict[psutil.Process, str]) -> dict[psutil.Process, str]:
+    """A browser's processes now, each with what it is for; most of them were there before."""
+    known = {process.pid: process for process in before}
     found: dict[psutil.Process, str] = {}
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for process in (root, *root.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                found[process] = kind_of(process.cmdline())
+    for pid in (root, *descendants(root)):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            process = known.get(pid) or psutil.Process(pid)
+            found[process] = kind_of(process.cmdline())  # anew: one just born looks like its parent
     return found
-
-
-def _parts(tree: dict[psutil.Process, str]) -> Iterable[Part]:
-    """Those of them that live, and how."""
-    for process, kind in tree.items():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            state = process.status()
-            if state not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
-                yield Part(process.pid, kind, state == psutil.STATUS_STOPPED)
 
 
 def _waited_s(process: psutil.Process) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,13 @@ from arenad.errors import ProfileOutdated
 from arenad.schema.config import BrowserConfig
 from arenad.schema.profile import Landmarks, ModelRules, Profile, StreamRules
 from arenad.worker.first_answer import SCRIPT, FirstAnswer
-from arenad.worker.page import Page, selectors
+from arenad.worker.page_port import PagePort, selectors
 from arenad.worker.sites.driver import Driver
 from arenad.worker.trial import page_of_its_own
 
 PROMPT = "Please tell me in a few sentences what the weather is."
 LOOK_S = 10.0
+SEND_S = 2.0
 ANSWER_S = 60.0
 
 
@@ -39,7 +41,7 @@ async def learn(
 class Learning:
     """One page, looked at through the places in which plain pages have their landmarks."""
 
-    def __init__(self, page: Page, generic: Profile, url: str) -> None:
+    def __init__(self, page: PagePort, generic: Profile, url: str) -> None:
         """`generic` says where to look."""
         self._page = page
         self._generic = generic
@@ -55,6 +57,8 @@ class Learning:
         marks = await self._landmarks(("prompt", "new_chat", "model_picker"))
         models = await self._models(marks)
         await self._driver.write(prompt)
+        with suppress(ProfileOutdated):  # a page may enable its button only when it is ready
+            await self._page.wait_for("send", self._generic.landmarks.send, SEND_S)
         marks |= await self._landmarks(("send",))
         stream, stop = await self._answer(prompt)
         marks |= stop
@@ -64,7 +68,7 @@ class Learning:
             about=f"drafted from {self._url}",
             url=self._url,
             landmarks=Landmarks(**marks),
-            send=() if "send" in marks else self._generic.send,
+            send=(),  # by its button, or by Enter where none was found
             models=models,
             stream=stream or self._generic.stream,
         )

@@ -3,6 +3,7 @@
 import logging
 import os
 import stat
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -10,7 +11,7 @@ from typing import cast
 import msgspec
 
 from arenad.schema.login import SavedCookie, SavedLogin
-from arenad.worker.page import Page
+from arenad.worker.page_port import PagePort
 
 MAX_BYTES = 4 * 1024 * 1024
 """A session that takes more is not kept."""
@@ -25,8 +26,8 @@ log = logging.getLogger("arenad.login")
 # -- the page -------------------------------------------------------------------------------------
 
 
-async def taken_from(page: Page, site: str) -> SavedLogin:
-    """What a page's context has stored so far. Raises `DevToolsError`."""
+async def taken_from(page: PagePort, site: str) -> SavedLogin:
+    """What a page's context has stored so far. Raises `BrowserError`."""
     origin, entries = cast("tuple[str, list[tuple[str, str]]]", await page.evaluate(_TAKE))
     told = [each for each in await page.cookies() if not each.get("partitionKey")]
     fields = SavedCookie.__struct_fields__
@@ -35,8 +36,8 @@ async def taken_from(page: Page, site: str) -> SavedLogin:
     return SavedLogin(site=site, origin=origin, cookies=cookies, local=dict(entries))
 
 
-async def give(page: Page, login: SavedLogin) -> None:
-    """Put it into a blank page's context; the site is asked nothing. Raises `DevToolsError`."""
+async def give(page: PagePort, login: SavedLogin) -> None:
+    """Put it into a blank page's context; the site is asked nothing. Raises `BrowserError`."""
     told = [msgspec.to_builtins(each) for each in login.cookies]
     for each in told:
         if each["expires"] < 0:
@@ -53,6 +54,32 @@ async def give(page: Page, login: SavedLogin) -> None:
 # -- the file -------------------------------------------------------------------------------------
 
 
+class Kept:
+    """One instance's file, written in threads and forgotten without waiting for any of them."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is written yet."""
+        self.path = path
+        self._is_forgotten = False
+        self._turn = threading.Lock()
+
+    def write(self, login: SavedLogin) -> bool:
+        """Keep it, if nobody has said to forget it, meanwhile either; whether that worked.
+
+        One at a time: a write that nobody waits for any more still goes on in its thread.
+        """
+        with self._turn:
+            is_written = not self._is_forgotten and write(self.path, login)
+            if self._is_forgotten:
+                remove(self.path)
+            return is_written
+
+    def forget(self) -> None:
+        """Keep nothing from now on; a write under way removes what it wrote."""
+        self._is_forgotten = True
+        remove(self.path)
+
+
 def read(path: Path, site: str) -> SavedLogin | None:
     """What is kept for this site, if anything is; what cannot be used is said, and left alone."""
     try:
@@ -61,7 +88,7 @@ def read(path: Path, site: str) -> SavedLogin | None:
         return None
     except OSError as error:
         log.warning("the login at %s cannot be read: %s", path, error.strerror)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         log.warning("the login at %s cannot be read: it is none; remove the file", path)
     else:
         if login.site == site:

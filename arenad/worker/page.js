@@ -2,6 +2,7 @@
 // change it. A place is a list of selectors (find.js).
 Object.assign(globalThis.arenad, {
   LOOK_MS: 100,
+  SETTLE_LOOKS: 20,
 
   // Resolves with what `look` gives once that is something; with null after `timeout_ms`.
   until(look, timeout_ms) {
@@ -59,16 +60,29 @@ Object.assign(globalThis.arenad, {
     for (let covered = null; ; ) {
       const element = await this.wait(places, Math.max(0, end - performance.now()));
       if (!element) return covered;
-      element.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
-      const box = element.getBoundingClientRect();
-      const [dx, dy] = this.offset(element);
-      const [x, y] = [dx + box.x + box.width / 2, dy + box.y + box.height / 2];
-      const top = this.topAt(x, y);
-      if (top && (this.holds(element, top) || top === element.closest("label"))) return [x, y];
-      covered = `covered by <${top ? top.tagName.toLowerCase() : "nothing"}>`;
-      if (performance.now() >= end) return covered;
+      const spot = this.spot(element);
+      if (typeof spot !== "string" || performance.now() >= end) return spot;
+      covered = spot;
       await new Promise((resolve) => setTimeout(resolve, this.LOOK_MS));
     }
+  },
+
+  // Where an element is to be pressed now, or by what it is covered.
+  spot(element) {
+    element.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
+    const box = element.getBoundingClientRect();
+    const [dx, dy] = this.offset(element);
+    const [x, y] = [dx + box.x + box.width / 2, dy + box.y + box.height / 2];
+    const top = this.topAt(x, y);
+    if (top && (this.holds(element, top) || top === element.closest("label"))) return [x, y];
+    return `covered by <${top ? top.tagName.toLowerCase() : "nothing"}>`;
+  },
+
+  // The point of what can be pressed without a wait; null when nothing can.
+  spotNow(places) {
+    const element = this.usable(places);
+    const spot = element && this.spot(element);
+    return typeof spot === "string" ? null : spot;
   },
 
   // How far the element's own document lies from the window's corner: frames stand in frames.
@@ -116,7 +130,7 @@ Object.assign(globalThis.arenad, {
   paste(places, text) {
     const element = this.usable(places);
     if (!element) return;
-    if ("value" in element) element.value = text;
+    if ("value" in element) element.value = element.maxLength < 0 ? text : text.slice(0, element.maxLength);
     else if (this.pasted(element, text)) return;
     else element.textContent = text;
     const told = { bubbles: true, composed: true, inputType: "insertFromPaste" };
@@ -127,16 +141,30 @@ Object.assign(globalThis.arenad, {
   pasted(element, text) {
     const clipboardData = new DataTransfer();
     clipboardData.setData("text/plain", text);
-    const told = { bubbles: true, cancelable: true, composed: true, clipboardData };
+    // Firefox leaves the transfer out, and knows `data` in its place.
+    const own = { data: text, dataType: "text/plain" };
+    const told = { bubbles: true, cancelable: true, composed: true, clipboardData, ...own };
     return !element.dispatchEvent(new ClipboardEvent("paste", told));
   },
 
-  // What a field holds: its text's length, or of rich text only how many marks that are no space.
-  length(places) {
-    const element = this.usable(places);
-    if (!element) return [-1, true];
-    if ("value" in element) return [element.value.length, true];
-    return [element.innerText.replace(/\s/g, "").length, false];
+  // How much of a text a field holds, of how much, and whether that is its beginning: of rich text
+  // only marks that are no space count. A page may cut or show what was pasted in a moment of its own,
+  // so that is looked at until it holds still.
+  async written(places, text, was_pasted) {
+    const held = () => {
+      const element = this.usable(places);
+      if (!element) return ["", ""];
+      if ("value" in element) return [element.value, text.replace(/\r\n?/g, "\n")];
+      return [element.innerText.replace(/\s/g, ""), text.replace(/\s/g, "")];
+    };
+    let [own, given] = held();
+    for (let looks = was_pasted ? this.SETTLE_LOOKS : 0; looks > 0; looks--) {
+      const before = own;
+      await new Promise((resolve) => setTimeout(resolve, this.LOOK_MS));
+      [own, given] = held();
+      if (own === before) break;
+    }
+    return [own.length, given.length, own !== "" && given.startsWith(own)];
   },
 
   // A native list opens outside of the page, so its option is chosen as the keyboard would.
@@ -148,6 +176,20 @@ Object.assign(globalThis.arenad, {
     list.value = wanted.value;
     for (const kind of ["input", "change"]) list.dispatchEvent(new Event(kind, { bubbles: true }));
     return true;
+  },
+
+  // How an option is chosen: whether it is by now, in a native list by us, and else where to press.
+  wayTo(chosen, list, name) {
+    if (this.usable(chosen) || this.select(list, name)) return [true, null];
+    return [false, this.spotNow(list)];
+  },
+
+  // Whether a text is written (`written`); if it is, options are chosen again, and the point to send it at.
+  async sendable(places, text, wasPasted, lists, send) {
+    const held = await this.written(places, text, wasPasted);
+    if (held[0] !== held[1]) return [held, null];
+    for (const [list, name] of lists) this.select(list, name);
+    return [held, this.spotNow(send)];
   },
 
   // Names that elements show: a value, a label, or their text.

@@ -1,43 +1,38 @@
-"""The small port to a page: open, look, press, write, listen to its traffic, see if it lives."""
+"""The lean engine's page: one Chromium tab over DevTools, its traffic heard from the network."""
 
 import asyncio
-import json
+import base64
 import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from arenad.errors import ProfileOutdated
 from arenad.schema.process import Proxy
-from arenad.schema.profile import Places
+from arenad.schema.profile import StreamRules
 from arenad.worker import proxying
 from arenad.worker.capture import Capture
-from arenad.worker.devtools import (
+from arenad.worker.channels import EventMessages, SocketFrames
+from arenad.worker.devtools import DevTools, OnReply, Params, Reply
+from arenad.worker.frame_rate import Doing
+from arenad.worker.frames import Frames
+from arenad.worker.page_port import (
+    SCRIPT,
+    BrowserError,
     BrowserGone,
-    DevTools,
-    DevToolsError,
     NoReply,
-    OnEvent,
-    OnReply,
-    Params,
-    Reply,
+    PagePort,
+    ScriptFailed,
 )
 from arenad.worker.screencast import Screencast
+from arenad.worker.source import Source
 from arenad.worker.traffic import Traffic
 from arenad.worker.transcript import Transcript
 
 WORLD = "arenad"
 NAVIGATE_TIMEOUT_S = 30.0
-TYPED_CHARS = 2000
-"""A longer text is pasted, as a person would."""
-
 SCRIPT_LIMIT_S = 60.0
 """`evaluate` has a deadline of its own; this one only is longer than any of those."""
-
-WORLDS_TRIED = 3
-"""A site may go elsewhere by itself while it is asked something; then the new document is asked."""
 
 KEYS = {
     "Enter": 13,
@@ -51,49 +46,39 @@ KEYS = {
 }
 """Keys that a step may press, with their number on a Windows keyboard, as browsers report it."""
 
+READ_BYTES = 1024 * 1024
+
 MODIFIERS = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
-
-_HERE = Path(__file__).parent
-_PARTS = ("find.js", "page.js", "files.js", "answer.js")
-_SCRIPT = "".join((_HERE / name).read_text(encoding="utf-8") for name in _PARTS)
-
-Look = dict[str, Any]
-"""What may be seen on a page: `places`, a `text`, or a pattern of its address as `url`."""
-
-_SPACE = re.compile("[\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]")
-"""What a page's scripts call space."""
 
 log = logging.getLogger("arenad.page")
 
 
-class Page:
+class Page(PagePort):
     """One tab in an isolated context of its own: no cookie, cache or storage is shared or kept."""
 
     def __init__(self, devtools: DevTools, session: str, target: str, traffic: Traffic) -> None:
         """Use `create`."""
+        super().__init__()
         self.traffic = traffic
-        self.crashed = asyncio.Event()
-        self.url = ""
-        """Where the page is, as it says itself, scripts that change the address included."""
-
-        self.documents = 0
-        """How many documents it has shown so far."""
-
         self._devtools = devtools
         self._session = session
         self._frame = target  # a page's main frame has its target's id
         traffic.frame = target
         self._world: int | None = None
         self._loaded = asyncio.Event()
+        self._frames = Frames(devtools)
 
     @classmethod
     async def create(cls, devtools: DevTools, proxy: Proxy | None = None) -> "Page":
-        """A blank page in a fresh context, all of it behind the proxy. Raises `DevToolsError`."""
+        """A blank page in a fresh context, all of it behind the proxy. Raises `BrowserError`."""
         fresh: Params = {"disposeOnDetach": True, **proxying.way(proxy)}
         context = await devtools.command("Target.createBrowserContext", fresh)
         own: Params = {"browserContextId": context["browserContextId"]}
         await devtools.command("Browser.setDownloadBehavior", {"behavior": "deny", **own})
-        target = await devtools.command("Target.createTarget", {"url": "about:blank", **own})
+        blank: Params = {"url": "about:blank", **own}
+        if devtools.frame_turn is not None:
+            blank["enableBeginFrameControl"] = True
+        target = await devtools.command("Target.createTarget", blank)
         attached = await devtools.command(
             "Target.attachToTarget", {"targetId": target["targetId"], "flatten": True}
         )
@@ -102,9 +87,13 @@ class Page:
         traffic = Traffic(devtools, session, own["browserContextId"], admit)
         page = cls(devtools, session, target["targetId"], traffic)
         page._listen()
+        if devtools.frame_turn is not None:
+            await page._frames.attach(target["targetId"])
         await page.command("Page.enable")
         await page.command("Inspector.enable")
         await traffic.begin()
+        if devtools.frame_turn is not None:
+            page._frames.begin(devtools.frame_turn)
         return page
 
     def _listen(self) -> None:
@@ -121,10 +110,12 @@ class Page:
     async def close(self) -> None:
         """End the page and its context, and with it all that the site has stored there."""
         self._devtools.off_lost(self._on_lost)
+        await self._frames.end()
         try:
             gone: Params = {"browserContextId": self.traffic.context}
             await self._devtools.command("Target.disposeBrowserContext", gone)
         finally:
+            await self._frames.close()
             self.traffic.forget()
             self._on_crash({})
 
@@ -163,8 +154,18 @@ class Page:
         answer: Params = {"accept": kind == "beforeunload"}  # "leave the page?" we asked for that
         try:
             self._devtools.send(self._session, "Page.handleJavaScriptDialog", answer, _ignore_reply)
-        except DevToolsError as error:
+        except BrowserError as error:
             log.warning("the dialog cannot be answered: %s", error)
+
+    @property
+    def status(self) -> int:
+        """How the site answered the page itself."""
+        return self.traffic.status
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The head of that answer."""
+        return self.traffic.headers
 
     @property
     def heard(self) -> int:
@@ -172,19 +173,24 @@ class Page:
         return self._devtools.heard[self._session]
 
     async def command(self, method: str, params: Params | None = None, **wait: float) -> Params:
-        """A DevTools command to this page, for rooms of its own. Raises `DevToolsError`."""
+        """A DevTools command to this page, for rooms of its own. Raises `BrowserError`."""
         if self.crashed.is_set():
             raise BrowserGone("the page crashed")
         return await self._devtools.command(method, params, self._session, **wait)
 
+    def draw_for(self, doing: Doing) -> None:
+        """Draw as often as this needs."""
+        self._frames.follow(doing)
+
     # -- look --------------------------------------------------------------------------------------
 
     async def open(self, url: str) -> None:
-        """Go to an address and wait until it has loaded. Raises `DevToolsError`."""
+        """Go to an address and wait until it has loaded. Raises `BrowserError`."""
+        self._frames.stir()
         self._loaded.clear()
         answer = await self.command("Page.navigate", {"url": url}, timeout_s=NAVIGATE_TIMEOUT_S)
         if error := answer.get("errorText"):
-            raise DevToolsError(f"{url} does not open: {error}")
+            raise BrowserError(f"{url} does not open: {error}")
         try:
             async with asyncio.timeout(NAVIGATE_TIMEOUT_S):
                 await self._loaded.wait()
@@ -192,39 +198,23 @@ class Page:
             raise NoReply(f"{url} has not loaded within {NAVIGATE_TIMEOUT_S:g} s") from error
         self._world = None
 
-    async def evaluate(self, script: str, timeout_s: float = 10.0) -> object:
-        """Run a script in our own world of the page; gives its JSON value, awaited if a promise.
+    async def calm(self) -> None:
+        """Until its sockets are open and have rested for a moment."""
+        await self.traffic.calm()
 
-        The world ends with its document; the script is then asked of the next one, so it must not
-        matter whether it runs twice. Raises `DevToolsError`.
-        """
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._evaluate(script)
-        except TimeoutError as error:
-            raise NoReply(f"the page did not answer a script within {timeout_s:g} s") from error
+    def _leave_world(self) -> None:
+        self._world = None
 
-    async def _evaluate(self, script: str) -> object:
-        for _ in range(WORLDS_TRIED - 1):
-            try:
-                return await self._run_in_world(script)
-            except (BrowserGone, NoReply, _ScriptError):
-                raise
-            except DevToolsError as error:
-                log.debug("the page's document changed (%s); asking the new one", error)
-                self._world = None
-        return await self._run_in_world(script)
-
-    async def _run_in_world(self, script: str) -> object:
+    async def _run(self, script: str) -> object:
         if self._world is None:
             world = await self.command(
                 "Page.createIsolatedWorld", {"frameId": self._frame, "worldName": WORLD}
             )
             self._world = int(world["executionContextId"])
-            await self._run(_SCRIPT + ";0")
-        return await self._run(script)
+            await self._run_here(SCRIPT + ";0")
+        return await self._run_here(script)
 
-    async def _run(self, script: str) -> object:
+    async def _run_here(self, script: str) -> object:
         answer = await self.command(
             "Runtime.evaluate",
             {
@@ -237,88 +227,14 @@ class Page:
         )
         if details := answer.get("exceptionDetails"):
             thrown = details.get("exception", {}).get("description") or details.get("text")
-            raise _ScriptError(f"a script failed in the page: {thrown}")
+            raise ScriptFailed(f"a script failed in the page: {thrown}")
         return cast("Params", answer["result"]).get("value")
-
-    async def thing(self, script: str) -> str:
-        """The DevTools name of what a script in our own world gives; empty where it is nothing."""
-        await self.evaluate("0")  # makes the world
-        told: Params = {"expression": script, "contextId": self._world}
-        answer = await self.command("Runtime.evaluate", told)
-        return str(cast("Params", answer["result"]).get("objectId", ""))
-
-    def on(self, event: str, listener: OnEvent) -> None:
-        """Call `listener(params)` on each such event of the page; replaces an earlier one."""
-        self._devtools.on(self._session, event, listener)
-
-    @property
-    def frame(self) -> str:
-        """The main frame, for commands that want it."""
-        return self._frame
-
-    async def _ask(self, function: str, places: Places, timeout_s: float) -> object:
-        call = f"arenad.{function}({_json(places)}, {int(timeout_s * 1000)})"
-        return await self.evaluate(call, timeout_s + 5.0)
-
-    async def html(self) -> str:
-        """The page's markup as it stands."""
-        return str(await self.evaluate("document.documentElement.outerHTML"))
-
-    async def json_at(self, path: str, timeout_s: float) -> object:
-        """What the site has at an address of its own, asked with the page's cookies."""
-        asked = f"fetch({json.dumps(path)}).then((response) => response.json())"
-        return await self.evaluate(asked, timeout_s)
-
-    async def names(self, places: Places) -> list[str]:
-        """The names that elements show, of the first selector that has any."""
-        return cast("list[str]", await self.evaluate(f"arenad.names({_json(places)})"))
-
-    async def is_usable(self, places: Places) -> bool:
-        """Whether the element is there, visible and enabled, right now."""
-        return bool(await self.evaluate(f"!!arenad.usable({_json(places)})"))
-
-    async def select(self, places: Places, name: str) -> bool:
-        """Choose an option of a native list by its name; false where this is no such list."""
-        return bool(await self.evaluate(f"arenad.select({_json(places)}, {json.dumps(name)})"))
-
-    async def place(self, places: Places) -> int:
-        """The number of the selector that has a usable element right now; -1 if none has."""
-        found = await self.evaluate(f"arenad.place({_json(places)})")
-        return int(cast("float", found))
-
-    async def is_gone(self, places: Places, timeout_s: float) -> bool:
-        """Whether within this time no such element is visible any more."""
-        return bool(await self._ask("gone", places, timeout_s))
-
-    async def wait_for(self, name: str, places: Places, timeout_s: float) -> None:
-        """Wait until a landmark is usable. Raises `ProfileOutdated` naming it."""
-        if not await self._ask("has", places, timeout_s):
-            raise ProfileOutdated(_missing(name, places, timeout_s))
-
-    async def wait_gone(self, name: str, places: Places, timeout_s: float) -> None:
-        """Wait until a landmark has left. Raises `ProfileOutdated` naming it."""
-        if not await self.is_gone(places, timeout_s):
-            stays = f"stays longer than {timeout_s:g} s"
-            raise ProfileOutdated(f"the landmark {name} ({_shown(places)}) {stays}")
-
-    async def first(self, looks: Sequence[Look], timeout_s: float) -> int:
-        """The number of the first look that sees something, once one does; -1 when none did."""
-        asked = [{key: value for key, value in look.items() if value} for look in looks]
-        call = f"arenad.first({json.dumps(asked)}, {int(timeout_s * 1000)})"
-        return int(cast("float", await self.evaluate(call, timeout_s + 5.0)))
 
     # -- act ---------------------------------------------------------------------------------------
 
-    async def press(self, name: str, places: Places, timeout_s: float) -> None:
-        """Press a landmark with the mouse, as a person would. Raises `ProfileOutdated`, naming it.
-
-        Once it is pressed it is also released: a cancel finds it either untouched or clicked.
-        """
-        point = await self._ask("point", places, timeout_s)
-        if not isinstance(point, list):
-            why = f"the landmark {name} ({_shown(places)}) is {point}"
-            raise ProfileOutdated(why if point else _missing(name, places, timeout_s))
-        x, y = cast("list[float]", point)
+    async def _click(self, x: float, y: float) -> None:
+        """Once it is pressed it is also released: a cancel finds it either untouched or clicked."""
+        self._frames.stir()
         mouse: Params = {"x": x, "y": y, "button": "left", "clickCount": 1}
         down, up = ({"type": f"mouse{kind}", **mouse} for kind in ("Pressed", "Released"))
         self._devtools.send(self._session, "Input.dispatchMouseEvent", down, _ignore_reply)
@@ -326,6 +242,7 @@ class Page:
 
     async def key(self, name: str) -> None:
         """Press a key, such as `Enter` or `Control+Enter`, on what has the focus."""
+        self._frames.stir()
         *modifiers, key = name.split("+")
         told: Params = {
             "key": key,
@@ -340,24 +257,84 @@ class Page:
 
     async def type(self, text: str, timeout_s: float) -> None:
         """Type into what has the focus."""
+        self._frames.stir()
         await self.command("Input.insertText", {"text": text}, timeout_s=timeout_s)
 
-    async def write(self, name: str, places: Places, text: str, timeout_s: float) -> None:
-        """Replace a field's text. Raises `ProfileOutdated` when it is gone or takes only a part."""
-        if not await self._ask("focus", places, timeout_s):
-            raise ProfileOutdated(_missing(name, places, timeout_s))
-        if len(text) <= TYPED_CHARS:
-            await self.type(text, timeout_s)
-        else:
-            paste = f"arenad.paste({_json(places)}, {json.dumps(text)})"
-            await self.evaluate(paste, timeout_s)
-        found = await self.evaluate(f"arenad.length({_json(places)})", timeout_s)
-        taken, is_plain = cast("tuple[int, bool]", found)
-        given = _javascript_length(text if is_plain else _SPACE.sub("", text))
-        if taken != given:
-            raise ProfileOutdated(
-                f"the landmark {name} ({_shown(places)}) took {taken} of {given} characters"
-            )
+    # -- files -------------------------------------------------------------------------------------
+
+    async def give_files(self, script: str, paths: Sequence[str]) -> bool:
+        """Put files into the input that a script in our own world gives; whether it gives one."""
+        await self.evaluate("0")  # makes the world
+        told: Params = {"expression": script, "contextId": self._world}
+        answer = await self.command("Runtime.evaluate", told)
+        thing = cast("Params", answer["result"]).get("objectId")
+        if thing:
+            await self.command("DOM.setFileInputFiles", {"files": list(paths), "objectId": thing})
+        return bool(thing)
+
+    async def choose_files(
+        self, press: Callable[[], Awaitable[None]], paths: Sequence[str], timeout_s: float
+    ) -> None:
+        """Choose files in the dialog that a press opens. Raises `TimeoutError` when none does."""
+        opened: asyncio.Future[Params] = asyncio.get_running_loop().create_future()
+
+        def on_opened(params: Params) -> None:
+            if not opened.done():
+                opened.set_result(params)
+
+        self._devtools.on(self._session, "Page.fileChooserOpened", on_opened)
+        await self.command("Page.setInterceptFileChooserDialog", {"enabled": True})
+        try:
+            await press()
+            async with asyncio.timeout(timeout_s):
+                node = (await opened)["backendNodeId"]
+        finally:
+            await self.command("Page.setInterceptFileChooserDialog", {"enabled": False})
+        await self.command("DOM.setFileInputFiles", {"files": list(paths), "backendNodeId": node})
+
+    async def loaded(self, url: str, most_bytes: int, timeout_s: float) -> bytes:
+        """What is at an address, fetched as the page's network does it."""
+        asked: Params = {
+            "frameId": self._frame,
+            "url": url,
+            "options": {"disableCache": False, "includeCredentials": True},
+        }
+        try:
+            found = await self.command("Network.loadNetworkResource", asked, timeout_s=timeout_s)
+        except BrowserGone:
+            raise
+        except BrowserError as error:
+            log.debug("the page may not fetch an image: %s", error)
+            return b""
+        stream = found["resource"].get("stream")
+        return await self._read(stream, most_bytes) if stream else b""
+
+    async def _read(self, stream: str, most_bytes: int) -> bytes:
+        """A stream of the browser's; it is closed in any case, for till then all of it is kept."""
+        content = bytearray()
+        try:
+            while len(content) <= most_bytes:
+                read = await self.command("IO.read", {"handle": stream, "size": READ_BYTES})
+                is_binary = read.get("base64Encoded", False)
+                content += base64.b64decode(read["data"]) if is_binary else read["data"].encode()
+                if read["eof"]:
+                    break
+        finally:  # nothing is waited for, since a cancel comes this way too
+            with suppress(BrowserError):
+                self.dispatch("IO.close", {"handle": stream}, _ignore_reply)
+        return bytes(content)
+
+    def unheld(self) -> AbstractContextManager[None]:
+        """The valve is lifted."""
+        valve = self._devtools.valve
+        return valve.lifted() if valve is not None else super().unheld()
+
+    async def shown_image(self, url: str) -> bytes:
+        """The bytes of an image that the page shows."""
+        asked: Params = {"frameId": self._frame, "url": url}
+        found = await self.command("Page.getResourceContent", asked)
+        content = str(found["content"])
+        return base64.b64decode(content) if found["base64Encoded"] else content.encode()
 
     # -- what the site has stored ------------------------------------------------------------------
 
@@ -376,7 +353,7 @@ class Page:
     async def open_empty(self, url: str) -> None:
         """Show an empty document of an address; the site is asked nothing.
 
-        Raises `DevToolsError`.
+        Raises `BrowserError`.
         """
         empty: Params = {"responseCode": 200, "body": "", "responseHeaders": [_HTML]}
 
@@ -390,8 +367,23 @@ class Page:
             await self.open(url)
         finally:
             await self.command("Fetch.disable")
+            self.traffic.admit()  # the proxy's questions came by the same way
 
     # -- listen ------------------------------------------------------------------------------------
+
+    async def source(self, rules: StreamRules, prompt: str) -> Source:
+        """The page's next answer, read from its network."""
+        follow = rules.follow or rules.grammar == "gradio"
+        if rules.transport == "websocket":
+            sockets = self.traffic.channels(is_socket=True)
+            source = SocketFrames(rules.url_pattern, sockets, prompt)
+        elif rules.transport == "eventsource":
+            streams = self.traffic.channels(is_socket=False)
+            source = EventMessages(rules.url_pattern, streams, follow=follow)
+        else:
+            return self.capture(rules.url_pattern, rules.method, follow=follow)
+        self.traffic.attend(source)
+        return source
 
     def capture(self, url_pattern: str, method: str, *, follow: bool = False) -> Capture:
         """Read the page's own next request whose address matches, as its answer arrives."""
@@ -414,20 +406,23 @@ class Page:
 
     def screencast(self) -> Screencast:
         """The page as pictures, once they are begun."""
-        return Screencast(self._devtools, self._session, self._frame)
+        return Screencast(self._devtools, self._session, self._frame, self._frames)
 
     def dispatch(self, method: str, params: Params, on_reply: OnReply) -> None:
-        """Send what a person does, without waiting for it. Raises `DevToolsError`."""
+        """Send what a person does, without waiting for it. Raises `BrowserError`."""
         if self.crashed.is_set():
             raise BrowserGone("the page crashed")
+        self._frames.stir()
         self._devtools.send(self._session, method, params, on_reply)
 
     async def reload(self) -> None:
-        """Load the page anew; does not wait for it. Raises `DevToolsError`."""
+        """Load the page anew; does not wait for it. Raises `BrowserError`."""
+        self._frames.stir()
         await self.command("Page.reload")
 
     async def back(self) -> None:
-        """Go back in the page's history, if there is a way. Raises `DevToolsError`."""
+        """Go back in the page's history, if there is a way. Raises `BrowserError`."""
+        self._frames.stir()
         history = await self.command("Page.getNavigationHistory")
         if (at := int(history["currentIndex"])) > 0:
             entry: Params = history["entries"][at - 1]
@@ -437,32 +432,5 @@ class Page:
 _HTML: Params = {"name": "Content-Type", "value": "text/html"}
 
 
-class _ScriptError(DevToolsError):
-    """Our own script threw."""
-
-
 def _ignore_reply(_: Reply) -> None:
     pass
-
-
-def selectors(places: Places) -> tuple[str, ...]:
-    """The selectors of a place, in order."""
-    return (places,) if isinstance(places, str) else places
-
-
-def _json(places: Places) -> str:
-    return json.dumps(selectors(places))
-
-
-def _shown(places: Places) -> str:
-    return " or ".join(selectors(places))
-
-
-def _missing(name: str, places: Places, timeout_s: float) -> str:
-    return f"the landmark {name} ({_shown(places)}) is not on the page, not within {timeout_s:g} s"
-
-
-def _javascript_length(text: str) -> int:
-    """The length that a text field reports: UTF-16 units, every line end as one."""
-    lines = text.replace("\r\n", "\n")
-    return len(lines) + sum(char > "\uffff" for char in lines)

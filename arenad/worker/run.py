@@ -32,10 +32,11 @@ from arenad.schema.process import (
 from arenad.schema.profile import Kind
 from arenad.worker.browsing import Browsing
 from arenad.worker.calling import Calling
+from arenad.worker.echoing import Echoing
 from arenad.worker.footing import Footing, Gone, Shaken, Site, Watch
 from arenad.worker.gestures import FOR_A_PERSON
 from arenad.worker.meter import Meter
-from arenad.worker.news import is_news
+from arenad.worker.news import News
 from arenad.worker.renewal import Lease, why_now
 from arenad.worker.serve import ChatServer
 from arenad.worker.session import (
@@ -60,6 +61,7 @@ KEEP_TIMEOUT_S = 2.0
 FOOTINGS: dict[Kind, Callable[[WorkerSettings, str], Footing]] = {
     "page": Browsing,
     "openai-http": Calling,
+    "echo": Echoing,
 }
 """What a session stands on, by the kind of its site."""
 
@@ -124,6 +126,7 @@ class Worker:
         self._told_models: tuple[Model, ...] = ()
         self._turned = asyncio.Event()
         self._footing = FOOTINGS[settings.profile.kind](settings, me.name)
+        self._footing.on_renewed = self._on_renewed
         self._site: Site | None = None
         self._server: asyncio.Server | None = None
         self._chats: ChatServer | None = None
@@ -172,8 +175,10 @@ class Worker:
             self._keep(partial(self._watch, watch), name)
         opened = await self._try_to_open(site)
         self._views = views = Views(self._footing, lambda: chats.busy > 0, self._look_soon)
-        self._chats = chats = ChatServer(site, settings.slots, self._on_session, views.serve)
-        chats.on_busy = views.refresh
+        self._chats = chats = ChatServer(
+            site, settings.slots, self._on_session, views.serve, self._guarded
+        )
+        chats.on_busy = self._on_busy
         site.on_held = chats.tell_held
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(chats.link, settings.socket_path)
@@ -200,8 +205,7 @@ class Worker:
         That the footing is gone is seen in many places at once; only who watches it says so, who
         also knows how it ended.
         """
-        if event is Event.CHAT_FAILED:
-            self._footing.suspect()
+        self._doubt(event)
         before = self._session
         self._session, order = step(before, event, self._footing.failures_limit)
         if order is Order.WAIT:
@@ -213,10 +217,30 @@ class Worker:
         elif order is Order.OPEN and self._site is not None:
             await self._take(await self._try_to_open(self._site), "opened anew")
         elif order is Order.RENEW and self._site is not None:
-            await self._renew()
+            await self._footing.renew()
             await self._take(await self._try_to_open(self._site), "a fresh session is open")
         if event is Event.CHAT_DONE:
             await self._renew_if_due()
+
+    def _doubt(self, event: Event) -> None:
+        """What else may be at fault than the site, before a step; and what is not to look so."""
+        if event is Event.CHAT_FAILED:
+            self._footing.suspect()
+        if self._session.condition in WAITING:
+            self._footing.skip_turns()
+        self._doubt_login(event)
+
+    def _doubt_login(self, event: Event) -> None:
+        """A session that began with a saved login, and expired before any chat, was not helped.
+
+        What expired is that login; a session without it is another try, which has had no doubt yet.
+        """
+        waits_in_vain = event is Event.UNUSABLE and self._session.condition == "expired"
+        if not waits_in_vain and event is not Event.EXPIRED:
+            return
+        if self._answered == self._answered_before and self._footing.set_login_aside():
+            logger.warning("the saved login does not help; on without it")
+            self._session = replace(self._session, doubt="")
 
     async def _keep_login(self) -> None:
         """Only of a session that is well: what a login wall leaves is none."""
@@ -225,28 +249,35 @@ class Worker:
                 async with asyncio.timeout(KEEP_TIMEOUT_S):
                     await self._footing.keep()
 
-    async def _renew(self) -> None:
-        """Leave the session, and have viewers see the next one."""
-        await self._footing.renew()
+    def _on_renewed(self) -> None:
+        """Have viewers see the next session. One that was left before it was open was none."""
         if self._views is not None:
             self._views.follow()
-        self._lease = self._new_lease()
+            self._lease = self._new_lease()
 
     def _new_lease(self) -> Lease:
         """A session begins."""
         self._sessions += 1
+        self._answered_before = self._answered
         draw = random.random()  # noqa: S311 - jitter, no secret
         return Lease(began_s=time.monotonic(), chats=self._performed, draw=draw)
 
     @property
+    def _answered(self) -> int:
+        return self._chats.answered if self._chats is not None else 0
+
+    @property
     def _performed(self) -> int:
-        return self._chats.answered + self._chats.failed if self._chats is not None else 0
+        return self._answered + self._chats.failed if self._chats is not None else 0
 
     async def _renew_if_due(self) -> bool:
         """Begin a fresh session if it is time for one; the page is held meanwhile."""
         if self._session.condition not in RENEWABLE:
             return False
         reason = why_now(self._lease, time.monotonic(), self._performed, self._settings.session)
+        if self._session.condition == "ready":
+            has_answered = self._answered > self._answered_before
+            reason = await self._footing.turn(has_answered=has_answered) or reason
         if reason:
             await self._keep_login()
             await self._on_session(Event.LASTED, f"a fresh session: {reason}")
@@ -264,6 +295,13 @@ class Worker:
             self._say(f"{reason} (tried again in {rest_s:.3g} s)", rest_s)
         elif self._session.condition != before.condition:
             self._say(reason)
+
+    def _on_busy(self) -> None:
+        """A chat has come, or ended: what was put off for it may be due."""
+        if self._views is not None:
+            self._views.refresh()
+        if self._session.condition in WAITING:
+            self._turned.set()
 
     def _look_soon(self) -> None:
         """Somebody looks at the page, or acts on it: what only they can clear may be so soon."""
@@ -316,7 +354,7 @@ class Worker:
 
     async def _beat(self, site: Site, chats: ChatServer) -> None:
         """Tell the master what changed by so much that it matters."""
-        told, told_s = None, 0.0
+        news = News()
         while True:
             beat = Beat(
                 busy=chats.busy,
@@ -331,16 +369,16 @@ class Worker:
                 sessions=self._sessions,
                 session_id=site.session_id,
                 message_id=site.message_id,
+                proxy=self._footing.proxy,
             )
-            now_s = time.monotonic()
-            if is_news(told, beat, now_s - told_s):
+            if news.take(beat, time.monotonic()):
                 self._me.master.note(beat)
-                told, told_s = beat, now_s
             await asyncio.sleep(BEAT_INTERVAL_S)
 
     async def _look(self, site: Site, chats: ChatServer) -> None:
         """Measure, and see that the page is still one on which a chat can begin."""
         while True:
+            self._turned.clear()
             now_s = time.monotonic()
             since_s = now_s - self._measured_s
             if not self._readings or since_s >= self._settings.health.interval_s - EARLY_S:
@@ -349,7 +387,7 @@ class Worker:
             is_due |= bool(self._lease.wish) and self._session.condition in RENEWABLE
             if is_due and not chats.busy:
                 await self._look_at_page(site, chats)
-            await self._until_next_look()
+            await self._until_next_look(chats)
 
     async def _measure(self, now_s: float) -> None:
         # The kernel walks the page tables of the whole tree, for some 30 ms: not in our loop.
@@ -358,12 +396,14 @@ class Worker:
         self._readings += 1
         self._lag_ms = self._me.lag_ms
 
-    async def _until_next_look(self) -> None:
-        """The interval, or what is left of a pause, also of one that begins meanwhile."""
+    async def _until_next_look(self, chats: ChatServer) -> None:
+        """The interval, or what is left of a pause, also of one that begins meanwhile.
+
+        A pause that ends during a chat goes on until the chat has ended.
+        """
         left_s = self._settings.health.interval_s
-        if self._session.condition in WAITING:
+        if self._session.condition in WAITING and not chats.busy:
             left_s = min(left_s, max(0.0, self._look_at_s - time.monotonic()))
-        self._turned.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(left_s):
                 await self._turned.wait()

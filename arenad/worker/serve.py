@@ -14,17 +14,24 @@ from arenad.link import Link, Serve, Served, Tasks, refuse
 from arenad.schema.chat import AskHeld, Began, Chat, Event, Finish, Held
 from arenad.schema.frame import Body
 from arenad.worker import session
+from arenad.worker.sites.telling import Emit
 
 HANG_UP_TIMEOUT_S = 1.0
 
-Emit = Callable[[Event], Awaitable[None]]
 OnSession = Callable[[session.Event, str, float | None], Awaitable[None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
+Guard = Callable[[Work], Coroutine[Any, Any, None]]
+"""Carries out some work, and is the one who hears of what goes wrong with it."""
+
 
 log = logging.getLogger("arenad.worker")
 
 
 class Site(Protocol):
-    """What performs chats, one at a time."""
+    """What performs chats."""
+
+    together: int
+    """How many at the same time: a page holds one."""
 
     async def chat(self, chat: Chat, emit: Emit) -> Finish:
         """Perform one chat. Raises a `RequestError`."""
@@ -39,12 +46,18 @@ class ChatServer:
     """Counts slots and hands the page to one chat after another."""
 
     def __init__(
-        self, site: Site, slots: int, on_session: OnSession, others: Serve = refuse
+        self,
+        site: Site,
+        slots: int,
+        on_session: OnSession,
+        others: Serve = refuse,
+        guard: Guard | None = None,
     ) -> None:
         """`on_session` is awaited, with the page still held, after each chat that was performed.
 
         It gets what happened, why, and for how many seconds the site asked to be left in peace.
-        `others` serves what is no chat.
+        `others` serves what is no chat. What comes after a chat has no caller who would hear of
+        its failure: that is the `guard`'s.
         """
         self.busy = 0
         self.on_busy: Callable[[], None] = _ignore
@@ -58,7 +71,8 @@ class ChatServer:
         self._slots = slots
         self._on_session = on_session
         self._others = others
-        self._page_turn = asyncio.Lock()
+        self._guard: Guard = guard or _unguarded
+        self._page_turn = asyncio.Semaphore(site.together)
         self._links: set[Link] = set()
         self._held: tuple[str, ...] = ()
         self._tasks = Tasks()
@@ -129,7 +143,7 @@ class ChatServer:
             self.is_answering |= not isinstance(event, Began)
             await send(event)
 
-        after: Callable[[], Coroutine[Any, Any, None]] = self._stop
+        after: Work = self._stop
         log.debug("request %s is performed", chat.request_id)
         try:
             finish = await self._site.chat(chat, emit)
@@ -149,7 +163,7 @@ class ChatServer:
         finally:
             self.is_answering = False
             # The next chat waits for this, not the client of the last one.
-            task = self._tasks.start(after(), "recover the page")
+            task = self._tasks.start(self._guard(after), "recover the page")
             task.add_done_callback(lambda _: self._page_turn.release())
 
     async def _tell(self, event: session.Event | None, reason: str, rest_s: float | None) -> None:
@@ -173,3 +187,7 @@ class ChatServer:
 
 def _ignore() -> None:
     pass
+
+
+async def _unguarded(work: Work) -> None:
+    await work()

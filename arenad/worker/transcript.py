@@ -8,12 +8,14 @@ from contextlib import suppress
 from arenad.errors import UpstreamFailed
 from arenad.worker.capture import Capture
 from arenad.worker.channels import BINARY_FRAME, TEXT_FRAME
-from arenad.worker.devtools import DevTools, DevToolsError, Params
+from arenad.worker.devtools import DevTools, Params
+from arenad.worker.page_port import BrowserError
 from arenad.worker.sites.guess import Heard
 from arenad.worker.source import Inbox, Piece
 from arenad.worker.traffic import Channel, Key
 
 MAX_REQUESTS = 64
+MAX_OPEN = 64
 MAX_FRAMES = 20_000
 MAX_FRAMES_CHARS = 8 * 1024 * 1024
 READ_S = 2.0
@@ -36,15 +38,23 @@ class Transcript(Inbox):
         super().__init__()
         self._devtools = devtools
         self._requests: dict[Key, tuple[Capture, str, str]] = {}
-        self._open = {each.key: _Open(each.url, is_socket=each.is_socket) for each in channels}
+        known = channels[-MAX_OPEN:]
+        self._open = {each.key: _Open(each.url, is_socket=each.is_socket) for each in known}
         self._frames = 0
         self._chars = 0
+
+    def abandon(self) -> None:
+        """Nobody will ask what was heard: let go of it, and hear only when requests end."""
+        super().abandon()
+        self._open.clear()
+        for capture, _, _ in self._requests.values():
+            capture.abandon()
 
     def on_event(self, session: str, event: str, params: Params) -> None:
         """Take one event of the Network domain."""
         key = session, str(params.get("requestId"))
         if event == "webSocketCreated":
-            self._open[key] = _Open(str(params["url"]), is_socket=True)
+            self._begin_open(key, str(params["url"]), is_socket=True)
         elif event == "requestWillBeSent" and key not in self._requests:
             self._begin(key, params)
         if key in self._requests:
@@ -56,10 +66,15 @@ class Transcript(Inbox):
         request, kind = params["request"], params.get("type")
         url = str(request["url"])
         if kind == "EventSource":
-            self._open[key] = _Open(url, is_socket=False)
-        elif kind in ("Fetch", "XHR") and len(self._requests) < MAX_REQUESTS:
+            self._begin_open(key, url, is_socket=False)
+        elif kind in ("Fetch", "XHR") and self._has_room:
             method = str(request["method"])
             self._requests[key] = Capture(self._devtools, "", method), url, method
+
+    def _begin_open(self, key: Key, url: str, *, is_socket: bool) -> None:
+        """A page that opens them without end is heard on the first ones."""
+        if not self._is_abandoned and len(self._open) < MAX_OPEN:
+            self._open[key] = _Open(url, is_socket=is_socket)
 
     def _keep(self, opened: _Open, event: str, params: Params) -> None:
         piece: Piece | None = None
@@ -72,6 +87,10 @@ class Transcript(Inbox):
             self._frames += 1
             self._chars += len(piece)
             opened.pieces.append(piece)
+
+    @property
+    def _has_room(self) -> bool:
+        return not self._is_abandoned and len(self._requests) < MAX_REQUESTS
 
     @property
     def is_under_way(self) -> bool:
@@ -105,7 +124,7 @@ def _frame(frame: Params) -> Piece | None:
 async def _all_of(capture: Capture) -> list[Piece]:
     """What it has brought; what goes on for ever is read as far as it came."""
     read: list[Piece] = []
-    with suppress(TimeoutError, UpstreamFailed, DevToolsError):
+    with suppress(TimeoutError, UpstreamFailed, BrowserError):
         async with asyncio.timeout(READ_S):
             while pieces := await capture.read():
                 read += pieces

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arenad.errors import ProfileOutdated, RequestError
-from arenad.schema.chat import Began, Chat, Event, TextDelta, Turn
+from arenad.schema.chat import Began, Chat, Event, Mode, TextDelta, Turn
 from arenad.schema.config import BrowserConfig
 from arenad.schema.profile import Places, Profile
 from arenad.schema.trial import Finding, Trial, Verdict
 from arenad.worker import file_input
-from arenad.worker.browser import Browser, launch
-from arenad.worker.devtools import DevToolsError
+from arenad.worker.browser_process import BrowserProcess
+from arenad.worker.engines import launch
 from arenad.worker.footing import Site
-from arenad.worker.page import Page, selectors
+from arenad.worker.page_port import BrowserError, PagePort, selectors
 from arenad.worker.sites.driver import Driver, with_model
 from arenad.worker.sites.page_driven import PageSite
 
@@ -38,30 +38,35 @@ Check = Callable[[], Awaitable[str]]
 @asynccontextmanager
 async def page_of_its_own(
     config: BrowserConfig, scratch: Path
-) -> AsyncGenerator[tuple[Browser, Page]]:
+) -> AsyncGenerator[tuple[BrowserProcess, PagePort]]:
     """A browser with one page; nothing of it is left in the end."""
     browser = await launch(config, scratch, "trial")
     try:
-        yield browser, await Page.create(browser.devtools)
+        yield browser, await browser.page()
     finally:
         await browser.close()
 
 
 class Trying:
-    """One profile on one page."""
+    """One profile on one page, in one of its modes after another."""
 
-    def __init__(self, page: Page, profile: Profile, url: str) -> None:
+    def __init__(self, page: PagePort, profile: Profile, url: str) -> None:
         """Nothing is opened yet."""
         self.findings: list[Finding] = []
         self._page = page
-        self._profile = profile
-        self._marks = profile.landmarks
+        self._whole, self._url = profile, url
         self._site = PageSite(page, profile, url)
-        self._driver = Driver(page, profile, url)
         self._models: tuple[str, ...] = ()
+        self._go_to("direct")
 
-    async def run(self, browser: str, url: str, prompt: str) -> Trial:
-        """Look at everything; send one prompt if there is one."""
+    def _go_to(self, mode: Mode) -> None:
+        self._mode: Mode = mode
+        self._profile = self._whole.in_mode(mode)
+        self._marks = self._profile.landmarks
+        self._driver = Driver(self._page, self._profile, self._url)
+
+    async def run(self, prompt: str) -> None:
+        """Look at everything in direct chats; send one prompt if there is one."""
         if await self._check("page", self._open):
             await self._look_around()
         if prompt and not self._has_gone():
@@ -69,9 +74,29 @@ class Trying:
         elif self._marks.stop:
             why = "nothing was sent" if prompt else "--prompt TEXT looks for it"
             self._note("stop", "unknown", f"shows only during an answer; {why}")
-        name, version = self._profile.name, self._profile.version
+
+    async def run_in_modes(self) -> None:
+        """Look at everything in the other modes, if there is a page at all; nothing is sent."""
+        if not self.findings or self.findings[0].verdict == "gone":
+            return
+        for mode in self._whole.modes_offered():
+            if mode == "direct":
+                continue
+            self._go_to(mode)
+            if await self._check("page", self._open):
+                await self._look_around()
+            if self._marks.stop != self._whole.landmarks.stop:
+                self._note("stop", "unknown", "shows only during an answer; nothing was sent")
+
+    def trial(self, browser: str) -> Trial:
+        """What came of it."""
+        whole, findings = self._whole, tuple(self.findings)
         return Trial(
-            profile=name, version=version, url=url, browser=browser, findings=tuple(self.findings)
+            profile=whole.name,
+            version=whole.version,
+            url=self._url,
+            browser=browser,
+            findings=findings,
         )
 
     def _has_gone(self) -> bool:
@@ -80,7 +105,8 @@ class Trying:
     # -- findings ----------------------------------------------------------------------------------
 
     def _note(self, name: str, verdict: Verdict, note: str, took_s: float = 0.0) -> bool:
-        self.findings.append(Finding(name=name, verdict=verdict, note=note, took_s=took_s))
+        named = name if self._mode == "direct" else f"{self._mode}: {name}"
+        self.findings.append(Finding(name=named, verdict=verdict, note=note, took_s=took_s))
         return verdict == "holds"
 
     async def _check(self, name: str, check: Check) -> bool:
@@ -88,7 +114,7 @@ class Trying:
         began_s = time.monotonic()
         try:
             note, verdict = await check(), "holds"
-        except (RequestError, DevToolsError) as error:
+        except (RequestError, BrowserError) as error:
             note, verdict = str(error), "gone"
         return self._note(name, verdict, note, time.monotonic() - began_s)
 
@@ -104,7 +130,7 @@ class Trying:
 
     async def _open(self) -> str:
         await self._driver.goto()
-        status = self._page.traffic.status
+        status = self._page.status
         return f"HTTP {status}" if status else ""
 
     async def _prompt(self) -> str:
@@ -114,17 +140,17 @@ class Trying:
     async def _look_around(self) -> None:
         marks = self._marks
         has_prompt = await self._check("prompt", self._prompt)
-        await self._check("models", self._read_models)
-        if marks.ready_to_send:
-            await self._check_place("ready_to_send", marks.ready_to_send)
-        if marks.new_chat:
-            await self._check_place("new_chat", marks.new_chat)
-        if marks.model_picker:
-            await self._check_place("model_picker", marks.model_picker)
+        if self._mode == "direct":
+            await self._check("models", self._read_models)
+        pickers = [f"model_picker{side}" for side in self._sides]
+        for name in ("ready_to_send", "new_chat", *pickers):
+            if places := getattr(marks, name):
+                await self._check_place(name, places)
         if marks.attach:
             await self._look_for_attach()
         if has_prompt:
-            await self._choose()
+            for side in self._sides:
+                await self._choose(side)
             if await self._check("prompt takes text", self._write) and marks.send:
                 await self._check_place("send", marks.send)
 
@@ -140,19 +166,32 @@ class Trying:
         self._models = tuple(model.id for model in await self._driver.models())
         return f"{len(self._models)}: {', '.join(self._models)}"
 
-    async def _choose(self) -> None:
-        """Choose the last model, as a chat would; a page that has chosen it shows that."""
-        marks, model = self._marks, self._models[-1] if self._models else ""
-        if not model or not (marks.model_option or self._profile.choose_model):
+    @property
+    def _sides(self) -> tuple[str, ...]:
+        """Whose models are chosen: of one, of two, or of none where the site chooses."""
+        sides: dict[Mode, tuple[str, ...]] = {"direct": ("",), "side_by_side": ("", "_b")}
+        return sides.get(self._mode, ())
+
+    async def _choose(self, side: str) -> None:
+        """Choose the last model, as a chat would; a page that has chosen it shows that.
+
+        For the second of two it is the one before: two of one may not be what a site takes.
+        """
+        marks, profile = self._marks, self._profile
+        model = next(iter(self._models[-2:] if side else self._models[-1:]), "")
+        has_way = getattr(marks, f"model_option{side}") or marks.model_option
+        if not model or not (has_way or getattr(profile, f"choose_model{side}")):
             return
-        wanted = self._profile.models.aliases.get(model, model)
+        wanted = profile.models.aliases.get(model, model)
 
         async def choose() -> str:
-            await self._driver.choose(wanted)
+            await self._driver.choose(wanted, side)
             return wanted
 
-        if await self._check("choose a model", choose) and marks.model_chosen:
-            await self._check_place("model_chosen", with_model(marks.model_chosen, wanted))
+        name, chosen = f"model_chosen{side}", getattr(marks, f"model_chosen{side}")
+        act = "choose the second model" if side else "choose a model"
+        if await self._check(act, choose) and chosen:
+            await self._check_place(name, with_model(chosen, wanted))
 
     async def _write(self) -> str:
         await self._driver.write(PROBE)
@@ -185,7 +224,7 @@ class Trying:
             return False
         try:
             await self._page.wait_for("stop", self._marks.stop, CHAT_S)
-        except (ProfileOutdated, DevToolsError):
+        except (ProfileOutdated, BrowserError):
             return False
         return True
 
@@ -219,12 +258,13 @@ async def try_profile(
     Raises `ArenadError` when there is no browser to try it in.
     """
     async with page_of_its_own(config, scratch) as (browser, page):
-        trial = await Trying(page, profile, url).run(browser.version, url, wish.prompt)
-        picture = b""
+        trying, picture = Trying(page, profile, url), b""
+        await trying.run(wish.prompt)
         if wish.picture:
-            with suppress(DevToolsError):
+            with suppress(BrowserError):
                 picture = base64.b64decode(await page.screenshot())
-        return trial, picture
+        await trying.run_in_modes()
+        return trying.trial(browser.version), picture
 
 
 class Wish(NamedTuple):

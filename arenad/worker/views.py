@@ -11,9 +11,10 @@ from arenad.link import Served, Tasks
 from arenad.schema.frame import Body
 from arenad.schema.process import Condition
 from arenad.schema.view import Act, Did, Do, Drawn, Go, Input, Sight, Take, View
-from arenad.worker.devtools import DevToolsError, Reply
-from arenad.worker.gestures import command, lock
+from arenad.worker.devtools import Reply
+from arenad.worker.gestures import changes, command, lock
 from arenad.worker.page import Page
+from arenad.worker.page_port import BrowserError
 from arenad.worker.screencast import Screencast
 
 MAX_VIEWERS = 4
@@ -103,7 +104,10 @@ class Views:
 
     async def _watch(self, name: str, served: Served) -> None:
         if self._footing.page is None:
-            raise Unavailable("this instance has no page to be shown")
+            raise Unavailable(
+                "this instance has no page to be shown: it has no browser, or one other than "
+                "chromium (browser.engine)"
+            )
         if len(self._viewers) >= MAX_VIEWERS or name in self._viewers:
             raise Overloaded(f"{MAX_VIEWERS} people look at this instance already; close a view")
         self._viewers[name] = viewer = _Viewer()
@@ -112,7 +116,7 @@ class Views:
             await self._settle()
             self._on_person()
             await self._show(name, viewer, served)
-        except DevToolsError as error:
+        except BrowserError as error:
             raise UpstreamFailed(f"the page cannot be shown: {error}") from error
         finally:
             del self._viewers[name]
@@ -149,19 +153,23 @@ class Views:
         """Run the screencast of the page that is there if, and only if, somebody looks."""
         async with self._turn:
             page = self._footing.page if self.is_watched else None
-            if page is self._page:
+            if page is self._page and (page is None) == (self._cast is None):
                 return
-            left, self._cast, self._page = self._cast, None, page
+            # One that a leaving viewer did not see begun is begun anew, or ended.
+            left, self._cast, self._page = self._cast, None, None
             if left is not None:
-                with suppress(DevToolsError):  # its page may be gone
+                with suppress(BrowserError):  # its page may be gone
                     await left.end()
+            for viewer in self._viewers.values():
+                viewer.sent = 0  # each screencast counts its own pictures
             if page is not None:
                 self._cast = page.screencast()
                 self._cast.on_change = self.refresh
                 await self._cast.begin()
+                self._page = page
 
     async def _settle_quietly(self) -> None:
-        with suppress(DevToolsError):
+        with suppress(BrowserError):
             await self._settle()
 
     # -- act ---------------------------------------------------------------------------------------
@@ -180,23 +188,24 @@ class Views:
             return ""
         if locked := self._sight(name).locked:
             return locked
+        if changes(act):
+            self._footing.touched()  # first: a chat may come while the page does it
         try:
             await self._act(act)
-        except DevToolsError as error:
+        except BrowserError as error:
             return f"the page does not do it: {error}"
-        self._footing.touched()
         self._on_person()
         return ""
 
     async def _act(self, act: Input) -> None:
         """What is typed or pressed goes out in the order in which it came; nobody waits for it."""
         if (page := self._footing.page) is None:
-            raise DevToolsError("there is none")
+            raise BrowserError("there is none")
         if isinstance(act, Go):
             await (page.reload() if act.to == "reload" else page.back())
             return
         if self._unanswered >= MAX_UNANSWERED:
-            raise DevToolsError("it does not react to what was done before")
+            raise BrowserError("it does not react to what was done before")
         page.dispatch(*command(act), self._on_answer)
         self._unanswered += 1
 

@@ -1,6 +1,7 @@
 """A real Chromium and a real demo arena for stories about the worker's own code."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -10,16 +11,22 @@ from typing import Any
 
 import aiohttp
 import psutil
+import pytest
 import uvloop
 from aiohttp import web
+from msgspec.structs import replace
 
 from arenad import profiles
 from arenad.demo.site import make_runner
 from arenad.schema.config import BrowserConfig, DemoConfig
+from arenad.schema.engine import DRIVEN, Engine
 from arenad.schema.process import DemoSettings
 from arenad.schema.profile import Profile
+from arenad.worker import engines
 from arenad.worker.browser import Browser, launch
+from arenad.worker.browser_process import BrowserProcess
 from arenad.worker.page import Page
+from arenad.worker.page_port import PagePort
 from arenad.worker.sites.page_driven import PageSite
 
 ENOUGH_S = 60.0
@@ -51,6 +58,32 @@ async def browser_in(folder: Path) -> AsyncIterator[Browser]:
         assert not (folder / "scratch").exists()
 
 
+on_each_engine = pytest.mark.parametrize("engine", DRIVEN)
+
+
+@asynccontextmanager
+async def engine_in(folder: Path, engine: Engine) -> AsyncIterator[BrowserProcess]:
+    """A browser of this engine, that is closed in the end, and has then left nothing."""
+    browser = await engines.launch(replace(CONFIG, engine=engine), folder / "scratch", "test")
+    try:
+        yield browser
+    finally:
+        tree: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            tree = psutil.Process(browser.pid).children(recursive=True)
+        await browser.close()
+        assert not (folder / "scratch").exists()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, tree, 10)
+        assert not alive
+
+
+@asynccontextmanager
+async def page_of(folder: Path, engine: Engine) -> AsyncIterator[PagePort]:
+    """A blank page in a browser of its own, of this engine."""
+    async with engine_in(folder, engine) as browser:
+        yield await browser.page()
+
+
 @asynccontextmanager
 async def page_in(folder: Path) -> AsyncIterator[Page]:
     """A blank page in a browser of its own."""
@@ -75,6 +108,14 @@ async def _listening(runner: web.AppRunner) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+async def in_page(page: Page, script: str) -> None:
+    """Run a script in the page's own world, as the site's own would."""
+    await page.evaluate(
+        "{ const made = document.createElement('script');"
+        f" made.textContent = {json.dumps(script)}; document.body.append(made); }}; 0"
+    )
 
 
 class Arena:

@@ -181,6 +181,26 @@ def test_a_long_answer_is_shown_exactly(page: Page) -> None:
     assert answer.locator(".text").evaluate("e => e.textContent") == models.long_text(2_000_000, 5)
 
 
+GROW = """async ([chunks, chunk]) => {
+    const { GrowingText } = await import("/demo/turns.js");
+    const shown = document.createElement("div");
+    const text = new GrowingText(shown);
+    for (let count = 0; count < chunks; count++) text.append(chunk);
+    return [...shown.children].map((block) => block.textContent);
+}"""
+
+
+def test_a_growing_text_is_shown_in_small_blocks(page: Page) -> None:
+    """What is laid out anew with each chunk stays small; a line that ends in time is not cut."""
+    line = "word " * 40 + "\n"
+    blocks = page.evaluate(GROW, [500, line])
+    assert "".join(blocks) == line * 500
+    assert max(map(len, blocks)) <= 8 * 1024
+    assert all(block.endswith("\n") for block in blocks)
+    assert len(page.evaluate(GROW, [100, "x" * 1000])) == 1
+    assert len(page.evaluate(GROW, [200, "x" * 1000])) == 2
+
+
 def test_a_megabyte_prompt_is_workable(page: Page) -> None:
     """A prompt of a megabyte can be filled in, sent, and comes back exactly."""
     prompt = models.long_text(1_000_000, 8)

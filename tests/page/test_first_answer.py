@@ -1,5 +1,7 @@
 """A page that nobody has described: its first answer comes whole, and teaches the way of the next."""
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,13 @@ from real_browser import browser_in, serving, serving_demo, tell
 
 from arenad import profiles
 from arenad.schema.chat import Chat, Event, Finish, TextDelta, Turn
-from arenad.schema.profile import ModelRules
+from arenad.schema.profile import ModelRules, Places
 from arenad.worker import first_answer
 from arenad.worker.browser import Browser
+from arenad.worker.learn import Learning
 from arenad.worker.page import Page
+from arenad.worker.sites import guess as guess_module
+from arenad.worker.sites.guess import Fit, Heard
 from arenad.worker.sites.page_driven import PageSite
 
 TEXT = """Some **bold** words, 競技場 and שלום, then a list:
@@ -51,8 +56,18 @@ async def texts(site: PageSite, prompt: str) -> list[str]:
 def test_the_first_answer_teaches_the_way_of_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Whole at first, then as it grows; both to the letter, by the network where that carries it."""
+    """Whole at first, then as it grows; both to the letter, by the network where that carries it.
+
+    The worker's loop runs on while that is worked out.
+    """
     monkeypatch.setattr(first_answer, "REST_S", 1.0)
+    guessing: list[threading.Thread] = []
+
+    def guess(heard: Sequence[Heard], shown: str, prompt: str) -> Fit | None:
+        guessing.append(threading.current_thread())
+        return guess_module.guess(heard, shown, prompt)
+
+    monkeypatch.setattr(first_answer, "guess", guess)
 
     async def story() -> None:
         async with serving_demo(chunks_per_s=40.0) as address, browser_in(tmp_path) as browser:
@@ -60,6 +75,8 @@ def test_the_first_answer_teaches_the_way_of_the_next(
             first = await texts(site, TEXT)
             assert first == [TEXT]
             assert site._stream.transport == name
+            assert guessing != []
+            assert threading.main_thread() not in guessing
             second = await texts(site, f"Again:\n\n{TEXT}")
             assert "".join(second) == f"Again:\n\n{TEXT}"
             assert len(second) > 5
@@ -120,5 +137,91 @@ def test_bytes_in_which_the_page_is_told_its_own_prompt(
             assert site._stream.grammar == "protobuf"
             assert site._stream.answer is not None
             assert site._stream.answer.finish == "3"
+
+    tell(story())
+
+
+TURNS = """<!doctype html><meta charset=utf-8><div id=log></div>
+<textarea id=c6 placeholder=Message></textarea>BUTTON<script>
+const box = document.querySelector("textarea"), button = document.querySelector("button");
+const made = (name) => Object.assign(document.createElement("div"), {className: name});
+const turn = (...parts) => {
+    const [row, name, body, text] = [made("row"), made(""), made(""), made("text")];
+    log.append(row);
+    row.append(name, body);
+    name.textContent = "Someone";
+    body.append(text);
+    return parts.map((part) => {
+        const paragraph = text.appendChild(made("part"));
+        return paragraph.textContent = part, paragraph;
+    });
+};
+const send = () => {
+    turn(box.value); box.value = "";
+    setTimeout(async () => {
+        const [, long] = turn("Two words.", "");
+        for (let at = 0; at < 40; at++) {
+            long.textContent += `and part ${at} `;
+            await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+    }, 300);
+};
+box.onkeydown = (event) => { if (event.key === "Enter") send(); };
+if (button) {
+    button.onclick = send;
+    box.oninput = () => setTimeout(() => { button.disabled = false; }, 700);
+}
+</script>"""
+SAID = "Two words.\n\n" + " ".join(f"and part {at}" for at in range(40))
+
+
+def turns(button: str) -> web.RouteDef:
+    """The page above."""
+
+    async def shown(_: web.Request) -> web.Response:
+        return web.Response(text=TURNS.replace("BUTTON", button), content_type="text/html")
+
+    return web.get("/", shown)
+
+
+def test_turns_of_one_kind_and_paragraphs_without_a_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What all turns are in is told from the prompt's by its text, and is read with all its parts."""
+    monkeypatch.setattr(first_answer, "REST_S", 0.5)
+
+    async def story() -> None:
+        async with serving(turns("")) as address, browser_in(tmp_path) as browser:
+            site = await site_at(browser, address, "any")
+            assert await texts(site, "What does a heron do?") == [SAID]
+            assert site._stream.dom is not None
+            assert site._stream.dom.element == "div.text"
+            second = await texts(site, "And an *egret*?")
+            assert "".join(second) == SAID
+            assert len(second) > 1
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("button", "place"),
+    [("", ()), ("<button class=submit-button disabled></button>", "button.submit-button")],
+)
+def test_a_draft_sends_as_the_page_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, button: str, place: Places
+) -> None:
+    """By Enter where there is no button, by a button that is enabled late where there is one."""
+    monkeypatch.setattr(first_answer, "REST_S", 0.5)
+
+    async def story() -> None:
+        async with serving(turns(button)) as address, browser_in(tmp_path) as browser:
+            page = await Page.create(browser.devtools)
+            lesson = await Learning(page, profiles.load("generic"), address).run("What is it?")
+            marks = lesson.profile.landmarks
+            assert (lesson.is_whole, marks.send, lesson.profile.send) == (True, place, ())
+            assert marks.prompt == 'textarea[placeholder="Message"]', "no number of the page's own"
+            drafted = PageSite(await Page.create(browser.devtools), lesson.profile, address)
+            await drafted.open()
+            assert "".join(await texts(drafted, "And an egret?")) == SAID
 
     tell(story())

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
@@ -58,9 +59,9 @@ def test_profiles_are_listed_and_shown(tmp_path: Path) -> None:
         listed = await site(tmp_path, "list")
         assert listed.code == 0
         lines = {line.split()[0]: line for line in listed.out.splitlines()}
-        assert {"demo", "lmarena", "generic", "gradio-chat", "openai-http", "mine", "bad"} == set(
-            lines
-        )
+        pages = {"demo", "lmarena", "generic", "gradio-chat", "fastchat"}
+        shipped = pages | {"openai-http", "echo"}
+        assert shipped | {"mine", "bad"} == set(lines)
         assert lines["mine"].endswith(f"my own ({tmp_path}/profiles/mine.yaml)")
         assert "landmarks: is 7; must be a section" in lines["bad"]
         shown = await site(tmp_path, "show", "mine")
@@ -95,6 +96,15 @@ def test_a_profile_that_fits_holds(tmp_path: Path) -> None:
                 "stop",
             }
             assert wanted | {"answer"} <= set(ran.findings)
+            modes = {name for name in ran.findings if ": " in name}
+            common = {"page", "prompt", "new_chat", "attach", "prompt takes text", "send"}
+            pair = common | {
+                f"model_{each}{side}" for each in ("picker", "chosen") for side in ("", "_b")
+            }
+            pair |= {"choose a model", "choose the second model"}
+            assert modes == {f"battle: {each}" for each in common} | {
+                f"side_by_side: {each}" for each in pair
+            }
             assert picture.read_bytes().startswith(b"\x89PNG")
             unasked = await site(tmp_path, "test", "demo", "--url", address, "--json")
             assert (unasked.code, unasked.findings["stop"]) == (0, "unknown")
@@ -113,8 +123,30 @@ def test_a_landmark_that_is_gone_is_named(tmp_path: Path) -> None:
             ran = await site(tmp_path, *words)
             assert ran.code == 1
             assert "the landmark new_chat (#gone) is not on the page" in ran.out
-            assert ran.out.splitlines()[-1].endswith("gone: new_chat, send")
+            assert "gone: new_chat, send, side_by_side: new_chat, " in ran.out.splitlines()[-1]
             assert "nothing was sent" in ran.out
+
+    tell(story())
+
+
+def test_what_is_gone_in_a_mode_is_told_with_it(tmp_path: Path) -> None:
+    """A prompt is sent all the same, for direct chats are as good as ever."""
+    own(
+        tmp_path,
+        moved="extends: demo\nmodes:\n"
+        "  battle: {start_path: /nowhere}\n"
+        "  side_by_side: {landmarks: {model_picker_b: '#none', model_chosen_b: '#neither'}}",
+    )
+
+    async def story() -> None:
+        async with serving_demo() as address:
+            ran = await site(tmp_path, "test", "moved", "--url", address, "--prompt", "Hello")
+            assert ran.code == 1
+            gone = ("side_by_side: model_picker_b", "side_by_side: choose the second model")
+            last = ran.out.splitlines()[-1]
+            told = f"gone: {', '.join(gone)}, battle: prompt, battle: new_chat"
+            assert last.endswith(told)
+            assert re.search(r"holds +answer .*stop, ", ran.out)
 
     tell(story())
 
@@ -152,6 +184,22 @@ def test_a_page_is_learnt_and_then_holds(tmp_path: Path, page: str) -> None:
                 assert (again.code, "File exists" in again.err) == (1, True)
 
     tell(story())
+
+
+def test_a_page_that_cannot_be_learnt_leaves_no_file(tmp_path: Path) -> None:
+    """So the next try finds its place free; whoever we are by then, the folder lets us."""
+    with TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        folder = Path(name)
+        folder.chmod(0o777)
+
+        async def story() -> None:
+            words = ("learn", "http://127.0.0.1:1/", "--out", f"{name}/a.yaml")
+            ran = await site(tmp_path, *words)
+            assert (ran.code, "does not open" in ran.err) == (1, True)
+            assert "left empty" not in ran.err
+
+        tell(story())
+        assert list(folder.iterdir()) == []
 
 
 def test_the_example_of_the_manual_holds(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from real_browser import CONFIG, ENOUGH_S, browser_in, tell, until
 
 from arenad.schema.config import BrowserConfig
 from arenad.worker import browser as browser_module
-from arenad.worker.browser import BrowserBroken, launch
-from arenad.worker.devtools import BrowserGone
+from arenad.worker import browser_process
+from arenad.worker.browser import launch
+from arenad.worker.browser_process import BrowserBroken
 from arenad.worker.finder import BrowserNotFound
 from arenad.worker.meter import Meter
+from arenad.worker.page_port import BrowserGone
 
 SANDBOX_STORY = """
 import asyncio, os, pwd, sys
@@ -141,6 +143,7 @@ def _open_descriptors() -> list[str]:
 def test_a_browser_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that does not hear its pipe close is killed, and reaped."""
     monkeypatch.setattr(browser_module, "CLOSE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(browser_process, "CLOSE_TIMEOUT_S", 0.3)
 
     async def story() -> None:
         async with browser_in(tmp_path) as browser:
@@ -181,6 +184,7 @@ def test_a_failed_start_says_why(
 ) -> None:
     """Whatever the program does instead of answering is told, and nothing of it is left."""
     monkeypatch.setattr(browser_module, "CLOSE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(browser_process, "CLOSE_TIMEOUT_S", 0.3)
     program = tmp_path / "browser"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)

@@ -10,6 +10,7 @@ from real_browser import Arena, arena_in, demo_profile, tell
 
 from arenad.conversation import key_of
 from arenad.demo.variants import VARIANTS
+from arenad.errors import UpstreamFailed
 from arenad.schema.chat import Began, Chat, Event, Finish, Strategy, TextDelta, Turn
 from arenad.schema.profile import ConversationRules
 from arenad.worker.sites import driver
@@ -132,6 +133,34 @@ def test_older_chats_are_opened_by_their_address(
             assert two.began.course == "folded"
 
     tell(story())
+
+
+def test_a_chat_is_not_known_by_the_pages_address_alone(tmp_path: Path) -> None:
+    """Where all chats have the same one, the chat shown is another one's, or none's after a failure."""
+
+    async def story() -> None:
+        async with arena_in(tmp_path) as arena:
+            one, two = Client(arena), Client(arena)
+            await one.say("a")
+            await two.say("x")
+            _all_have_the_address_shown(arena)
+            assert await one.say("b") == "b"
+            assert await one.chat() == ["a", "a", "b", "b"]
+            assert await two.chat() == ["x", "x"]
+            with pytest.raises(UpstreamFailed, match="overloaded"):
+                await Client(arena).say("fails [[demo:model-error]]")
+            _all_have_the_address_shown(arena)
+            assert await one.say("c") == "c"
+            assert await one.chat() == ["a", "a", "b", "b", "c", "c"]
+
+    tell(story())
+
+
+def _all_have_the_address_shown(arena: Arena) -> None:
+    """Every chat that is held was last seen where the page is now."""
+    chats, page = arena.site._shelf._chats, arena.page
+    for held in list(chats):
+        chats[held._replace(url=page.url, document=page.documents)] = chats.pop(held)
 
 
 def test_a_page_without_addresses_goes_on_with_what_it_shows(tmp_path: Path) -> None:

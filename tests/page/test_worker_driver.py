@@ -1,5 +1,6 @@
 """A page driven by its profile: steps, dialogs, models from each source, and the signs of trouble."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from aiohttp import web
 from real_browser import page_in, serving, tell
 
 from arenad.errors import (
+    ChatFull,
     ContentRejected,
     Expired,
     NeedsHuman,
@@ -203,6 +205,21 @@ def test_steps_open_choose_and_send(tmp_path: Path) -> None:
     drive(tmp_path, APP, wanted, work)
 
 
+def test_a_prompt_that_the_page_cuts_is_the_clients_to_shorten(tmp_path: Path) -> None:
+    """Its limit is told, and the page's profile is as good as before; in a step it is not."""
+    wanted = profile(landmarks={"prompt": "#t"}, opening=[{"write": "me", "into": "#name"}])
+    page = "<textarea id=t maxlength=3000></textarea>"
+    told = "are 5000 characters as one prompt; the page takes 3000"
+
+    async def work(driver: Driver, _: Page) -> None:
+        with pytest.raises(ProfileOutdated, match="took 1 of 2 characters"):
+            await driver.open()
+        with pytest.raises(ChatFull, match=told):
+            await driver.write("x" * 5000)
+
+    drive(tmp_path, f"{page}<input id=name maxlength=1>", wanted, work)
+
+
 GATE = """<form onsubmit="event.preventDefault(); this.remove(); t.hidden = false;
 document.title = `${name_.value} ${word.value}`"><input id=name_ value=old><input id=word type=password>
 <button>Log in</button></form><textarea id=t hidden></textarea>"""
@@ -329,3 +346,64 @@ def test_a_native_list_chooses_the_model(tmp_path: Path) -> None:
         assert await page.evaluate("document.querySelector('select').value") == "two"
 
     drive(tmp_path, MODELS, profile(landmarks=marks), work)
+
+
+def test_a_choice_that_a_new_document_forgot_is_made_again(tmp_path: Path) -> None:
+    """A link to a new chat may bring its document late; what is sent goes to the chosen model."""
+    marks = {"prompt": "textarea", "model_picker": "select", "send": "button"}
+    sent = (
+        "<button onclick=\"document.title = document.querySelector('select').value\">Send</button>"
+    )
+
+    async def work(driver: Driver, page: Page) -> None:
+        await driver.open()
+        await driver.choose("two")
+        await page.evaluate("document.querySelector('select').value = 'one'")
+        await driver.write("hello")
+        await driver.send()
+        assert await page.evaluate("document.title") == "two"
+
+    drive(tmp_path, f"{MODELS}{sent}", profile(landmarks=marks), work)
+
+
+def test_a_button_that_is_not_ready_at_once_is_waited_for(tmp_path: Path) -> None:
+    """Where to send is looked for together with what was written; if it is not there yet, again."""
+    late = '<textarea oninput="setTimeout(() => b.disabled = false, 300)"></textarea>'
+    button = "<button id=b disabled onclick=\"document.title = 'sent'\">Send</button>"
+
+    async def work(driver: Driver, page: Page) -> None:
+        await driver.open()
+        await driver.write("hello")
+        assert await page.evaluate("b.disabled")
+        await driver.send()
+        assert await page.evaluate("document.title") == "sent"
+
+    marks = {"prompt": "textarea", "send": "button"}
+    drive(tmp_path, f"{late}{button}", profile(landmarks=marks), work)
+
+
+LATE = """<textarea></textarea><script>
+const socket = new WebSocket(location.origin.replace("http", "ws") + "/state");
+socket.onmessage = () => document.body.setAttribute("data-met", "");
+</script>"""
+
+
+def test_a_page_is_used_once_it_has_met_its_server(tmp_path: Path) -> None:
+    """Where a server holds the page's state, what is typed before that is lost."""
+
+    async def state(request: web.Request) -> web.WebSocketResponse:
+        await asyncio.sleep(0.5)  # it is busy
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str("hello")
+        async for _ in socket:
+            pass
+        return socket
+
+    async def story() -> None:
+        routes = (page_with(LATE), web.get("/state", state))
+        async with serving(*routes) as address, page_in(tmp_path) as page:
+            await Driver(page, profile(), address).open()
+            assert await page.is_usable("[data-met]")
+
+    tell(story())

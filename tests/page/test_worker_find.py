@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from real_browser import page_in, serving, tell
+from real_browser import on_each_engine, page_of, serving, tell
 
 from arenad.errors import ProfileOutdated
+from arenad.schema.engine import Engine
+from arenad.worker.page_port import Option
 
 PAGE = """<!doctype html><meta charset=utf-8><title>find</title>
 <style>.off { display: none }</style>
@@ -75,11 +77,12 @@ async def _frame(_: web.Request) -> web.Response:
 ROUTES = (web.get("/", _page), web.get("/frame", _frame))
 
 
-def test_what_is_found_and_what_is_not(tmp_path: Path) -> None:
+@on_each_engine
+def test_what_is_found_and_what_is_not(tmp_path: Path, engine: Engine) -> None:
     """By every kind of selector; what is hidden or off is not there."""
 
     async def story() -> None:
-        async with serving(*ROUTES) as address, page_in(tmp_path) as page:
+        async with serving(*ROUTES) as address, page_of(tmp_path, engine) as page:
             await page.open(address)
             for selector, seen in FOUND.items():
                 assert await page.is_usable(selector), selector
@@ -92,11 +95,14 @@ def test_what_is_found_and_what_is_not(tmp_path: Path) -> None:
     tell(story())
 
 
-def test_of_several_selectors_the_first_that_is_there_counts(tmp_path: Path) -> None:
+@on_each_engine
+def test_of_several_selectors_the_first_that_is_there_counts(
+    tmp_path: Path, engine: Engine
+) -> None:
     """Also when a later one is nearer to the top of the page."""
 
     async def story() -> None:
-        async with serving(*ROUTES) as address, page_in(tmp_path) as page:
+        async with serving(*ROUTES) as address, page_of(tmp_path, engine) as page:
             await page.open(address)
             assert await page.place(("#none", "#framed", "#twice")) == 1
             assert await page.place(("#none", ".off textarea")) == -1
@@ -107,11 +113,14 @@ def test_of_several_selectors_the_first_that_is_there_counts(tmp_path: Path) -> 
     tell(story())
 
 
-def test_what_lies_in_roots_and_frames_is_pressed_and_written(tmp_path: Path) -> None:
+@on_each_engine
+def test_what_lies_in_roots_and_frames_is_pressed_and_written(
+    tmp_path: Path, engine: Engine
+) -> None:
     """With the mouse at the right place, and by the keyboard."""
 
     async def story() -> None:
-        async with serving(*ROUTES) as address, page_in(tmp_path) as page:
+        async with serving(*ROUTES) as address, page_of(tmp_path, engine) as page:
             await page.open(address)
             for selector, title in (("#go", "went"), ("#framed", "framed"), ("text=agree", "")):
                 await page.press("it", selector, 5)
@@ -125,13 +134,14 @@ def test_what_lies_in_roots_and_frames_is_pressed_and_written(tmp_path: Path) ->
     tell(story())
 
 
-def test_a_modal_dialog_hides_the_rest(tmp_path: Path) -> None:
+@on_each_engine
+def test_a_modal_dialog_hides_the_rest(tmp_path: Path, engine: Engine) -> None:
     """What lies below cannot be used, what is in it can."""
     markup = "<textarea></textarea><dialog><button>OK</button></dialog>"
     shown = "<script>document.querySelector('dialog').showModal()</script>"
 
     async def story() -> None:
-        async with page_in(tmp_path) as page:
+        async with page_of(tmp_path, engine) as page:
             await page.open(f"data:text/html,{markup}{shown}")
             assert not await page.is_usable("textarea")
             assert await page.is_usable("role=button")
@@ -141,7 +151,8 @@ def test_a_modal_dialog_hides_the_rest(tmp_path: Path) -> None:
     tell(story())
 
 
-def test_editors_of_their_own_get_a_paste(tmp_path: Path) -> None:
+@on_each_engine
+def test_editors_of_their_own_get_a_paste(tmp_path: Path, engine: Engine) -> None:
     """A long text goes to an editor that keeps its own model as a paste, not as markup."""
     script = """<div contenteditable id=e></div><script>
     e.addEventListener("paste", (event) => {
@@ -150,32 +161,36 @@ def test_editors_of_their_own_get_a_paste(tmp_path: Path) -> None:
     });</script>"""
 
     async def story() -> None:
-        async with page_in(tmp_path) as page:
+        async with page_of(tmp_path, engine) as page:
             await page.open(f"data:text/html,<!doctype html>{script}")
             text = "word <b>&amp;</b> " * 500
             await page.write("prompt", "#e", text, 10)
-            assert await page.evaluate("e.textContent") == text
+            assert await page.evaluate("document.getElementById('e').textContent") == text
 
     tell(story())
 
 
-def test_keys_and_native_lists(tmp_path: Path) -> None:
+@on_each_engine
+def test_keys_and_native_lists(tmp_path: Path, engine: Engine) -> None:
     """Enter with and without a modifier; an option by its name, told to the page's scripts."""
     script = """<textarea autofocus></textarea>
     <select id=s><option value=1>one</option><option value=2> second  choice</option></select>
     <script>const note = (text) => (document.title += ` ${text}`);
-    addEventListener("keydown", (event) => note(event.ctrlKey + event.key));
+    addEventListener("keydown", (event) => event.key === "Enter" && note(event.ctrlKey + event.key));
     s.onchange = () => note(s.value);</script>"""
 
     async def story() -> None:
-        async with serving(web.get("/", _of(script))) as address, page_in(tmp_path) as page:
+        async with serving(web.get("/", _of(script))) as address, page_of(tmp_path, engine) as page:
             await page.open(address)
             await page.write("box", "textarea", "x", 5)
             await page.key("Enter")
             await page.key("Control+Enter")
-            assert await page.select("#s", "second choice")
-            assert not await page.select("#s", "third")
-            assert not await page.select("textarea", "one")
+            assert await page.way_to((), Option("#s", "second choice")) == (True, None)
+            assert not (await page.way_to((), Option("#s", "third"))).is_chosen
+            assert (await page.way_to("textarea", Option("#s", "one"))).is_chosen  # shown already
+            is_chosen, point = await page.way_to((), Option("textarea", "one"))
+            assert not is_chosen
+            assert point == await page.evaluate("arenad.spotNow(['textarea'])")
             assert await page.names("#s >> option") == ["one", "second choice"]
             assert await page.evaluate("document.title") == "falseEnter trueEnter 2"
             assert await page.evaluate("document.querySelector('textarea').value") == "x\n"

@@ -7,10 +7,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from real_browser import browser_in, serving_demo, tell, until
+from real_browser import ENOUGH_S, browser_in, serving_demo, tell, until
 from whole_worker import Master, whole_worker
 
+from arenad import link
+from arenad.schema.chat import Chat, Turn
 from arenad.schema.config import SessionConfig
+from arenad.schema.login import SavedLogin
 from arenad.schema.process import Beat, Forget, Renew, Stop
 from arenad.worker import login
 from arenad.worker.page import Page
@@ -89,6 +92,64 @@ def test_a_login_is_kept_taken_up_and_forgotten(
 
 def _is_second(note: object) -> bool:
     return isinstance(note, Beat) and note.sessions == 2
+
+
+@pytest.mark.parametrize("is_from_file", [True, False])
+def test_a_login_that_does_not_help_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_from_file: bool
+) -> None:
+    """A session that began with it and expired before any chat is followed by a stranger's."""
+    pages: list[Page] = []
+    create = Page.create
+
+    async def noted(devtools: Any, *way: Any) -> Page:
+        pages.append(await create(devtools, *way))
+        return pages[-1]
+
+    monkeypatch.setattr(Page, "create", noted)
+    file = tmp_path / "logins" / "w1.json"
+    given: dict[str, Any] = {"session": SessionConfig(save=True), "login_file": str(file)}
+
+    async def own() -> object:
+        return await pages[-1].evaluate("localStorage.getItem('own')")
+
+    async def story() -> None:
+        async with serving_demo() as address:
+            saved = SavedLogin(site=f"{address}/", origin=address, cookies=(), local={"own": "it"})
+            if is_from_file:
+                assert login.write(file, saved)
+            async with whole_worker(tmp_path, f"{address}/", **given) as (master, _life):
+                await _becomes(master, "ready")
+                await pages[-1].evaluate("localStorage.setItem('own', 'it')")
+                await until(lambda: login.read(file, f"{address}/") is not None)
+                await until(lambda: "own" in _kept(file)["local"])
+                fault = {"faults": "401-foreign", "times": 1 if is_from_file else 2}
+                async with aiohttp.request("PUT", f"{address}/demo/faults", json=fault) as response:
+                    assert response.status == 200
+                frontend = await link.connect(str(master.socket_path), "w1", ENOUGH_S)
+                if not is_from_file:
+                    with pytest.raises(Exception, match="does not have access"):
+                        await _echo(frontend)
+                    await until(lambda: len(pages) == 2)
+                    await until(lambda: master.conditions()[-2:] == ["opening", "ready"])
+                    assert await own() == "it"
+                with pytest.raises(Exception, match="does not have access"):
+                    await _echo(frontend)
+                await _echo(frontend)
+                assert await own() is None
+                assert "expired" not in master.conditions()
+                frontend.close()
+                master.worker.note(Stop())
+
+    tell(story())
+
+
+async def _echo(frontend: link.Link) -> None:
+    turn = Turn(role="user", text="hi")
+    chat = Chat("r", "demo-echo-instant", (turn,), ENOUGH_S, ENOUGH_S, ENOUGH_S)
+    stream = frontend.stream(chat)
+    while not stream.ended:
+        await stream.receive(ENOUGH_S)
 
 
 COOKIES_AND_MORE = "localStorage.setItem('a', 'é\\n'); document.cookie = 'c=1; path=/'"

@@ -13,7 +13,7 @@ import pytest
 from real_browser import Arena, arena_in, demo_profile, tell, until
 
 from arenad.demo.variants import VARIANTS, Ways
-from arenad.errors import ModelNotFound, TimedOut, UpstreamFailed
+from arenad.errors import ModelNotFound, ProfileOutdated, TimedOut, UpstreamFailed
 from arenad.schema.chat import (
     Began,
     Chat,
@@ -154,6 +154,25 @@ def test_a_page_stays_in_its_mode(tmp_path: Path) -> None:
     tell(story())
 
 
+def test_a_page_is_in_a_mode_only_once_it_has_opened(tmp_path: Path) -> None:
+    """After an opening that failed, and after a person went elsewhere, it is opened again."""
+
+    async def story() -> None:
+        async with arena_in(tmp_path) as arena:
+            site, driver = arena.site, arena.site._drivers["battle"]
+            path, driver._url = driver._url, f"{arena.address}/nowhere"
+            with pytest.raises(ProfileOutdated, match="answered with 404"):
+                await ask(site, chat("hi"))
+            driver._url = path
+            assert (await ask(site, chat("hi"))).last == Finish("stop")
+            assert (await ask(site, chat("one", INSTANT))).text() == "one"
+            await arena.page.open(path)
+            site.touched()
+            assert (await ask(site, chat("two", INSTANT))).text() == "two"
+
+    tell(story())
+
+
 def test_one_side_alone(tmp_path: Path) -> None:
     """It counts as the only one; the other one, which runs on unread, ends with the next chat."""
 
@@ -179,7 +198,8 @@ def test_a_failed_side_does_not_take_the_other_along(tmp_path: Path) -> None:
     """By the model's own error, by silence, by a cut: the whole side ends as it should."""
 
     async def story() -> None:
-        async with arena_in(tmp_path) as arena:
+        # Words come slowly: of an answer that is cut as soon as it begins, a browser may tell nothing.
+        async with arena_in(tmp_path, chunks_per_s=50.0) as arena:
             site = arena.site
             failed = await ask(site, chat("hi there [[demo:one-side]]", ECHO, ECHO))
             assert (failed.text(), failed.last) == ("hi there", Finish("stop"))

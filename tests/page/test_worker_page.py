@@ -2,15 +2,17 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
-from real_browser import browser_in, hang, page_in, processes, serving, tell
+from real_browser import browser_in, hang, page_in, processes, serving, tell, until
 
-from arenad.errors import ProfileOutdated, UpstreamFailed
-from arenad.worker.devtools import BrowserGone, DevToolsError, NoReply
+from arenad.errors import UpstreamFailed
 from arenad.worker.page import Page
+from arenad.worker.page_port import BrowserError, BrowserGone, NoReply
 
 FORM = """data:text/html,<!doctype html><meta charset=utf-8>
 <textarea id=box></textarea><div id=rich contenteditable>old</div>
@@ -23,137 +25,6 @@ ASK_READER = """fetch('/answer', {method: 'POST', body: '%s'}).then(async (respo
     const reader = response.body.getReader();
     while (!(await reader.read()).done);
 }); 0"""
-
-
-def test_landmarks_are_waited_for(tmp_path: Path) -> None:
-    """What shows up later is found, by a mutation or by a style sheet; what never does is named."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open(FORM)
-            assert await page.is_usable("#box")
-            assert not await page.is_usable("#off")
-            await page.evaluate("""setTimeout(() => {
-                document.body.insertAdjacentHTML("beforeend", "<p id=late>late");
-                document.body.insertAdjacentHTML("beforeend", "<p id=styled>styled");
-                const sheet = new CSSStyleSheet();
-                sheet.replaceSync("#styled { display: none }");
-                document.adoptedStyleSheets = [sheet];
-                setTimeout(() => sheet.replaceSync(""), 200);
-            }, 200); 0""")
-            await page.wait_for("late", "#late", 10)
-            await page.wait_for("styled", "#styled", 10)
-            with pytest.raises(ProfileOutdated, match=r"the landmark never \(#never\)"):
-                await page.wait_for("never", "#never", 0.1)
-            with pytest.raises(ProfileOutdated, match=r"the landmark off"):
-                await page.press("off", "#off", 0.1)
-
-    tell(story())
-
-
-def test_a_covered_landmark_is_waited_for(tmp_path: Path) -> None:
-    """A press goes to the element or nowhere: what lies on top must go first, or is named."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open(FORM)
-            cover = "<aside style='position:fixed;inset:0;background:gray'>"
-            await page.evaluate(f'document.body.insertAdjacentHTML("beforeend", "{cover}")')
-            with pytest.raises(ProfileOutdated, match="covered by <aside>"):
-                await page.press("on", "#on", 0.1)
-            await page.evaluate("setTimeout(() => document.querySelector('aside').remove(), 200);0")
-            await page.press("on", "#on", 10)
-            assert await page.evaluate("document.title") == "pressed"
-
-    tell(story())
-
-
-@pytest.mark.parametrize(
-    ("field", "text"),
-    [
-        ("#box", "tiny é 👍🏽"),
-        ("#box", "two\r\nlines"),
-        ("#box", "x" * 5000),
-        ("#rich", "tiny é 👍🏽"),
-        ("#rich", "x" * 5000),
-    ],
-    ids=lambda value: value[:5],
-)
-def test_writing_replaces_a_field(tmp_path: Path, field: str, text: str) -> None:
-    """Typed or pasted, into a text area or an editable element: the new text and no other."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open(FORM)
-            for _ in range(2):
-                await page.write("field", field, text, 5)
-            read = f"const e = document.querySelector('{field}'); e.value ?? e.innerText"
-            assert await page.evaluate(f"{{ {read} }}") == text.replace("\r\n", "\n")
-
-    tell(story())
-
-
-def test_a_field_that_takes_a_part_is_told(tmp_path: Path) -> None:
-    """No shortened prompt is ever sent in silence."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open("data:text/html,<textarea maxlength=3>")
-            with pytest.raises(ProfileOutdated, match="took 3 of 5 characters"):
-                await page.write("prompt", "textarea", "12345", 5)
-
-    tell(story())
-
-
-def test_the_sites_own_navigation_is_survived(tmp_path: Path) -> None:
-    """When the site goes elsewhere by itself, the new document is asked."""
-
-    async def page_of(request: web.Request) -> web.Response:
-        text = f"<p id=at{request.path[1:]}>here"
-        return web.Response(text=text, content_type="text/html")
-
-    async def story() -> None:
-        routes = (web.get("/one", page_of), web.get("/two", page_of))
-        async with serving(*routes) as address, page_in(tmp_path) as page:
-            await page.open(f"{address}/one")
-            await page.wait_for("one", "#atone", 5)
-            await page.evaluate("location.href = '/two'; 0")
-            await page.wait_for("two", "#attwo", 5)
-            await page.evaluate("setTimeout(() => { location.href = '/one' }, 200); 0")
-            await page.wait_for("one", "#atone", 10)
-
-    tell(story())
-
-
-def test_the_page_does_not_see_us(tmp_path: Path) -> None:
-    """What we bring along lives in a world of its own."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            script = "document.title = typeof arenad"
-            await page.open(f"data:text/html,<button onclick='{script}'>look</button>")
-            assert await page.evaluate("typeof arenad") == "object"
-            await page.press("look", "button", 5)
-            assert await page.evaluate("document.title") == "undefined"
-
-    tell(story())
-
-
-def test_dialogs_do_not_hold_the_page(tmp_path: Path) -> None:
-    """An alert is sent away, a question is denied, and a page that wants to be kept is left."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open(
-                "data:text/html,<button onclick=\"alert(1);document.title=confirm('sure?')\">"
-                "ask</button><script>onbeforeunload = (e) => e.preventDefault()</script>"
-            )
-            await page.press("ask", "button", 5)
-            assert await page.evaluate("document.title") == "false"
-            await page.open(FORM)
-            assert await page.is_usable("#box")
-
-    tell(story())
 
 
 async def _answers(page: Page) -> bool:
@@ -170,9 +41,9 @@ def test_errors_of_the_page_are_told_apart(tmp_path: Path) -> None:
     async def story() -> None:
         async with browser_in(tmp_path) as browser:
             page = await Page.create(browser.devtools)
-            with pytest.raises(DevToolsError, match="Error: broken"):
+            with pytest.raises(BrowserError, match="Error: broken"):
                 await page.evaluate("throw new Error('broken')")
-            with pytest.raises(DevToolsError, match="ERR_UNSAFE_PORT"):
+            with pytest.raises(BrowserError, match="ERR_UNSAFE_PORT"):
                 await page.open("http://127.0.0.1:1/")
             await page.open(FORM)
             while await _answers(page):  # a renderer of its own may just be taking over the page
@@ -297,12 +168,76 @@ def test_heads_without_a_body(tmp_path: Path) -> None:
     tell(story())
 
 
-def test_screenshot_is_a_picture(tmp_path: Path) -> None:
-    """What is visible comes as a PNG in base64."""
+OPENER = """<!doctype html><button style="position: fixed; inset: 0; width: 100px; height: 100px"
+onclick="window.open('/second')">log in</button>"""
+SECOND = """<!doctype html><script>
+fetch("/inside").then(() => { opener.document.title = "logged in"; close() })
+</script>"""
+LOGGED_IN = """new Promise((done) => {
+    const look = () => document.title === "logged in" ? done(0) : setTimeout(look, 10);
+    look();
+})"""
+
+
+@pytest.mark.parametrize("is_renewed", [False, True], ids=["first", "renewed"])
+def test_a_window_that_the_page_opens(tmp_path: Path, *, is_renewed: bool) -> None:
+    """As for a login: it loads, tells its opener, closes; neither the press nor the page waits."""
+    asked: list[str] = []
+
+    def page_of(text: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(request: web.Request) -> web.Response:
+            asked.append(request.path)
+            return web.Response(text=text, content_type="text/html")
+
+        return answer
 
     async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open(FORM)
-            assert (await page.screenshot()).startswith("iVBORw0KGgo")
+        pages = {"/": OPENER, "/second": SECOND, "/inside": ""}
+        routes = [web.get(path, page_of(text)) for path, text in pages.items()]
+        async with serving(*routes) as address, browser_in(tmp_path) as browser:
+            page = await Page.create(browser.devtools)
+            await page.open(address)
+            if is_renewed:
+                old, page = page, await Page.create(browser.devtools)
+                await old.close()
+                await page.open(address)
+            heard = page.heard
+            for number in range(1, 4):
+                await page.evaluate("document.title = 'a stranger'")
+                await page.press_at((50, 50))
+                await page.evaluate(LOGGED_IN)
+                assert asked.count("/inside") == number
+            assert page.heard > heard
+            await until(lambda: not page.traffic._sessions)
+            assert not page.crashed.is_set()
+
+    tell(story())
+
+
+def test_a_request_is_heard_once(tmp_path: Path) -> None:
+    """The browser tells of the page itself, too; that is no second session of it."""
+
+    async def answer(request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="well")
+
+    async def story() -> None:
+        routes = (web.post("/answer", answer), web.get("/", _blank))
+        async with serving(*routes) as address, browser_in(tmp_path) as browser:
+            page = await Page.create(browser.devtools)
+            await page.open(address)
+            told: list[str] = []
+            take = page.traffic._on_event
+
+            def note(session: str, event: str, params: dict[str, Any]) -> None:
+                told.append(event)
+                take(session, event, params)
+
+            page.traffic._on_event = note
+            page.traffic._listen(page._session)
+            await page.evaluate(ASK % "x")
+            await until(lambda: "loadingFinished" in told)
+            assert told.count("requestWillBeSent") == 1
+            assert not page.traffic._sessions
 
     tell(story())

@@ -23,12 +23,13 @@ from real_browser import (
 from whole_worker import whole_worker
 
 from arenad import child, link
-from arenad.errors import WorkerLost
+from arenad.errors import Resting, UpstreamFailed, WorkerLost
 from arenad.schema.chat import Began, Chat, Finish, TextDelta, Turn
 from arenad.schema.config import BrowserConfig
 from arenad.schema.frame import Body
 from arenad.schema.process import (
     Beat,
+    Condition,
     Drain,
     Drained,
     ModelsAre,
@@ -36,8 +37,11 @@ from arenad.schema.process import (
     SessionIs,
     Stop,
 )
-from arenad.worker import session
+from arenad.worker import run, session
+from arenad.worker.page_port import BrowserError
+from arenad.worker.serve import ChatServer
 from arenad.worker.sites import driver
+from arenad.worker.sites.page_driven import PageSite
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +55,8 @@ def own_log() -> Iterator[None]:
     own.setLevel(before[2])
 
 
-def _chat(model: str) -> Chat:
-    turn = Turn(role="user", text="one two")
+def _chat(model: str, text: str = "one two") -> Chat:
+    turn = Turn(role="user", text=text)
     return Chat("r1", model, (turn,), ENOUGH_S, ENOUGH_S, ENOUGH_S)
 
 
@@ -257,6 +261,62 @@ def test_a_refused_page_rests_for_as_long_as_it_says(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driver, "LANDMARK_TIMEOUT_S", 0.2)
         tell(story())
+
+
+def test_what_cannot_be_mended_after_a_chat_ends_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for that any more, so it must not be lost: the master hears why."""
+
+    async def fails(_: object) -> None:
+        raise BrowserError("the page cannot be opened")
+
+    async def story() -> None:
+        async with serving_demo() as address, whole_worker(tmp_path, address) as (master, life):
+            await master.hear(Ready)
+            monkeypatch.setattr(PageSite, "open", fails)
+            frontend = await link.connect(str(master.socket_path), "w1", ENOUGH_S)
+            with pytest.raises(UpstreamFailed):
+                await _whole(frontend.stream(_chat("demo-echo", "[[demo:500]]")))
+            assert await life == child.EXIT_BROKEN
+            assert master.last_condition().reason == "the page cannot be opened"
+            frontend.close()
+
+    tell(story())
+
+
+def test_a_pause_that_ends_during_a_chat_is_slept_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look is put off until the chat has ended, without asking in a circle for that."""
+    turns: list[Condition] = []
+    wait = run.Worker._until_next_look
+
+    async def counted(worker: run.Worker, chats: ChatServer) -> None:
+        if chats.busy:
+            turns.append(worker._session.condition)
+        await wait(worker, chats)
+
+    monkeypatch.setattr(run.Worker, "_until_next_look", counted)
+
+    async def story() -> None:
+        async with (
+            serving_demo(chunks_per_s=5.0) as address,
+            whole_worker(tmp_path, address) as (master, _life),
+        ):
+            await master.hear(Ready)
+            frontend = await link.connect(str(master.socket_path), "w1", ENOUGH_S)
+            with pytest.raises(Resting):
+                await _whole(frontend.stream(_chat("demo-echo", "[[demo:429=1]]")))
+            await until(lambda: master.last_condition().condition == "resting")
+            said, _ = await _whole(frontend.stream(_chat("demo-echo", "a b c d e f g h i j k l")))
+            assert said == "a b c d e f g h i j k l"
+            assert "resting" in turns
+            assert len(turns) < 200
+            frontend.close()
+            master.worker.note(Stop())
+
+    tell(story())
 
 
 def test_a_page_that_is_busy_for_ever_is_told(tmp_path: Path) -> None:

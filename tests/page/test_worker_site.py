@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_browser import Arena, arena_in, processes, tell, until
+from other_pages import STOP, STREAMS, rules
+from real_browser import Arena, arena_in, page_in, processes, serving_demo, tell, until
 
 from arenad.demo import catalog, models
 from arenad.errors import (
@@ -18,6 +19,9 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.schema.chat import Began, Chat, Event, Finish, Role, TextDelta, Turn
+from arenad.schema.profile import Landmarks, ModelRules, Profile, Step
+from arenad.worker.devtools import OnReply, Params
+from arenad.worker.page import Page
 from arenad.worker.sites import driver
 from arenad.worker.sites.page_driven import PageSite
 
@@ -83,6 +87,49 @@ def test_text_comes_back_intact(tmp_path: Path) -> None:
     tell(story())
 
 
+def test_few_words_with_the_browser_bring_a_prompt_to_the_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a round trip: a new chat, its model, the prompt, and a press that sends it."""
+
+    async def story() -> None:
+        async with arena_in(tmp_path) as arena:
+            await _said(arena.site, chat("demo-echo-instant", "before"))
+            told: list[str] = []
+            send = arena.browser.devtools.send
+
+            def noting(session: str, method: str, params: Params, on_reply: OnReply) -> int:
+                if method != "HeadlessExperimental.beginFrame":  # which waits for nobody
+                    told.append(method)
+                return send(session, method, params, on_reply)
+
+            monkeypatch.setattr(arena.browser.devtools, "send", noting)
+            await _said(arena.site, chat("demo-echo-instant", "after"))
+            told = told[: told.index("Network.streamResourceContent")]
+            press = ["Input.dispatchMouseEvent"] * 2  # both are on their way at once
+            look = "Runtime.evaluate"
+            assert told == [
+                *(look, *press),  # a new chat
+                *(look, *press, look, *press),  # what is chosen there; the list; its option
+                *(look, "Input.insertText"),
+                *(look, *press),  # what stands there, and where it is sent
+            ]
+
+    tell(story())
+
+
+def test_a_chat_on_a_page_that_was_not_opened_opens_it(tmp_path: Path) -> None:
+    """After a renewal whose opening failed the page is blank, and the profile not to blame for that."""
+
+    async def story() -> None:
+        async with arena_in(tmp_path) as arena:
+            await _said(arena.site, chat("demo-echo-instant", "before"))
+            arena.site.move(await Page.create(arena.browser.devtools))
+            assert await _said(arena.site, chat("demo-echo-instant", "after")) == "after"
+
+    tell(story())
+
+
 def test_history_is_folded_into_a_new_chat(tmp_path: Path) -> None:
     """Every turn reaches the site, and nothing of the chat before."""
 
@@ -132,6 +179,39 @@ def test_deadlines_of_a_chat(tmp_path: Path) -> None:
                     await arena.site.chat(wish, _ignore)
                 await arena.site.open()
             await arena.stats_become(running=0, left=3)
+
+    tell(story())
+
+
+SOCKET = Profile(
+    version=1,
+    name="socket",
+    start_path="/other/websocket",
+    landmarks=Landmarks(
+        prompt="textarea",
+        send='role=button[name="Send message"]',
+        stop=STOP,
+        model_picker="select#model",
+    ),
+    new_chat=(Step(press_if="#nothing"),),
+    models=ModelRules(options="select#model >> option"),
+    stream=rules(STREAMS["websocket"]),
+)
+"""A page whose chats all go on in one document, over one socket."""
+
+
+def test_an_unread_answer_on_a_socket_is_stopped(tmp_path: Path) -> None:
+    """Before the next chat, which the page would not take meanwhile; a socket tells no end by itself."""
+
+    async def story() -> None:
+        async with serving_demo(chunks_per_s=20.0) as address, page_in(tmp_path) as page:
+            site = PageSite(page, SOCKET, address)
+            await site.open()
+            long = chat("demo-echo", "word " * 1000, total_timeout_s=1.0)
+            with pytest.raises(TimedOut):
+                await site.chat(long, _ignore)
+            assert await _said(site, chat("demo-echo-instant", "next")) == "next"
+            assert page.documents == 1
 
     tell(story())
 

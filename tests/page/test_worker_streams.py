@@ -3,15 +3,13 @@
 import asyncio
 import json
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 from other_pages import NETWORK, STREAMS, answer, rules
-from real_browser import browser_in, page_in, serving, serving_demo, tell
+from real_browser import browser_in, in_page, page_in, serving, serving_demo, tell
 
 from arenad.demo import models
-from arenad.errors import UpstreamFailed
 from arenad.schema.chat import Finish, TextDelta
 from arenad.worker.listen import listen
 from arenad.worker.page import Page
@@ -187,7 +185,7 @@ def test_requests_of_frames_and_workers_are_read(tmp_path: Path, where: str) -> 
             await page.open(address)
             stream = rules("{url_pattern: /answer$, grammar: text}")
             reading, source = Reading(stream), await listen(page, stream)
-            await _in_page(page, WORKERS[where])
+            await in_page(page, WORKERS[where])
             await source.sent()
             events = [event async for batch in reading.events(source) for event in batch]
             assert "".join(str(each.text) for each in events) == "é 競技 👩‍💻"
@@ -201,10 +199,11 @@ def test_requests_of_frames_and_workers_are_read(tmp_path: Path, where: str) -> 
 # -- connections that were there before -------------------------------------------------------------------
 
 OPEN_BEFORE = """<!doctype html><p id=state><script>
-const state = document.getElementById("state");
+const said = (source) => new Promise((resolve) => { source.onmessage = resolve; });
 window.talk = new WebSocket(location.origin.replace("http", "ws") + "/talk");
-talk.onopen = () => (state.id = "open");
 window.news = new EventSource("/news");
+news.addEventListener("token", () => news.onmessage());
+Promise.all([said(talk), said(news)]).then(() => { document.getElementById("state").id = "open"; });
 </script>"""
 
 
@@ -246,7 +245,7 @@ def test_an_open_socket_with_other_talk(tmp_path: Path) -> None:
             await page.wait_for("open", "#open", 10)
             for name in ("one", "two"):
                 reading, source = Reading(stream), await listen(page, stream)
-                await _in_page(page, f"talk.send(JSON.stringify({{ask: '{name}'}}))")
+                await in_page(page, f"talk.send(JSON.stringify({{ask: '{name}'}}))")
                 await source.sent()
                 events = [event async for batch in reading.events(source) for event in batch]
                 assert events == [TextDelta("é "), TextDelta("競技")] or events == [
@@ -312,14 +311,6 @@ async def _ask(request: web.Request) -> web.Response:
     return web.Response()
 
 
-async def _in_page(page: Page, script: str) -> None:
-    """Run a script in the page's own world, as the site's own would."""
-    await page.evaluate(
-        "{ const made = document.createElement('script');"
-        f" made.textContent = {json.dumps(script)}; document.body.append(made); }}; 0"
-    )
-
-
 def test_long_polling_is_followed(tmp_path: Path) -> None:
     """One request after another brings the answer, until its finish sign."""
     stream = rules("""
@@ -359,115 +350,3 @@ def test_long_polling_is_followed(tmp_path: Path) -> None:
 
 
 # -- signs of the end in the page -----------------------------------------------------------------------
-
-DRAWN = """<!doctype html><meta http-equiv=content-security-policy content="default-src 'none'">
-<button id=stop hidden>stop</button><div id=answers><div class=answer><p>older</div></div>"""
-
-DRAW = """(async () => {
-    const wait = () => new Promise((resolve) => setTimeout(resolve, 60));
-    const answer = document.createElement("div");
-    answer.className = "answer";
-    STOP.hidden = !SHOWS_STOP;
-    await wait();
-    document.querySelector("#answers").append(answer);
-    for (const word of ["one ", "two ", "three"]) {
-        await wait();
-        const part = document.createElement("b");
-        part.textContent = word;
-        answer.append(part);
-    }
-    REWRITE
-    await wait();
-    document.querySelector("#stop").hidden = true;
-    MARK
-})(); 0"""
-
-
-@pytest.mark.parametrize(
-    ("dom", "shows_stop", "mark", "text"),
-    [
-        ("element: .answer", True, "", "**one** **two** **three**"),
-        ("element: .answer, settle_s: 0.4", False, "", "**one** **two** **three**"),
-        (
-            "element: .answer, end: .end",
-            False,
-            "answer.append(Object.assign(document.createElement('i'), {className: 'end'}))",
-            "**one** **two** **three**",
-        ),
-        (
-            "element: .answer, skip: [.end]",
-            True,
-            "answer.append('!')",
-            "**one** **two** **three**!",
-        ),
-    ],
-    ids=["stop gone", "nothing changes", "end shown", "drawn after the sign"],
-)
-def test_signs_of_the_end(tmp_path: Path, dom: str, shows_stop: bool, mark: str, text: str) -> None:
-    """The stop button that goes, a landmark that comes, and only without both that nothing changes."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open("data:text/html," + quote(DRAWN))
-            stream = rules(f"{{transport: dom, dom: {{{dom}}}}}")
-            reading, source = (
-                Reading(stream),
-                await listen(page, stream, "#stop" if shows_stop else ()),
-            )
-            await page.evaluate(_drawing(shows_stop=shows_stop, mark=mark))
-            await source.sent()
-            events = [event async for batch in reading.events(source) for event in batch]
-            last, outcome = reading.end()
-            assert "".join(str(each.text) for each in events + last) == text
-            assert outcome == Finish("stop")
-            assert source.is_over
-            await source.over()
-
-    tell(story())
-
-
-def _drawing(*, shows_stop: bool, mark: str = "", rewrite: str = "") -> str:
-    script = DRAW.replace("SHOWS_STOP", str(shows_stop).lower()).replace("MARK", mark)
-    return script.replace("STOP", "document.querySelector('#stop')").replace("REWRITE", rewrite)
-
-
-def test_a_page_that_rewrites_its_answer_is_told(tmp_path: Path) -> None:
-    """What was passed on cannot be taken back, and is not called whole."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open("data:text/html," + quote(DRAWN))
-            stream = rules("{transport: dom, dom: {element: .answer}}")
-            reading, source = Reading(stream), await listen(page, stream, "#stop")
-            await page.evaluate(
-                _drawing(
-                    shows_stop=True, rewrite="await wait(); answer.firstChild.textContent = 'ONE '"
-                )
-            )
-            events = [event async for batch in reading.events(source) for event in batch]
-            assert events
-            _, outcome = reading.end()
-            assert isinstance(outcome, UpstreamFailed)
-            assert "rewrote its answer" in outcome.message
-
-    tell(story())
-
-
-def test_an_abandoned_answer_is_still_watched(tmp_path: Path) -> None:
-    """Who gave it up waits for the stop button to go, or for the page's sign."""
-
-    async def story() -> None:
-        async with page_in(tmp_path) as page:
-            await page.open("data:text/html," + quote(DRAWN))
-            assert await page.is_gone("#stop", 0.1)
-            stream = rules("{transport: dom, dom: {element: .answer}}")
-            source = await listen(page, stream, "#stop")
-            await page.evaluate(_drawing(shows_stop=True))
-            await source.sent()
-            assert not await page.is_gone("#stop", 0.0)
-            source.abandon()
-            await source.over()
-            assert await source.read() == []
-            assert await page.is_gone("#stop", 1.0)
-
-    tell(story())

@@ -4,9 +4,11 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -14,14 +16,18 @@ from aiohttp import web
 from msgspec.structs import replace
 from real_browser import browser_in, demo_profile, page_in, serving, serving_demo, tell, until
 
+from arenad.conversation import key_of
 from arenad.demo.drawing import picture
 from arenad.errors import InvalidRequest, ProfileOutdated, RequestError, UpstreamFailed
 from arenad.schema.chat import Attachment, Chat, Event, Finish, Image, TextDelta, Turn
 from arenad.schema.profile import Limits, Profile, Step
 from arenad.worker import file_input
 from arenad.worker.page import Page
+from arenad.worker.page_port import PagePort
+from arenad.worker.sites.driver import Driver
 from arenad.worker.sites.page_driven import PageSite
 from arenad.worker.sites.pictures import bringing
+from arenad.worker.sites.upload import Upload
 
 PICTURE = Attachment(name="rings.png", content_type="image/png", content=picture("rings"))
 NOTES = Attachment(name="notes é.txt", content_type="text/plain", content=b"a\r\nb\x00" * 70_000)
@@ -131,6 +137,25 @@ def test_files_of_earlier_turns_go_along(tmp_path: Path) -> None:
     tell(story())
 
 
+def test_a_chat_that_takes_no_more_leaves_no_files(tmp_path: Path) -> None:
+    """They are attached twice, to the full chat and to the new one; the story's end looks for them."""
+
+    async def story() -> None:
+        async with _site(tmp_path, demo_profile()) as (site, address):
+            first = Turn(role="user", text="one")
+            told = await _events(site, _chat("demo-files", text="one"))
+            said = "".join(event.text for event in told if isinstance(event, TextDelta))
+            turns = (first, Turn(role="assistant", text=said))
+            key = key_of("demo-files", turns)
+            assert site._shelf.keys == (key,)
+            await _fault(address, "full=1")
+            wish = replace(_chat("demo-files", PICTURE), conversation=key)
+            wish = replace(wish, turns=(*turns, *wish.turns))
+            assert await _received(site, wish) == [_told(PICTURE)]
+
+    tell(story())
+
+
 def test_uploads_that_fail_are_told(tmp_path: Path) -> None:
     """The site's own words; what was left in the page never goes with a later message."""
 
@@ -183,6 +208,38 @@ def test_a_cancel_in_an_upload_leaves_nothing(tmp_path: Path) -> None:
             assert await _received(site, _chat("demo-files", NOTES)) == [_told(NOTES)]
 
     tell(story())
+
+
+class _Slow(list[Attachment]):
+    """Files of which the last comes only when it is let."""
+
+    is_begun, go_on = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[Attachment]:
+        yield self[0]
+        self.is_begun.set()
+        self.go_on.wait(10.0)
+        yield self[1]
+
+
+def test_files_of_a_chat_that_was_given_up_do_not_stay(tmp_path: Path) -> None:
+    """A thread cannot be cancelled: what it lays out after the end of its chat it takes away."""
+    files = _Slow([PICTURE, NOTES])
+
+    async def story() -> None:
+        upload = Upload(tmp_path)
+        page = cast("PagePort", None)  # nothing is done to it by then
+        driver = Driver(page, demo_profile(), "http://127.0.0.1/")
+        asked = asyncio.ensure_future(upload.attach(page, driver, driver.profile, files))
+        await asyncio.to_thread(files.is_begun.wait)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        upload.clear()
+        files.go_on.set()
+
+    tell(story())  # whose end waits for its threads
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_takes_no_files_says_so(tmp_path: Path) -> None:
@@ -291,6 +348,9 @@ async def _images(site: PageSite, wish: Chat) -> list[str]:
     return [event.url for event in await _events(site, wish) if isinstance(event, Image)]
 
 
+VECTOR = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text>\xc3\xa9</text></svg>'
+
+
 def test_images_that_the_page_may_only_show(tmp_path: Path) -> None:
     """A content policy that forbids to fetch: then the bytes are those that the page shows."""
     shown = picture("shown")
@@ -301,12 +361,16 @@ def test_images_that_the_page_may_only_show(tmp_path: Path) -> None:
     async def secret(_request: web.Request) -> web.Response:
         return web.Response(text="no image at all", content_type="image/png")
 
+    async def vector(_request: web.Request) -> web.Response:
+        return web.Response(body=VECTOR, content_type="image/svg+xml")
+
     async def start(_request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": "connect-src 'none'"}
         return web.Response(text="<img src=/i.png>", content_type="text/html", headers=headers)
 
     async def story() -> None:
         routes = [web.get("/", start), web.get("/i.png", image), web.get("/s.png", secret)]
+        routes.append(web.get("/v.svg", vector))
         async with serving(*routes) as address, page_in(tmp_path) as page:
             await page.open(address)
             got: list[Event] = []
@@ -318,12 +382,17 @@ def test_images_that_the_page_may_only_show(tmp_path: Path) -> None:
             await bring(Image("/i.png"))
             await bringing(page, emit, 0)(Image("/i.png"))
             await bring(TextDelta("as it is"))
+            await bring(Image("//[no/x.png"))
+            await page.evaluate("document.querySelector('img').src = '/v.svg'")
+            await bring(Image("/v.svg"))
             await page.evaluate("document.querySelector('img').src = '/s.png'")
             await bring(Image(f"{address}/s.png"))
             assert got == [
                 Image(_data(shown)),
                 Image(f"{address}/i.png"),
                 TextDelta("as it is"),
+                Image("//[no/x.png"),
+                Image(f"data:image/svg+xml;base64,{base64.b64encode(VECTOR).decode()}"),
                 Image(f"{address}/s.png"),
             ]
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -41,6 +42,14 @@ class ScriptedBrowser:
 
     def write(self, data: bytes) -> None:
         self._replies.write(data)
+
+    def write_all(self, data: bytes) -> None:
+        """From a thread of its own, as fast as the pipe takes it."""
+        pipe = self._replies.get_extra_info("pipe")
+        left = memoryview(data)
+        while left:
+            select.select([], [pipe], [], ENOUGH_S)
+            left = left[os.write(pipe.fileno(), left) :]
 
     def say(self, **message: Any) -> None:
         self.write(json.dumps(message).encode() + b"\0")

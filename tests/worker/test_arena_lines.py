@@ -16,7 +16,9 @@ from arenad.schema.chat import (
     Heartbeat,
     Image,
     ReasoningDelta,
+    SideFailed,
     TextDelta,
+    failure_of,
 )
 from arenad.worker.sites.grammars import framing
 from arenad.worker.sites.grammars.arena_lines import ArenaLines
@@ -211,6 +213,17 @@ STRANGE = (ProfileOutdated, "the site answered in lines that this profile cannot
 def test_bad_answers_end_as_errors(body: str, events: list[Event], outcome: object) -> None:
     """An answer that is empty, cut, foreign or refused never ends as if it were whole."""
     assert at_every_split(body) == (events, outcome)
+
+
+def test_an_error_leaves_the_side_that_is_over_as_it_is() -> None:
+    """An object in place of the rest of the stream; where both are over, nothing is missing."""
+    error = '{"error":"rate limit"}\n'
+    body = 'a0:"x"\nb0:"y"\n' + STOP + error + 'b0:"z"\n'
+    failed = SideFailed(failure_of(UpstreamFailed("the site reports: rate limit")), 1)
+    wanted = [TextDelta("x"), TextDelta("y", 1), failed]
+    assert told([body.encode()], "ab") == (wanted, Finish("stop"))
+    both = 'a0:"x"\nb0:"y"\n' + STOP + STOP.replace("a", "b", 1) + error
+    assert told([both.encode()], "ab")[1] == Finish("stop")
 
 
 def test_nesting_without_end_is_unreadable() -> None:

@@ -27,9 +27,9 @@ def _profile(limits: Limits | None = None) -> Profile:
 
 def test_all_files_of_all_turns_in_order() -> None:
     """A folded conversation takes those of earlier turns along; none is no reason to look at all."""
-    assert attached(TURNS, _profile(), "eyes", (SEEING, BLIND)) == (ONE, TWO)
+    assert attached(TURNS, _profile(), ("eyes",), (SEEING, BLIND)) == (ONE, TWO)
     plain = replace(_profile(), landmarks=Landmarks(prompt="textarea"))
-    assert attached((Turn(role="user", text="x"),), plain, "blind", (SEEING, BLIND)) == ()
+    assert attached((Turn(role="user", text="x"),), plain, ("blind",), (SEEING, BLIND)) == ()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_all_files_of_all_turns_in_order() -> None:
 def test_what_the_site_does_not_take(limits: Limits, param: str, said: str) -> None:
     """Count, size and type, by the field of the request."""
     with pytest.raises(InvalidRequest) as told:
-        attached(TURNS, _profile(limits), "eyes", (SEEING,))
+        attached(TURNS, _profile(limits), ("eyes",), (SEEING,))
     assert told.value.param == param
     assert said in told.value.message
 
@@ -56,7 +56,7 @@ def test_a_page_without_a_way_in() -> None:
     """Never sent without its file."""
     plain = replace(_profile(), landmarks=Landmarks(prompt="textarea"))
     with pytest.raises(InvalidRequest, match="the profile demo names no way to attach one") as told:
-        attached(TURNS, plain, "eyes", (SEEING,))
+        attached(TURNS, plain, ("eyes",), (SEEING,))
     assert told.value.param == "messages[0]"
 
 
@@ -65,6 +65,15 @@ def test_models_that_take_none() -> None:
     with pytest.raises(
         InvalidRequest, match=r"is blind, which takes no files; .* one of eyes"
     ) as told:
-        attached(TURNS, _profile(), "blind", (SEEING, BLIND))
+        attached(TURNS, _profile(), ("blind",), (SEEING, BLIND))
     assert told.value.param == "model"
-    assert attached(TURNS, _profile(), "blind", (BLIND,)) == (ONE, TWO)
+    assert attached(TURNS, _profile(), ("blind",), (BLIND,)) == (ONE, TWO)
+
+
+def test_each_of_two_models_has_to_take_files() -> None:
+    """Side by side both get the message; the one that cannot is named."""
+    both = (SEEING, BLIND)
+    assert attached(TURNS, _profile(), ("eyes", "eyes"), both) == (ONE, TWO)
+    for wanted in (("eyes", "blind"), ("blind", "eyes")):
+        with pytest.raises(InvalidRequest, match="model: is blind, which takes no files"):
+            attached(TURNS, _profile(), wanted, both)

@@ -9,18 +9,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from openai_upstream import Upstream, serving_upstream
+from proxies import PASSWORD, USER, Seen, gate_before, http_proxy
 
 from arenad import child, deadman, link
 from arenad.errors import RequestError
 from arenad.schema.chat import Chat, Finish, TextDelta, Turn
-from arenad.schema.config import BrowserConfig, HealthConfig
+from arenad.schema.config import BrowserConfig, EgressConfig, HealthConfig, ProxyConfig
 from arenad.schema.frame import Body
 from arenad.schema.process import (
     Beat,
     Drain,
     Drained,
     ForkOrder,
+    Proxy,
     Ready,
     SessionIs,
     Stop,
@@ -84,8 +87,11 @@ class Master:
 
 
 @asynccontextmanager
-async def _worker(folder: Path, upstream: Upstream) -> AsyncIterator[Master]:
-    """A worker that runs in this very process, told to stop at the end."""
+async def _worker(folder: Path, upstream: Upstream, **given: object) -> AsyncIterator[Master]:
+    """A worker that runs in this very process, told to stop at the end.
+
+    `given` are further settings of the worker's.
+    """
     ours, theirs = socket.socketpair()
     master = Master(folder / "w.sock")
     order = ForkOrder(role="worker", name="w1", generation=1, uid=os.getuid(), gid=os.getgid())
@@ -105,7 +111,7 @@ async def _worker(folder: Path, upstream: Upstream) -> AsyncIterator[Master]:
         slots=1,
     )
     master.worker = await link.adopt(ours, "w1", on_note=master.take)
-    master.worker.note(Welcome("info", worker=settings))
+    master.worker.note(Welcome("info", worker=replace(settings, **given)))
     switch = deadman.create()
     life = asyncio.get_running_loop().create_task(child._live(order, switch, [theirs], run.run))
     try:
@@ -153,6 +159,77 @@ def test_an_upstream_goes_and_comes_back(tmp_path: Path, monkeypatch: pytest.Mon
             await upstream.start()
             await master.until(lambda: master.conditions()[-1:] == ["ready"])
             assert await master.ask("echo") == "one two"
+
+    asyncio.run(story())
+
+
+def _proxy(name: str, seen: Seen) -> Proxy:
+    return Proxy(name=name, url=seen.url, user=USER, password=PASSWORD)
+
+
+def _rules(**given: object) -> EgressConfig:
+    some = {"some": ProxyConfig(url="http://127.0.0.1:9")}
+    return EgressConfig(proxies=some, **given)  # pyright: ignore[reportArgumentType] - by name
+
+
+def test_an_upstream_is_asked_through_its_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its credentials, nothing directly; one that dies is left for the next as the rule says."""
+    monkeypatch.setattr(session, "AWAY_FIRST_S", 0.1)
+
+    async def story() -> None:
+        async with (
+            serving_upstream() as upstream,
+            gate_before(upstream.url.removesuffix("/v1")) as gate,
+            http_proxy() as one,
+            http_proxy() as two,
+        ):
+            given = {
+                "site_url": f"{gate.url}/v1",
+                "egress": _rules(on_failure="next"),
+                "proxies": (_proxy("one", one), _proxy("two", two)),
+            }
+            async with _worker(tmp_path, upstream, **given) as master:
+                await master.until(lambda: master.conditions()[-1:] == ["ready"])
+                assert await master.ask("echo") == "one two"
+                assert not two.passed
+                one.die()
+                await master.until(lambda: master.conditions()[-2:] == ["away", "ready"])
+                assert await master.ask("echo") == "one two"
+                said = [n.reason for n in master.heard if isinstance(n, SessionIs)]
+                assert any("the proxy one cannot be used" in each for each in said)
+                await master.until(lambda: _proxies(master) == ["one", "two"])
+            assert gate.ports
+            assert set(gate.ports) <= one.own_ports | two.own_ports
+            assert (one.refused, two.refused) == (0, 0)
+
+    asyncio.run(story())
+
+
+def _proxies(master: Master) -> list[str]:
+    return list(dict.fromkeys(note.proxy for note in master.heard if isinstance(note, Beat)))
+
+
+def test_a_secure_upstream_is_asked_through_a_tunnel(tmp_path: Path) -> None:
+    """The proxy is told where to, and its credentials; what is said in it is between the ends."""
+
+    async def story() -> None:
+        async with serving_upstream() as upstream, http_proxy() as seen:
+            place = upstream.url.removeprefix("http://").partition("/")[0]
+            given = {
+                "site_url": f"https://{place}/v1",
+                "egress": _rules(),
+                "proxies": (_proxy("one", seen),),
+            }
+            async with _worker(tmp_path, upstream, **given) as master:
+                await master.until(lambda: master.conditions()[-1:] == ["away"])
+                (said,) = [n.reason for n in master.heard if isinstance(n, SessionIs)][-1:]
+                assert "the upstream is not there" in said
+                assert PASSWORD not in said
+            assert len(seen.passed) >= 3
+            assert set(seen.passed) == {place}
+            assert seen.refused == 0
 
     asyncio.run(story())
 

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_browser import linked, tell
+from recorded_valve import RecordedValve
+from scripted_browser import linked, tell, until
 
 from arenad.worker import devtools as devtools_module
-from arenad.worker.devtools import BrowserGone, DevTools, DevToolsError, NoReply, Reply
+from arenad.worker import inflow
+from arenad.worker.devtools import DevTools, Reply
+from arenad.worker.page_port import BrowserError, BrowserGone, NoReply
 
 
 def test_command_and_reply_meet() -> None:
@@ -63,7 +66,7 @@ def test_refusals_and_silence_are_told_apart() -> None:
             refused = asyncio.gather(devtools.command("A.no"), return_exceptions=True)
             await browser.answer("A.no", error={"code": -1, "message": "not like this"})
             [error] = await refused
-            assert type(error) is DevToolsError
+            assert type(error) is BrowserError
             assert str(error) == "A.no: not like this"
             with pytest.raises(NoReply, match=r"no reply within 0\.01 s"):
                 await devtools.command("A.slow", timeout_s=0.01)
@@ -239,3 +242,41 @@ def test_any_split_gives_the_same_messages(data: st.DataObject, texts: list[str]
         assert seen == texts
 
     asyncio.run(story())
+
+
+def _event(method: str, params: dict[str, Any]) -> bytes:
+    """As a browser writes it."""
+    told = {"method": method, "params": params, "sessionId": "s"}
+    return json.dumps(told, separators=(",", ":")).encode() + b"\0"
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_a_network_that_brings_too_much_is_held_back(
+    monkeypatch: pytest.MonkeyPatch, *, is_slow: bool
+) -> None:
+    """More than goes at the pace is rested from; what is no news of the network counts nothing."""
+    monkeypatch.setattr(inflow, "BURST_BYTES", 100_000)
+    monkeypatch.setattr(inflow, "QUIET_S", 0.001)
+    monkeypatch.setattr(inflow, "PACE_BYTES_S", 1 if is_slow else 100_000_000)
+
+    async def story() -> None:
+        async with linked() as (devtools, browser):
+            devtools.valve = valve = RecordedValve()
+            seen: list[int] = []
+            for event in ("Page.data", "Network.data"):
+                devtools.on("s", event, lambda params: seen.append(params["n"]))
+            for number in range(20):
+                browser.event("Page.data", {"n": number, "text": "x" * 8000})
+            await until(lambda: len(seen) == 20)
+            assert valve.told == []
+            many = [_event("Network.data", {"n": n, "text": "x" * 8000}) for n in range(100)]
+            devtools.data_received(b"".join(many))
+            assert len(seen) == 120
+            assert valve.told == ["shut: it brings too much at once"]
+            if not is_slow:
+                await until(lambda: not valve.reasons)
+            else:
+                await asyncio.sleep(0.05)
+                assert len(valve.told) == 1
+
+    tell(story())

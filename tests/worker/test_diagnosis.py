@@ -64,6 +64,12 @@ def test_a_browser_that_never_had_a_network_process_misses_none():
         ("chrome --type=renderer --lang=en", "renderer"),
         ("chrome --type=utility --utility-sub-type=network.mojom.NetworkService", "network"),
         ("chrome --type=utility --utility-sub-type=storage.mojom.StorageService", "utility"),
+        ("firefox-esr --headless --profile /tmp/x", ""),
+        (
+            "firefox-esr -contentproc -isForBrowser -prefsHandle 0:2 -appDir /usr/lib 2 tab",
+            "renderer",
+        ),
+        ("firefox-esr -contentproc -ipcHandle 4 1 socket", "socket"),
     ],
 )
 def test_kinds_are_read_off_the_command_line(line: str, kind: str):

@@ -83,3 +83,77 @@ def test_the_number_of_a_next_item_waits_for_its_dot() -> None:
     assert grammar.feed(changed(0, "h<ol><li>a<br>2</li></ol>")) == []
     assert grammar.feed(changed(0, "h<ol><li>a</li><li>b</li></ol>")) == [TextDelta("\n2. b")]
     assert told(DomAnswer(), [changed(0, "h<p>so<br>7</p>")])[0] == [TextDelta("so\n7")]
+
+
+LOOKS = st.lists(st.integers(0, 400), max_size=8)
+
+
+@given(st.lists(st.text("ab*`| \n\u7af6", min_size=1), min_size=1, max_size=6), LOOKS)
+def test_what_was_seen_between_changes_nothing(blocks: list[str], looks: list[int]) -> None:
+    """However often, and wherever, a page is looked at while it writes, the text is that of its end."""
+    shown: list[str] = []
+    pieces: list[bytes | str] = []
+    for chars in [*sorted(looks), sum(map(len, blocks))]:
+        now = _first_chars(blocks, chars)
+        first = next(
+            (n for n, (a, b) in enumerate(zip(shown, now, strict=False)) if a != b), len(shown)
+        )
+        pieces.append(changed(first, *now[first:]))
+        shown = now
+    assert told(DomAnswer(), pieces) == told(DomAnswer(), [changed(0, *shown)])
+
+
+def _first_chars(blocks: list[str], chars: int) -> list[str]:
+    """So much of the blocks, each as the watch tells a plain one."""
+    begun: list[str] = []
+    for block in blocks:
+        if chars > 0:
+            begun.append(f"t{block[:chars]}")
+        chars -= len(block)
+    return begun
+
+
+def test_code_waits_for_the_end_of_its_fence() -> None:
+    """Where a page draws it as paragraphs until then; two backticks in a line are no fence."""
+    grammar = DomAnswer()
+    open_code = ("h<p>```c++<br>\na</p>", "h<p>b`` c</p>")
+    assert grammar.feed(changed(0, "h<p>x</p>", *open_code)) == [TextDelta("x")]
+    assert grammar.feed(changed(1, "h<p>``<code>a\n\nb</code></p>", "h<p>c</p>")) == []
+    assert grammar.feed(changed(1, "h<pre>a\n\nb</pre>", "h<p>``c`` d</p>", "h<p>e</p>")) == [
+        TextDelta("\n\n```\na\n\nb\n```\n\n``c`` d\n\ne")
+    ]
+    assert grammar.end() == ([], Finish("stop"))
+    assert told(DomAnswer(), [changed(0, "h<p>x</p>", *open_code)])[0] == [
+        TextDelta("x\n\n```c++\na\n\nb`` c")
+    ]
+
+
+def test_a_fence_is_closed_by_one_as_long_as_itself() -> None:
+    """Two of its three backticks are there; until then `<T>` is a tag to the page, and not told."""
+    grammar = DomAnswer()
+    half = "h<p>```\nstart()\nc = <t>d;\n\n</t></p>"
+    assert grammar.feed(changed(0, "h<p>x</p>", half, "h<p>end()\n``</p>")) == [TextDelta("x")]
+    assert grammar.feed(changed(1, "h<pre>start()\nc = &lt;T&gt;d;\n\nend()</pre>")) == [
+        TextDelta("\n\n```\nstart()\nc = <T>d;\n\nend(")
+    ]
+    assert grammar.end() == ([TextDelta(")\n```")], Finish("stop"))
+
+
+def test_the_marks_of_a_heading_wait_for_its_words() -> None:
+    """Half of them may be a heading of the other half."""
+    grammar = DomAnswer()
+    assert grammar.feed(changed(0, "h<p>a</p>", "h<h1>#</h1>")) == [TextDelta("a")]
+    assert grammar.feed(changed(1, "h<h3>b</h3>")) == [TextDelta("\n\n### b")]
+
+
+def test_a_heading_waits_for_what_follows() -> None:
+    """A line of text is one for as long as only the dash of a next item stands under it."""
+    grammar = DomAnswer()
+    assert grammar.feed(changed(0, "h<p>a</p>", "h<h2>b</h2>")) == [TextDelta("a")]
+    items = [TextDelta("\n\nb\n\n- c")]
+    assert grammar.feed(changed(1, "h<p>b</p>", "h<ul><li>c</li></ul>")) == items
+    assert grammar.feed(changed(2, "h<ul><li>c</li><li><h2>d</h2></li></ul>")) == []
+    assert grammar.feed(changed(2, "h<ul><li>c</li><li>d<ul><li>e</li></ul></li></ul>")) == [
+        TextDelta("\n- d\n  - e")
+    ]
+    assert told(DomAnswer(), [changed(0, "h<h2>b</h2>")])[0] == [TextDelta("## b")]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from arenad.schema.view import Compose, Key, Mouse, Text, Wheel
-from arenad.worker.gestures import command, lock
+from arenad.schema.view import Compose, Go, Input, Key, Mouse, Text, Wheel
+from arenad.worker.gestures import changes, command, lock
 
 
 def test_a_press_is_a_press_at_its_place() -> None:
@@ -25,6 +25,23 @@ def test_a_press_is_a_press_at_its_place() -> None:
     assert (up["type"], up["button"], up["buttons"]) == ("mouseReleased", "right", 0)
     _, drag = command(Mouse(kind="move", x=0, y=0, button="middle"))
     assert (drag["type"], drag["buttons"]) == ("mouseMoved", 4)
+
+
+@pytest.mark.parametrize(
+    ("act", "is_change"),
+    [
+        (Mouse(kind="move", x=1, y=1), False),
+        (Mouse(kind="move", x=1, y=1, button="left"), True),
+        (Mouse(kind="down", x=1, y=1, button="left"), True),
+        (Wheel(x=1, y=1, down=5), True),
+        (Key(kind="down", key="a", text="a"), True),
+        (Text(text="a"), True),
+        (Go(to="back"), True),
+    ],
+)
+def test_only_pointing_changes_nothing(act: Input, is_change: bool) -> None:
+    """A drag may, as all else that reaches the page."""
+    assert changes(act) is is_change
 
 
 def test_a_wheel_turns_both_ways() -> None:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from splits import at_every_split, told
 
+from arenad import profiles
 from arenad.errors import Resting, UpstreamFailed
-from arenad.schema.chat import Finish, TextDelta
+from arenad.schema.chat import Finish, Mode, SideFailed, TextDelta
 from arenad.schema.profile import AnswerRules, StreamRules
 from arenad.worker.sites.grammars.choose import grammar_of
 from arenad.worker.sites.grammars.gradio import GradioQueue
@@ -93,6 +94,32 @@ def test_two_chatbots_side_by_side() -> None:
     assert events[-1] == Finish("stop", 1)
     said = [[e.text for e in events if isinstance(e, TextDelta) and e.side == s] for s in (0, 1)]
     assert ["".join(each) for each in said] == ["xy", "12"]
+
+
+@pytest.mark.parametrize("mode", ["side_by_side", "battle"])
+def test_the_original_arena_tells_of_each_side(mode: Mode) -> None:
+    """By its shipped profile: two states come first; a side that failed so ends alone."""
+    rules = profiles.load("fastchat").in_mode(mode).stream
+    failed = "**NETWORK ERROR DUE TO HIGH TRAFFIC. PLEASE REGENERATE**\n\n(error_code: 50004)"
+
+    def body(last: str) -> str:
+        begun = [None, None, [["hi", "**N▌"]], [["hi", "1▌"]], {"__type__": "update"}]
+        whole = [None, None, [["hi", last]], [["hi", "12"]], {"__type__": "update"}]
+        return message("process_generating", data=begun).replace("\\u258c", "▌") + message(
+            "process_completed", data=whole, success=True
+        )
+
+    events, outcome = at_every_split(lambda: grammar_of(rules, "ab"), QUEUED + body("**No**"))
+    assert outcome == STOP
+    said = [[e.text for e in events if isinstance(e, TextDelta) and e.side == s] for s in (0, 1)]
+    assert ["".join(each) for each in said] == ["**No**", "12"]
+    events, outcome = told(grammar_of(rules, "ab"), [(QUEUED + body(failed)).encode()])
+    assert outcome == Finish("stop", 1)
+    (side,) = (event for event in events if isinstance(event, SideFailed))
+    assert side.side == 0
+    assert "NETWORK ERROR" in side.failure.message
+    events, outcome = told(grammar_of(rules, "b"), [(QUEUED + body(failed)).encode()])
+    assert (events, outcome) == ([TextDelta("12")], STOP)
 
 
 @pytest.mark.parametrize(

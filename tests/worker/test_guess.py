@@ -6,7 +6,9 @@ import pytest
 
 from arenad.schema.chat import TextDelta
 from arenad.schema.profile import StreamRules
+from arenad.worker.sites.grammars import json_answers
 from arenad.worker.sites.grammars.choose import grammar_of
+from arenad.worker.sites.grammars.markdown import to_markdown
 from arenad.worker.sites.guess import Heard, guess, likeness, pattern_of
 
 TEXT = "The **weather** is fine: 21 °C, a little wind. Nothing more to say."
@@ -87,6 +89,28 @@ def test_each_way_is_found_and_reads_the_text(
     assert (rules.answer.text if rules.answer else None) == text
     assert (rules.answer.finish if rules.answer else ()) == finish
     assert read(rules, heard) == fit.text == TEXT
+
+
+def test_html_is_read_only_where_it_says_what_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To make Markdown of each growth of a large one takes long; a look at its words does not."""
+    parsed: list[str] = []
+
+    def counted(text: str) -> str:
+        parsed.append(text)
+        return to_markdown(text)
+
+    monkeypatch.setattr(json_answers, "to_markdown", counted)
+    drawn = [f"<p>{' '.join(WORDS[:count])}&nbsp;</p>" for count in range(1, len(WORDS) + 1)]
+    other = ["<p>" + "nothing of the kind " * count + "</p>" for count in range(1, 30)]
+    talk = [json.dumps({"html": each, "done": True}) for each in drawn]
+    noise = [json.dumps({"html": each}) for each in other]
+    assert (
+        guess([Heard("fetch", "http://x/n", "POST", ("\n".join(noise).encode(),))], SHOWN) is None
+    )
+    assert parsed == []
+    fit = guess([Heard("fetch", "http://x/a", "POST", ("\n".join(talk).encode(),))], SHOWN)
+    assert fit is not None
+    assert parsed != []
 
 
 def read(rules: StreamRules, heard: Heard) -> str:

@@ -2,17 +2,23 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import psutil
 import pytest
 
 from arenad.schema.config import HealthConfig
-from arenad.worker.devtools import BrowserGone, NoReply
+from arenad.worker import health as health_module
 from arenad.worker.health import Health
+from arenad.worker.page_port import BrowserGone, NoReply
+from arenad.worker.valve import Valve
 
 QUICK = HealthConfig(interval_s=0.2, probe_s=0.05, timeout_s=0.3)
 TREE = """
@@ -36,7 +42,7 @@ class Answers:
         self.end: type[Exception] | None = None
         self.speaks = False
         self.messages = 0
-        self.devtools = Talk(self)
+        self.valve = Valve(pid)
 
     async def _answer(self, timeout_s: float) -> dict[str, Any]:
         self.asked += 1
@@ -51,22 +57,15 @@ class Answers:
         self.messages += self.speaks
         return self.messages
 
+    @property
+    def is_held_back(self) -> bool:
+        return self.valve.is_shut
+
+    async def ask(self, timeout_s: float) -> None:
+        await self._answer(timeout_s)
+
     async def evaluate(self, _script: str, timeout_s: float) -> object:
         return await self._answer(timeout_s)
-
-
-class Talk:
-    """The same peer as a link to a browser."""
-
-    def __init__(self, peer: Answers) -> None:
-        self._peer = peer
-        self.heard = self
-
-    def total(self) -> int:
-        return self._peer.heard
-
-    async def command(self, _method: str, timeout_s: float) -> object:
-        return await self._peer.evaluate(_method, timeout_s)
 
 
 @pytest.fixture
@@ -118,13 +117,73 @@ def test_a_stopped_process_is_told(tree: tuple[int, int], who: int, said: str) -
     assert reason == f"the browser's {said} is stopped"
 
 
+def test_what_is_held_back_is_not_taken_for_stopped(tree: tuple[int, int]) -> None:
+    """Nor is a page that waits for it taken for hung; once it goes on, a stop is a stop."""
+    browser, page, health = watched(tree[0])
+    network = psutil.Process(tree[1])
+    browser.valve.shut("the answer is not read")
+    browser.valve.shut("it brings too much at once")
+    while network.status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)  # a signal takes its time
+    page.end = NoReply
+    with pytest.raises(TimeoutError):
+        told(health, timeout_s=2.0)
+    browser.valve.open("it brings too much at once")
+    assert network.status() == psutil.STATUS_STOPPED
+    browser.valve.open("the answer is not read")
+    assert network.status() != psutil.STATUS_STOPPED
+    assert not browser.valve.is_shut
+    *_, health = watched(tree[0])
+    reason = told(health, lambda: os.kill(tree[1], signal.SIGSTOP))
+    assert reason == "the browser's network process is stopped"
+
+
+def test_what_has_died_is_not_held_back(tree: tuple[int, int]) -> None:
+    """The browser replaces it, and that one runs: its silence would be a fault."""
+    browser, *_ = watched(tree[0])
+    browser.valve.shut("the answer is not read")
+    assert browser.valve.is_shut
+    ended = os.pidfd_open(tree[1])
+    os.kill(tree[1], signal.SIGKILL)
+    assert select.select([ended], [], [], 10.0)[0]
+    os.close(ended)
+    assert not browser.valve.is_shut
+    browser.valve.open("the answer is not read")
+    assert not browser.valve.is_shut
+
+
 @pytest.mark.parametrize(("who", "said"), [(0, "the browser"), (1, "the page")])
 def test_silence_is_told(tree: tuple[int, int], who: int, said: str) -> None:
-    """A browser that does not answer, and a page that does not while its browser does."""
+    """A browser that does not answer, nor hands anything to its page; a page while its browser does."""
     *peers, health = watched(tree[0])
-    reason = told(health, lambda: setattr(peers[who], "end", NoReply))
+
+    def fall_silent() -> None:
+        for peer in peers[who:]:
+            peer.end = NoReply
+
+    reason = told(health, fall_silent)
     assert reason == f"{said} gave no sign of life for 0.3 s"
-    assert peers[who].asked >= 3
+    assert peers[who].asked >= 2
+
+
+def test_a_browser_that_spoke_while_its_page_did_not_has_the_whole_time(
+    tree: tuple[int, int],
+) -> None:
+    """What its page was silent for is no silence of the browser's, if that told of anything else."""
+    browser, page, health = watched(tree[0])
+    ask = browser.ask
+
+    async def ask_last(timeout_s: float) -> None:
+        browser.speaks = False
+        await ask(timeout_s)
+
+    def fall_silent() -> None:
+        browser.speaks = True
+        browser.ask = ask_last
+        browser.end = page.end = NoReply
+
+    assert told(health, fall_silent) == "the browser gave no sign of life for 0.3 s"
+    assert browser.asked >= 3
 
 
 def test_a_page_that_answers_has_more_time(tree: tuple[int, int]) -> None:
@@ -148,6 +207,38 @@ def test_who_speaks_unasked_lives(tree: tuple[int, int], who: int) -> None:
         told(health, draw, timeout_s=2.0)
 
 
+def test_who_ends_meanwhile_adds_nothing_to_a_silence() -> None:
+    """A page's renderer that leaves takes along what it had waited for a processor."""
+    core = min(os.sched_getaffinity(0))
+    busy = f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
+    with ExitStack() as ends:
+        pids: list[int] = []
+        for kind in ("--type=renderer", "another"):
+            process = subprocess.Popen([sys.executable, "-c", busy, kind])
+            ends.callback(process.wait, 10)
+            ends.callback(process.kill)
+            pids.append(process.pid)
+        waited = psutil.Process(pids[0])
+        until_s = time.monotonic() + 30
+        while health_module._waited_s(waited) < 1.0 and time.monotonic() < until_s:
+            time.sleep(0.05)
+        *_, health = watched(os.getpid())
+
+        async def ask(_: float) -> None:
+            waited.kill()
+            waited.wait(10)
+            raise NoReply("silent")
+
+        async def story() -> float | None:
+            health._look()
+            assert health._tree[waited] == "renderer"
+            return await health._silence(health_module._Peer("the page", ask, lambda: 0))
+
+        silent_s = asyncio.run(story())
+    assert silent_s is not None
+    assert silent_s <= QUICK.timeout_s
+
+
 def test_an_end_is_others_business(tree: tuple[int, int]) -> None:
     """A browser that is gone is told of by whoever watches its end: no word from here."""
     browser, _, health = watched(tree[0])
@@ -164,7 +255,7 @@ def test_evidence_brings_the_next_look_at_once(tree: tuple[int, int]) -> None:
     browser, page, health = watched(tree[0], HealthConfig(probe_s=3600, timeout_s=0.3))
 
     def suspect() -> None:
-        assert (browser.asked, page.asked) == (1, 1)
+        assert (browser.asked, page.asked) == (0, 1)
         page.end = NoReply
         health.suspect()
 

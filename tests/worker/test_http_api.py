@@ -198,6 +198,20 @@ def test_a_key_opens_and_is_never_shown() -> None:
     asyncio.run(story())
 
 
+def test_not_even_the_head_of_a_key_is_shown() -> None:
+    """An error's text is cut to length, which may be in the middle of the key."""
+
+    async def story() -> None:
+        async with serving_upstream("another") as upstream, _site(upstream.url, key=KEY) as site:
+            for chars in range(240, 280):
+                upstream.words = "x" * chars
+                with pytest.raises(RequestError) as raised:
+                    await site.look()
+                assert KEY[:4] not in str(raised.value)
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

@@ -51,7 +51,9 @@ ENDLESS = rules("grammar: json-lines\nanswer: {text: t}")
 FRAMES = rules(
     "grammar: json-frames\ntransport: websocket\nanswer: {text: t, finish: end}\nsame: id"
 )
-TWO = rules("grammar: json-lines\nanswer: {text: a, finish: fa}\nanswer_b: {text: b, finish: fb}")
+TWO = rules(
+    "grammar: json-lines\nanswer: {text: a, finish: fa}\nanswer_b: {text: b, finish: fb}\nerror: e"
+)
 
 NOTHING = (UpstreamFailed, "the site answered with nothing")
 STOP = Finish("stop")
@@ -320,6 +322,15 @@ def test_two_sides_of_one_stream() -> None:
     cut = lines({"a": "x", "b": "1"}, {"fa": "stop"})
     events, outcome = told(grammar_of(TWO, "ab"), [cut.encode()])
     assert events[-1] == SideFailed(failure_of(UpstreamFailed(CUT)), 1)
+    assert outcome == Finish("stop")
+
+
+def test_an_error_leaves_the_side_that_is_over_as_it_is() -> None:
+    """It is told of the whole stream, and can only be of what has not come yet."""
+    body = lines({"a": "x", "b": "1"}, {"fa": "stop"}, {"e": "too many"}, {"b": "2"})
+    events, outcome = told(grammar_of(TWO, "ab"), [body.encode()])
+    reported = UpstreamFailed("the site reports: too many")
+    assert events == [TextDelta("x"), TextDelta("1", 1), SideFailed(failure_of(reported), 1)]
     assert outcome == Finish("stop")
 
 

@@ -3,6 +3,8 @@
 import logging
 import os
 import stat
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,59 @@ def test_nothing_of_it_is_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert login.read(path, SITE) is None
     assert "remove the file" in caplog.text
     assert "SECRET" not in f"{LOGIN!r} {LOGIN} {COOKIE!r} {caplog.text}"
+
+
+@pytest.mark.parametrize("damage", [b'{"site": "\xff"}', b"[" * 100_000, b'{"x":' * 100_000])
+def test_what_is_damaged_is_no_login(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    """No text, or nested without end: said once, and gone on without."""
+    path = tmp_path / "w1.json"
+    path.write_bytes(damage)
+    assert login.read(path, SITE) is None
+    assert caplog.text.count("remove the file") == 1
+
+
+def test_what_is_forgotten_stays_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write under way in a thread brings nothing back, and neither does a later one."""
+    path = tmp_path / "w1.json"
+    kept, at_disk, go_on = login.Kept(path), threading.Event(), threading.Event()
+
+    def slow(_: int) -> None:
+        at_disk.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(kept.write, LOGIN)
+        assert at_disk.wait(30)
+        kept.forget()
+        go_on.set()
+        writing.result(30)
+    assert not kept.write(LOGIN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writes_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody waits for any more takes nothing away from the next one."""
+    path = tmp_path / "w1.json"
+    kept, at_disk, go_on = login.Kept(path), threading.Event(), threading.Event()
+
+    def slow_at_first(_: int) -> None:
+        if not at_disk.is_set():
+            at_disk.set()
+            assert go_on.wait(30)
+
+    monkeypatch.setattr(os, "fsync", slow_at_first)
+    later = replace(LOGIN, local={"n": "2"})
+    with ThreadPoolExecutor(2) as pool:
+        writes = [pool.submit(kept.write, LOGIN)]
+        assert at_disk.wait(30)
+        writes.append(pool.submit(kept.write, later))
+        wait(writes, timeout=0.2, return_when=FIRST_COMPLETED)
+        go_on.set()
+        assert [each.result(30) for each in writes] == [True, True]
+    assert login.read(path, SITE) == later
 
 
 def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:

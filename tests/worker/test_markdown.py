@@ -21,6 +21,7 @@ TABLE = """<table><thead><tr><th align="right">A</th><th>B</th></tr></thead>
         ),
         ("<p><code>a`b</code></p>", "`` a`b ``"),
         ("<p>one<br>two\nthree 2*3 snake_case</p>", "one\ntwo\nthree 2*3 snake_case"),
+        ("<p>one<br>\n two</p><ul><li>a<br />\nb</li></ul>", "one\ntwo\n\n- a\n  b"),
         ("<p>a</p><p>b</p>", "a\n\nb"),
         ("<p>שלום &lt;b&gt; &amp;amp; 👩‍💻\xa0x</p>", "שלום <b> &amp; 👩‍💻\xa0x"),
         ("<ul><li>one</li><li>two<ul><li>deep</li></ul></li></ul>", "- one\n- two\n  - deep"),
@@ -57,10 +58,18 @@ def test_each_form(html: str, text: str) -> None:
 
 
 @example("<![;")
+@example("http:")
+@example("a/b.html")
 @given(st.text(st.sampled_from("<>/ab&;!-[]'\"= \n")) | st.text())
 def test_nothing_raises(html: str) -> None:
     """Broken markup, half a comment, anything."""
     assert isinstance(to_markdown(html), str)
+
+
+def test_text_without_a_tag_is_itself() -> None:
+    """An address, too, and what looks like the name of a file."""
+    for text in ("http://a.example/b?c=1", "a/b.html", "x &amp; y", ""):
+        assert to_markdown(text) == text.replace("&amp;", "&")
 
 
 def test_what_nests_too_deep_or_is_too_long_is_bare_text(monkeypatch: pytest.MonkeyPatch) -> None:

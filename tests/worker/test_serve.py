@@ -27,7 +27,7 @@ from arenad.schema.chat import AskHeld, Began, Chat, Event, Finish, Held, TextDe
 from arenad.schema.control import GetState
 from arenad.schema.frame import Body
 from arenad.worker import session
-from arenad.worker.serve import ChatServer
+from arenad.worker.serve import ChatServer, Work
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -38,6 +38,8 @@ def _chat(name: str = "r1", first_event_s: float = ENOUGH_S) -> Chat:
 
 class ScriptedSite:
     """A site whose chats say a word, wait for `go`, and end as the test says."""
+
+    together = 1
 
     def __init__(self) -> None:
         self.ending: Finish | Exception = Finish("stop")
@@ -170,6 +172,41 @@ def test_a_bug_in_a_site_frees_the_page(tmp_path: Path) -> None:
             assert await _ending(frontend.stream(_chat())) == Finish("stop")
             assert instance.site.stopped == 1
             frontend.close()
+
+    tell(story())
+
+
+def test_what_fails_after_a_chat_is_heard_of(tmp_path: Path) -> None:
+    """Nobody waits for the recovery, so its errors are the guard's; the page is free after it."""
+
+    async def story() -> None:
+        heard: list[str] = []
+
+        async def guard(work: Work) -> None:
+            try:
+                await work()
+            except ValueError as error:
+                heard.append(str(error))
+
+        async def fails(event: session.Event, reason: str, rest_s: float | None) -> None:
+            raise ValueError(f"{event.value}, {reason}, {rest_s}")
+
+        async def not_stopped() -> bool:
+            raise ValueError("stop")
+
+        path, site = tmp_path / "w.sock", ScriptedSite()
+        server = ChatServer(site, 1, fails, guard=guard)
+        site.stop = not_stopped
+        listener = await asyncio.get_running_loop().create_unix_server(server.link, path)
+        frontend = await link.connect(str(path), "the worker", ENOUGH_S)
+        assert await _ending(frontend.stream(_chat())) == Finish("stop")
+        site.ending = ValueError("a bug")
+        assert await _ending(frontend.stream(_chat())) is RequestError
+        async with server.page_turn():
+            frontend.close()
+        listener.close()
+        await server.close()
+        assert heard == ["chat done, , None", "stop"]
 
     tell(story())
 

@@ -1,14 +1,32 @@
 """One answer from its source through its grammar: the end, the grace, what came in its place."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 from scripted_browser import tell
 
-from arenad.errors import NeedsHuman, ProfileOutdated, RequestError, TimedOut, UpstreamFailed
-from arenad.schema.chat import Event, Finish, ReasoningDelta, SideFailed, TextDelta
+from arenad.errors import (
+    NeedsHuman,
+    ProfileOutdated,
+    RequestError,
+    TimedOut,
+    UpstreamFailed,
+    WorkerLost,
+)
+from arenad.schema.chat import (
+    Chat,
+    Event,
+    Finish,
+    ReasoningDelta,
+    SideFailed,
+    TextDelta,
+    Turn,
+    failure_of,
+)
 from arenad.schema.profile import AnswerRules, StreamRules
 from arenad.worker.sites import reading as reading_module
+from arenad.worker.sites.performing import Asked, Deadline, perform
 from arenad.worker.sites.reading import Reading, merged
 from arenad.worker.source import Inbox
 
@@ -156,7 +174,7 @@ WHOLE_A = b'a0:"x"\nad:{"finishReason":"stop"}\nb0:"y"\n'
 
 
 def test_a_whole_side_is_kept_when_the_other_is_cut() -> None:
-    """By the network, by a word of whoever waits no longer; in vain where none is whole."""
+    """By the network, by a word of whoever waits no longer, by a crash; in vain where none is whole."""
 
     async def story() -> None:
         for end, trouble, kind in (
@@ -172,10 +190,92 @@ def test_a_whole_side_is_kept_when_the_other_is_cut() -> None:
             (failed,), last = reading.end(trouble)
             assert isinstance(failed, SideFailed)
             assert (failed.side, failed.failure.kind, last) == (1, kind, Finish("stop"))
+        reading, source = Reading(TWO, "ab"), filled(Inbox, WHOLE_A, end=None)
+        batches = reading.events(source)
+        await anext(batches)
+        source.lose("the page crashed")
+        assert [batch async for batch in batches] == []
+        failed = SideFailed(failure_of(WorkerLost("the page crashed")), 1)
+        assert reading.end() == ([failed], Finish("stop"))
         batches = Reading(TWO, "ab").events(filled(Inbox, b'a0:"x"\n', end="net::ERR_RESET"))
         assert await anext(batches) == [TextDelta("x")]
         with pytest.raises(UpstreamFailed, match="RESET"):
             await anext(batches)
+
+    tell(story())
+
+
+def test_a_whole_side_is_kept_when_the_answer_takes_too_long() -> None:
+    """The deadline of the whole is none of the side that kept it; without such a side it is told."""
+
+    async def performed(body: bytes) -> tuple[list[Event], Finish]:
+        events: list[Event] = []
+
+        async def ask() -> Asked:
+            return Asked(filled(Inbox, body, end=None), Reading(TWO, "ab"))
+
+        async def emit(event: Event) -> None:
+            events.append(event)
+
+        chat = Chat("r", "m", (Turn(role="user", text="x"),), 50.0, 50.0, 1.0)
+        return events, await perform(chat, Deadline.of_whole(chat), ask, emit)
+
+    async def story() -> None:
+        told = "the whole answer took longer than 1 s"
+        events, last = await performed(WHOLE_A)
+        assert events[-1] == SideFailed(failure_of(TimedOut(told)), 1)
+        assert last == Finish("stop")
+        with pytest.raises(TimedOut, match=told):
+            await performed(b'a0:"x"\nb0:"y"\n')
+
+    tell(story())
+
+
+def test_a_side_that_was_not_passed_on_whole_is_not_told_to_be() -> None:
+    """Its reader was so slow that the time was up in the middle of it: that is no whole answer."""
+    events: list[Event] = []
+
+    async def ask() -> Asked:
+        pieces = (b'b0:"y"\n', b'a0:"x"\nad:{"finishReason":"stop"}\n')
+        return Asked(filled(Inbox, *pieces, end=None), Reading(TWO, "ab"))
+
+    async def emit(event: Event) -> None:
+        events.append(event)
+        await asyncio.Event().wait()
+
+    async def story() -> None:
+        chat = Chat("r", "m", (Turn(role="user", text="x"),), 50.0, 50.0, 0.5)
+        with pytest.raises(TimedOut):
+            await perform(chat, Deadline.of_whole(chat), ask, emit)
+        assert events == [TextDelta("y", 1)]
+
+    tell(story())
+
+
+def test_the_end_of_an_answer_is_taken_in_time() -> None:
+    """A reader that takes no more when all has come holds nobody up for ever."""
+
+    async def story() -> None:
+        source = filled(Inbox, b'a0:"x"\nad:{"finishReason":"stop"}\n')
+
+        async def ask() -> Asked:
+            return Asked(source, Reading(TWO))
+
+        async def emit(event: Event) -> None:
+            del event
+
+        asked = 0
+
+        async def on_news() -> None:
+            nonlocal asked
+            asked += 1
+            if asked == 3:  # once it was asked, at what came, at the end
+                await asyncio.Event().wait()
+
+        chat = Chat("r", "m", (Turn(role="user", text="x"),), 50.0, 0.2, 0.2)
+        with pytest.raises(TimedOut, match=r"the answer's end was not taken within 0\.2 s"):
+            await perform(chat, Deadline.of_whole(chat), ask, emit, on_news)
+        assert asked == 3
 
     tell(story())
 

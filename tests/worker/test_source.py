@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
+from recorded_valve import RecordedValve
 from scripted_browser import tell
 
 from arenad.errors import UpstreamFailed
 from arenad.worker import source
-from arenad.worker.devtools import BrowserGone
+from arenad.worker.page_port import BrowserGone
 from arenad.worker.source import Inbox
 
 
@@ -67,5 +68,63 @@ def test_what_nobody_reads_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         left._add("x" * 100)
         assert not left._pieces
         assert not left.is_over
+
+    tell(story())
+
+
+def test_the_network_waits_between_the_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held back once so much is unread, and not before somebody reads; let go when half is read."""
+    monkeypatch.setattr(source, "HELD_BYTES", 100)
+    monkeypatch.setattr(source, "READ_BYTES", 30)
+
+    async def story() -> None:
+        inbox, valve = Inbox(), RecordedValve()
+        inbox.valve = valve
+        for _ in range(4):
+            inbox._add("x" * 30)
+        assert valve.told == []
+        assert await inbox.read() == ["x" * 30]
+        inbox._add("x" * 30)
+        assert valve.told == ["shut: the answer is not read"]
+        assert await inbox.read() == ["x" * 30]
+        assert await inbox.read() == ["x" * 30]
+        assert len(valve.told) == 1
+        assert await inbox.read() == ["x" * 30]
+        assert valve.told[1:] == ["open: the answer is not read"]
+
+    tell(story())
+
+
+@pytest.mark.parametrize("how", ["abandon", "let_go", "lose"])
+def test_the_network_goes_on_when_nobody_will_read(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Whether the answer is given up, its page is gone, or another one is awaited."""
+    monkeypatch.setattr(source, "HELD_BYTES", 10)
+
+    async def story() -> None:
+        inbox, valve = Inbox(), RecordedValve()
+        inbox.valve = valve
+        inbox._add("x")
+        await inbox.read()
+        inbox._add("x" * 11)
+        assert valve.reasons
+        getattr(inbox, how)(*["gone"] * (how == "lose"))
+        assert not valve.reasons
+
+    tell(story())
+
+
+def test_what_comes_at_once_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MBs that a browser hands over in one piece are cut; a frame of text stays what it is."""
+    monkeypatch.setattr(source, "READ_BYTES", 30)
+
+    async def story() -> None:
+        inbox = Inbox()
+        inbox._add(b"a" * 60 + b"b" * 10)
+        inbox._add("c" * 70)
+        assert await inbox.read() == [b"a" * 30]
+        assert await inbox.read() == [b"a" * 30]
+        assert await inbox.read() == [b"b" * 10, "c" * 70]
 
     tell(story())

@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from arenad.schema.chat import Began, Citation, Event, Heartbeat, Image, ReasoningDelta, TextDelta
+from arenad.worker.sites import telling as telling_module
 from arenad.worker.sites.telling import Telling
 
 
@@ -34,3 +37,23 @@ def test_an_answer_is_passed_on_and_kept() -> None:
 
     asyncio.run(story())
     assert told == [Began("new"), Began("new", "s1"), *events]
+
+
+def test_nothing_of_an_answer_without_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is passed on, but its conversation cannot be gone on with."""
+    monkeypatch.setattr(telling_module, "KEPT_CHARS", 10)
+    told: list[Event] = []
+
+    async def emit(event: Event) -> None:
+        told.append(event)
+
+    async def story() -> None:
+        telling = Telling(emit)
+        await telling.event(TextDelta("x" * 10))
+        assert telling.texts == ("x" * 10,)
+        await telling.event(TextDelta("y"))
+        await telling.event(TextDelta("z"))
+        assert telling.texts == ()
+
+    asyncio.run(story())
+    assert len(told) == 3

@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from recorded_valve import RecordedValve
 from scripted_browser import ScriptedBrowser, linked, tell, until
 
+from arenad.worker import source as source_module
 from arenad.worker import traffic
 from arenad.worker.devtools import DevTools, Params
 from arenad.worker.source import Inbox
@@ -34,8 +36,8 @@ async def begun(devtools: DevTools, browser: ScriptedBrowser) -> Traffic:
     beginning = asyncio.ensure_future(made.begin())
     await browser.answer("Network.enable", result={})
     await browser.answer("Target.setAutoAttach", result={})
-    shared = await browser.answer("Target.setAutoAttach", result={})
-    assert shared["params"]["filter"] == [{"type": "shared_worker"}]
+    whole = await browser.answer("Target.setAutoAttach", result={})
+    assert whole["params"]["filter"] == [{"type": "shared_worker"}, {"type": "page"}]
     await beginning
     return made
 
@@ -50,6 +52,32 @@ def attach(
 async def commands(browser: ScriptedBrowser, count: int) -> list[tuple[str, str]]:
     got: list[dict[str, Any]] = [await browser.command() for _ in range(count)]
     return [(command["sessionId"], command["method"]) for command in got]
+
+
+def test_the_page_itself_is_heard_once() -> None:
+    """The browser tells of it as of a window that a page opens: that second session stays idle."""
+
+    async def story() -> None:
+        async with linked() as (devtools, browser):
+            page = await begun(devtools, browser)
+            page.frame = "the page"
+            page.attend(source := Heard())
+            info = {"targetId": "the page", "type": "page", "browserContextId": "ours"}
+            told = {"sessionId": "again", "targetInfo": info}
+            browser.event("Target.attachedToTarget", told, "")
+            attach(browser, "window", parent="")
+            assert await commands(browser, 4) == [
+                ("again", "Runtime.runIfWaitingForDebugger"),
+                ("window", "Network.enable"),
+                ("window", "Target.setAutoAttach"),
+                ("window", "Runtime.runIfWaitingForDebugger"),
+            ]
+            for session in ("again", "s", "window"):
+                browser.event("Network.dataReceived", {"requestId": "1"}, session)
+            await until(lambda: len(source.events) >= 2)
+            assert source.events == [("s", "dataReceived"), ("window", "dataReceived")]
+
+    tell(story())
 
 
 def test_workers_are_heard_before_they_run() -> None:
@@ -150,5 +178,66 @@ def test_a_lost_browser_is_told_to_the_source() -> None:
             devtools.close()
             page._on_attached({"sessionId": "w", "targetInfo": {}})
             assert source.is_over
+
+    tell(story())
+
+
+def test_only_the_source_that_is_told_holds_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was left neither shuts it, by a reply that comes yet, nor opens it by being given up."""
+    monkeypatch.setattr(source_module, "HELD_BYTES", 10)
+
+    async def story() -> None:
+        async with linked() as (devtools, browser):
+            devtools.valve = valve = RecordedValve()
+            page = await begun(devtools, browser)
+            left, told = Heard(), Heard()
+            for source in (left, told):
+                page.attend(source)
+                source._add("x")
+                await source.read()
+            left._add("x" * 11)
+            assert not valve.reasons
+            told._add("x" * 11)
+            left.abandon()
+            assert valve.reasons
+
+    tell(story())
+
+
+def test_a_page_is_calm_when_its_sockets_are_open_and_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once where it has none; not before the answer to a handshake, nor while they speak."""
+    monkeypatch.setattr(traffic, "CALM_S", 0.02)
+    monkeypatch.setattr(traffic, "CALM_LIMIT_S", 60.0)
+
+    async def story() -> None:
+        async with linked() as (devtools, browser):
+            page = await begun(devtools, browser)
+            await page.calm()
+            browser.event("Network.webSocketCreated", {"requestId": "1", "url": "ws://a"})
+            await until(lambda: bool(page.channels(is_socket=True)))
+            waiting = asyncio.ensure_future(page.calm())
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            browser.event("Network.webSocketHandshakeResponseReceived", {"requestId": "1"})
+            await waiting
+            browser.event("Network.webSocketCreated", {"requestId": "2", "url": "ws://b"})
+            await until(lambda: len(page.channels(is_socket=True)) == 2)
+            waiting = asyncio.ensure_future(page.calm())
+            browser.event("Network.webSocketClosed", {"requestId": "2"})
+            await waiting
+
+    tell(story())
+
+
+def test_a_page_that_never_rests_is_used_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server may have to be asked before it says anything."""
+    monkeypatch.setattr(traffic, "CALM_LIMIT_S", 0.05)
+
+    async def story() -> None:
+        async with linked() as (devtools, browser):
+            page = await begun(devtools, browser)
+            browser.event("Network.webSocketCreated", {"requestId": "1", "url": "ws://a"})
+            await until(lambda: bool(page.channels(is_socket=True)))
+            await page.calm()
 
     tell(story())

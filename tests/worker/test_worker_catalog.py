@@ -1,9 +1,13 @@
 """The model list in each form in which arena sites have embedded it."""
 
+import contextlib
 import html
 import json
 
+import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from arenad import profiles
@@ -97,6 +101,9 @@ def test_a_list_of_the_sites_own_address() -> None:
     listed = {"data": {"models": [{"id": "a", "by": "x"}, "b", {"name": "c"}]}}
     assert models_of(listed, rules) == (Model(id="a", owner="x"), Model(id="b"))
     assert models_of(["a"], ModelRules(json_path="/m")) == (Model(id="a"),)
+    rules_of_each = ModelRules(json_path="/m", json_list="parts.*[type=list].of.*.0")
+    parts = [{"type": "list", "of": [["a", 1], ["b", 2]]}, {"type": "box", "of": [["c"]]}]
+    assert [model.id for model in models_of({"parts": parts}, rules_of_each)] == ["a", "b"]
     for value in ({}, {"data": []}, [], None, "x", {"data": {"models": []}}):
         with pytest.raises(ProfileOutdated, match=r"/m has no list at data\.models"):
             models_of(value, rules)
@@ -156,3 +163,56 @@ def test_models_say_their_modes_and_a_battle_is_one_more() -> None:
     assert with_modes(models, profiles.load("generic")) == models
     told = ModelRules(capabilities={"battle": ("text", "image_in")})
     assert with_modes((), replace(profile, models=told))[0].capabilities == ("text", "image_in")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "publicName", "organization", "capabilities", "inputCapabilities"]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=9,
+)
+ANY_RULES = st.builds(
+    ModelRules,
+    anchor=st.sampled_from(["initialModels", "*", "", ("a", "*"), "(", "\\"]),
+    id_field=st.sampled_from(["publicName", "id"]),
+)
+PIECES = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        ['"initialModels":', '\\"initialModels\\":', "[", "{", '{"id":', '"', "\\", "&quot;"]
+    ),
+    VALUES.map(json.dumps),
+    VALUES.map(json.dumps).map(json.dumps),
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join), ANY_RULES)
+@example('"initialModels": [' + "1" * 5000 + "]", RULES)
+@example('{"id":' + "1" * 5000 + "}", ModelRules(anchor="*"))
+@example('"initialModels":' + "[" * 100_000, RULES)
+@example('"initialModels":' * 300 + "[" * 300, RULES)
+@example(r'"initialModels": [{"publicName": "\ud83d", "organization": "\ude00"}]', RULES)
+def test_no_page_raises_anything_else(page: str, rules: ModelRules) -> None:
+    """A page has models with names, or is outdated, whatever stands in it."""
+    with contextlib.suppress(ProfileOutdated):
+        models = models_in(page, rules)
+        assert all(model.id for model in models)
+        assert msgspec.msgpack.encode(models)  # the worker has to tell them
+
+
+@given(VALUES, ANY_RULES)
+def test_no_list_raises_anything_else(value: object, rules: ModelRules) -> None:
+    """The same for a list that a service gives."""
+    with contextlib.suppress(ProfileOutdated):
+        models = models_of(value, rules)
+        assert all(model.id for model in models)
+        assert msgspec.msgpack.encode(models)

@@ -5,7 +5,7 @@ A brain. Shapes follow the OpenAI API reference: "Chat Completions", "Models", e
 
 import binascii
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -22,6 +22,7 @@ from arenad.errors import (
 )
 from arenad.schema.chat import Attachment, Chat, Turn
 from arenad.schema.profile import AnswerRules, ModelRules, StreamRules
+from arenad.worker.sites.grammars.json_text import field
 from arenad.worker.sites.patience import asked_rest_s
 
 CHAT_PATH = "/chat/completions"
@@ -123,14 +124,10 @@ def refusal_of(
 
 def _error_in(said: str) -> object:
     value = value_of(said)
-    error = _field(value, "error")
+    error = field(value, "error")
     return {"message": error} if isinstance(error, str) else error or value
 
 
 def _text(value: object, name: str) -> str:
-    found = _field(value, name)
+    found = field(value, name)
     return found if isinstance(found, str) else ""
-
-
-def _field(value: object, name: str) -> object:
-    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None

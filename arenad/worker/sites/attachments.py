@@ -10,11 +10,12 @@ from arenad.schema.profile import Limits, Profile
 
 
 def attached(
-    turns: Sequence[Turn], profile: Profile, model: str, models: Sequence[Model]
+    turns: Sequence[Turn], profile: Profile, wanted: Sequence[str], models: Sequence[Model]
 ) -> tuple[Attachment, ...]:
     """The files of all turns that go into one message, in order.
 
-    A conversation that is folded takes the files of its earlier turns along. Raises
+    `wanted` are the models that are asked, one or two, of `models` that there are. A conversation
+    that is folded takes the files of its earlier turns along. Raises
     `InvalidRequest` naming the field, the value and the remedy.
     """
     files = tuple(file for turn in turns for file in turn.attachments)
@@ -24,18 +25,13 @@ def attached(
     if not (profile.attach or profile.landmarks.attach):
         told = f"is a file, and the profile {profile.name} names no way to attach one"
         raise InvalidRequest(f"{first}: {told}; leave it out", param=first)
-    if not _takes_files(model, models):
-        told = f"is {model}, which takes no files; leave them out, or choose one of"
-        able = ", ".join(each.id for each in models if "image_in" in each.capabilities)
-        raise InvalidRequest(f"model: {told} {able[:300]}", param="model")
+    able = [each.id for each in models if "image_in" in each.capabilities]
+    # Where the site says of no model that it takes images, it says nothing: then it is tried.
+    if able and (blind := next((model for model in wanted if model not in able), "")):
+        told = f"is {blind}, which takes no files; leave them out, or choose one of"
+        raise InvalidRequest(f"model: {told} {', '.join(able)[:300]}", param="model")
     check(files, profile.limits)
     return files
-
-
-def _takes_files(model: str, models: Sequence[Model]) -> bool:
-    """Where the site says of no model that it takes images, it says nothing: then it is tried."""
-    able = {each.id for each in models if "image_in" in each.capabilities}
-    return not able or model in able
 
 
 def check(files: Sequence[Attachment], limits: Limits) -> None:

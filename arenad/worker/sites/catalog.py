@@ -10,8 +10,11 @@ from msgspec.structs import replace
 
 from arenad.errors import ProfileOutdated
 from arenad.schema.chat import Mode
+from arenad.schema.path import VALUE, parse_all
 from arenad.schema.process import Model
 from arenad.schema.profile import Capability, ModelRules, Profile
+from arenad.worker.sites.grammars import walk
+from arenad.worker.sites.grammars.json_text import field, whole
 
 MAX_ESCAPES = 4
 """How often the list may have been put into a JSON string again."""
@@ -41,9 +44,10 @@ def models_in(page_html: str, rules: ModelRules) -> tuple[Model, ...]:
 
 def models_of(value: object, rules: ModelRules) -> tuple[Model, ...]:
     """The models in a JSON value, at `json_list`. Raises `ProfileOutdated` when there are none."""
-    for key in filter(None, rules.json_list.split(".")):
-        value = _field(value, key)
-    entries = cast("list[Any]", value) if isinstance(value, list) else []
+    paths = parse_all(rules.json_list or VALUE)
+    entries: list[Any] = []
+    for each in walk.found(walk.Received(value), paths):
+        entries += cast("list[Any]", each) if isinstance(each, list) else [each]
     if models := _by_name(entries, rules):
         return tuple(models.values())
     where = f"{rules.json_path} has no list at {rules.json_list or 'its top'}"
@@ -94,7 +98,7 @@ def _scattered(page_html: str, rules: ModelRules) -> dict[str, Model]:
 def _object_at(text: str, start: int) -> object:
     try:
         return json.JSONDecoder().raw_decode(text, start)[0]
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # also for a number of too many digits
         return None
 
 
@@ -130,33 +134,30 @@ def _unescaped(text: str, start: int) -> str:
 def _list_at(text: str, start: int) -> list[Any]:
     try:
         value, _ = json.JSONDecoder().raw_decode(text[start:].lstrip())
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return []
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _model(entry: object, rules: ModelRules) -> Model | None:
     """A model from its name, or from an object; a field of another type counts as none."""
-    name = entry if isinstance(entry, str) else _field(entry, rules.id_field)
+    name = entry if isinstance(entry, str) else field(entry, rules.id_field)
     if not isinstance(name, str) or not name:
         return None
-    owner = _field(entry, rules.owner_field)
-    told = rules.capabilities.get(name) or _capabilities(_field(entry, "capabilities"))
-    return Model(id=name, owner=owner if isinstance(owner, str) else "", capabilities=told)
+    owner = field(entry, rules.owner_field)
+    told = rules.capabilities.get(name) or _capabilities(field(entry, "capabilities"))
+    owner = whole(owner) if isinstance(owner, str) else ""
+    return Model(id=whole(name), owner=owner, capabilities=told)
 
 
 def _capabilities(value: object) -> tuple[Capability, ...]:
     """What a chat arena says of a model; text where it says nothing."""
-    takes, gives = _field(value, "inputCapabilities"), _field(value, "outputCapabilities")
-    searches = _field(gives, "search") or _field(gives, "web")
+    takes, gives = field(value, "inputCapabilities"), field(value, "outputCapabilities")
+    searches = field(gives, "search") or field(gives, "web")
     said: dict[Capability, object] = {
-        "text": _field(gives, "text") or not gives,
-        "image_in": _field(takes, "image"),
-        "image_out": _field(gives, "image"),
+        "text": field(gives, "text") or not gives,
+        "image_in": field(takes, "image"),
+        "image_out": field(gives, "image"),
         "search": searches,
     }
     return tuple(name for name, has in said.items() if has)
-
-
-def _field(value: object, name: str) -> object:
-    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None

@@ -9,12 +9,19 @@ from collections.abc import Sequence
 from urllib.parse import quote, unquote, urljoin
 
 from arenad import errors
-from arenad.errors import ProfileOutdated, RequestError, Resting, UpstreamFailed
+from arenad.errors import ChatFull, ProfileOutdated, RequestError, Resting, UpstreamFailed
 from arenad.log import wall_time_s
 from arenad.schema.process import Model
 from arenad.schema.profile import Places, Profile, Sign, Step
-from arenad.worker.devtools import DevToolsError
-from arenad.worker.page import Look, Page, selectors
+from arenad.worker.page_port import (
+    BrowserError,
+    CutShort,
+    Look,
+    Option,
+    PagePort,
+    Point,
+    selectors,
+)
 from arenad.worker.sites.catalog import models_in, models_named, models_of, with_aliases
 from arenad.worker.sites.patience import asked_rest_s
 
@@ -42,25 +49,31 @@ def with_model(places: Places, model: str) -> tuple[str, ...]:
 class Driver:
     """One page on one site."""
 
-    def __init__(self, page: Page, profile: Profile, url: str) -> None:
+    def __init__(self, page: PagePort, profile: Profile, url: str) -> None:
         """`url` is the site's address, to which the profile's start path belongs."""
         self._page = page
-        self.profile = self._profile = profile
+        self.profile = profile
         self._marks = profile.landmarks
+        self._chosen: dict[str, Option] = {}
+        self._send_at: Point | None = None
         self._base = url
         self._url = urljoin(url, profile.start_path)
+        before, place, after = profile.conversation.path.partition("{session}")
+        pattern = f"{re.escape(before)}([^/?#]+){re.escape(after)}"
+        self._chat_path = re.compile(pattern) if place else None
 
     # -- open and look -----------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Open the start page and wait for its prompt. Raises a `RequestError`, `DevToolsError`."""
+        """Open the start page and wait for its prompt. Raises a `RequestError`, `BrowserError`."""
         await self.goto()
         await self.look(LANDMARK_TIMEOUT_S)
+        await self._page.calm()
 
     async def goto(self) -> None:
         """Open the start page and carry out the steps that belong to that."""
         await self._page.open(self._url)
-        await self._perform("opening", self._profile.opening)
+        await self._perform("opening", self.profile.opening)
 
     async def look(self, timeout_s: float) -> None:
         """See that a chat can begin, and agree to dialogs. Raises what keeps it from beginning.
@@ -68,10 +81,10 @@ class Driver:
         Nothing is loaded and nothing but the profile's own dialogs is pressed, so this may be done
         at any time. A text is a sign only where there is no prompt: what stands in a chat is none.
         """
-        signs = self._profile.signs.items()
+        signs = self.profile.signs.items()
         first = [(name, sign) for name, sign in signs if not sign.text]
         last = [(name, sign) for name, sign in signs if sign.text]
-        dialogs = self._profile.dismiss
+        dialogs = self.profile.dismiss
         looks = [*(_look(sign) for _, sign in first), *({"places": [each]} for each in dialogs)]
         looks += [{"places": selectors(self._marks.prompt)}, *(_look(sign) for _, sign in last)]
         prompt_at = len(first) + len(dialogs)
@@ -89,9 +102,9 @@ class Driver:
         raise ProfileOutdated(f"the landmark dismiss: more than {MAX_DIALOGS} dialogs show")
 
     def _without_prompt(self, timeout_s: float) -> RequestError:
-        status = self._page.traffic.status
+        status = self._page.status
         if status in REFUSALS or status >= SERVER_ERROR:
-            rest_s = asked_rest_s(self._page.traffic.headers, wall_time_s())
+            rest_s = asked_rest_s(self._page.headers, wall_time_s())
             return Resting(f"the site answered its page with {status}", retry_after_s=rest_s)
         if status >= HTTP_ERROR:
             return ProfileOutdated(
@@ -105,18 +118,18 @@ class Driver:
         """What went wrong, told by a sign where one shows; else the error as it is."""
         if not isinstance(error, UpstreamFailed | ProfileOutdated | errors.TimedOut):
             return error
-        signs = [(name, sign) for name, sign in self._profile.signs.items() if not sign.text]
+        signs = [(name, sign) for name, sign in self.profile.signs.items() if not sign.text]
         if not signs:
             return error
         try:
             at = await self._page.first([_look(sign) for _, sign in signs], SIGN_S)
-        except DevToolsError:
+        except BrowserError:
             return error
         return _error_of(*signs[at]) if at >= 0 else error
 
     async def models(self) -> tuple[Model, ...]:
-        """The models that the page offers. Raises `ProfileOutdated`, `DevToolsError`."""
-        rules, page = self._profile.models, self._page
+        """The models that the page offers. Raises `ProfileOutdated`, `BrowserError`."""
+        rules, page = self.profile.models, self._page
         if rules.anchor:
             models = models_in(await page.html(), rules)
         elif rules.json_path:
@@ -124,14 +137,14 @@ class Driver:
         elif rules.options:
             models = models_named(await page.names(rules.options), rules)
         else:
-            models = models_named(rules.names or (self._profile.name,), rules)
+            models = models_named(rules.names or (self.profile.name,), rules)
         return with_aliases(models, rules)
 
     # -- act ---------------------------------------------------------------------------------------
 
     async def new_chat(self) -> None:
         """Leave the chat that is shown for a new one."""
-        if steps := self._profile.new_chat:
+        if steps := self.profile.new_chat:
             await self._perform("new_chat", steps)
         elif self._marks.new_chat:
             await self.press("new_chat", LANDMARK_TIMEOUT_S)
@@ -140,59 +153,66 @@ class Driver:
 
     async def open_chat(self, session: str) -> None:
         """Open an older chat by its address. Raises `ProfileOutdated` when it does not show."""
-        rules = self._profile.conversation
+        rules = self.profile.conversation
         path = rules.path.replace("{session}", quote(session, safe=""))
         await self._page.open(urljoin(self._base, path))
         await self.look(LANDMARK_TIMEOUT_S)
         await self._page.wait_for("conversation.shows", rules.shows, LANDMARK_TIMEOUT_S)
+        await self._page.calm()
 
     def session_of(self, url: str) -> str:
         """The site's name of the chat that has this address; empty if it is no chat's."""
-        before, place, after = self._profile.conversation.path.partition("{session}")
-        pattern = f"{re.escape(before)}([^/?#]+){re.escape(after)}"
-        found = re.search(pattern, url.removeprefix(self._base.rstrip("/"))) if place else None
+        inner = url.removeprefix(self._base.rstrip("/"))
+        found = self._chat_path.search(inner) if self._chat_path else None
         return unquote(found[1])[:MAX_SESSION_CHARS] if found else ""
 
     async def choose(self, model: str, side: str = "") -> None:
         """Choose a model, if it is not chosen already; with the side `_b` the second of two."""
         marks, picker = self._marks, f"model_picker{side}"
-        chosen = with_model(getattr(marks, f"model_chosen{side}"), model)
-        if chosen and await self._page.is_usable(chosen):
-            return
-        steps, opener = getattr(self._profile, f"choose_model{side}"), getattr(marks, picker)
+        steps = getattr(self.profile, f"choose_model{side}")
         named = f"model_option{side}" if getattr(marks, f"model_option{side}") else "model_option"
         option = with_model(getattr(marks, named), model)
+        chosen = with_model(getattr(marks, f"model_chosen{side}"), model)
+        opener = () if steps else getattr(marks, picker)
+        self._chosen[side] = wanted = Option(opener, model)
+        point = None
+        if chosen or opener:
+            is_chosen, point = await self._page.way_to(chosen, wanted)
+            if is_chosen:
+                return
         if steps:
             await self._perform(f"choose_model{side}", steps, model)
-        elif opener and await self._page.select(opener, model):
-            return
         elif option:
-            if opener:
+            if point is not None:
+                await self._page.press_at(point)
+            elif opener:
                 await self.press(picker, LANDMARK_TIMEOUT_S)
             await self._press(named, option, LANDMARK_TIMEOUT_S)
 
-    async def keep_choice(self, model: str, side: str = "") -> None:
-        """Choose in a native list again, once the prompt is written.
-
-        A link to a new chat may bring its document, with a choice of its own, only after the choice
-        was made in the old one.
-        """
-        opener = getattr(self._marks, f"model_picker{side}")
-        if opener and not getattr(self._profile, f"choose_model{side}"):
-            await self._page.select(opener, model)
-
     async def write(self, prompt: str) -> None:
-        """Write the prompt, once the page is ready for one."""
+        """Write the prompt, once the page is ready for one. Raises `ChatFull` where it is cut."""
         marks = self._marks
         if marks.ready_to_send:
             ready = marks.ready_to_send
             await self._page.wait_for("ready_to_send", ready, LANDMARK_TIMEOUT_S)
-        await self._page.write("prompt", marks.prompt, prompt, LANDMARK_TIMEOUT_S)
+        send = () if self.profile.send else marks.send
+        lists, within_s = tuple(self._chosen.values()), LANDMARK_TIMEOUT_S
+        self._send_at = None
+        try:
+            self._send_at = await self._page.write_to_send(
+                ("prompt", marks.prompt), prompt, within_s, lists, send
+            )
+        except CutShort as cut:
+            told = f"are {cut.given} characters as one prompt; the page takes {cut.taken}"
+            raise ChatFull(f"messages: {told}", param="messages") from cut
 
     async def send(self) -> None:
         """Send what is written: by the profile's steps, else its button, else Enter."""
-        if steps := self._profile.send:
+        point, self._send_at = self._send_at, None
+        if steps := self.profile.send:
             await self._perform("send", steps)
+        elif point is not None:
+            await self._page.press_at(point)
         elif self._marks.send:
             await self.press("send", LANDMARK_TIMEOUT_S)
         else:
@@ -200,7 +220,7 @@ class Driver:
 
     async def stop(self, timeout_s: float) -> None:
         """Stop a running answer. Raises `ProfileOutdated` also when there is no way to."""
-        if steps := self._profile.stop:
+        if steps := self.profile.stop:
             await self._perform("stop", steps)
         elif self._marks.stop:
             await self.press("stop", timeout_s)
@@ -221,7 +241,7 @@ class Driver:
             await self._page.press(name, places, timeout_s)
 
     async def _dismissed(self) -> bool:
-        for selector in self._profile.dismiss:
+        for selector in self.profile.dismiss:
             if await self._page.is_usable(selector):
                 await self._page.press("dismiss", selector, LANDMARK_TIMEOUT_S)
                 return True
@@ -270,7 +290,10 @@ class Driver:
     async def _write(self, path: str, step: Step, model: str) -> None:
         text = step.write.replace("{model}", model)
         if step.into:
-            await self._page.write(*self.named(path, step.into, model), text, step.within_s)
+            try:
+                await self._page.write(*self.named(path, step.into, model), text, step.within_s)
+            except CutShort as cut:
+                raise ProfileOutdated(str(cut)) from cut
         else:
             await self._page.type(text, step.within_s)
 

@@ -4,6 +4,7 @@ A brain. Every grammar is simply tried on what was heard; for those that need to
 text stands, each text in the messages is tried. What gives the text that was shown is the way.
 """
 
+import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -56,6 +57,7 @@ _FRAMED: dict[Transport, tuple[tuple[GrammarName, type[Framing]], ...]] = {
 
 
 _WORD = re.compile(r"\w+")
+_TAG = re.compile(r"<[^<>]*>")
 _UNSEEN = re.compile(r"\]\([^()\s]*\)|^\s*\d{1,9}[.)] |^```.*$", re.MULTILINE)
 """What Markdown says and no page shows: addresses, numbers of items, languages."""
 
@@ -196,7 +198,9 @@ def _answers(path: str, found: Sequence[Leaf], shown: str) -> Iterator[AnswerRul
     grows = is_growing(texts)
     for is_html in (False, True) if any("</" in text for text in texts) else (False,):
         whole = texts[-1] if grows else "".join(texts)
-        if not is_html and likeness(whole, shown) < ENOUGH:
+        # Marks are cut off first: to read HTML at each of its growths takes seconds.
+        said = html.unescape(_TAG.sub(" ", whole)) if is_html else whole
+        if likeness(said, shown) < ENOUGH:
             continue
         cursor = _cursor(texts) if grows and not is_html else ""
         mode = "replace" if grows else "append"

@@ -15,18 +15,19 @@ from arenad.errors import (
     ProfileOutdated,
     RequestError,
     Resting,
-    TimedOut,
     UpstreamFailed,
 )
 from arenad.log import wall_time_s
 from arenad.schema.chat import Chat, Finish
-from arenad.schema.process import Model
+from arenad.schema.process import Model, Proxy
 from arenad.schema.profile import Profile
+from arenad.worker.egress import basic
 from arenad.worker.sites import api_terms
 from arenad.worker.sites.attachments import check
 from arenad.worker.sites.catalog import models_named, models_of, with_aliases
-from arenad.worker.sites.performing import Asked, Emit, perform
+from arenad.worker.sites.performing import Asked, Deadline, perform
 from arenad.worker.sites.reading import Reading
+from arenad.worker.sites.telling import Emit
 from arenad.worker.source import Piece
 
 CONNECT_TIMEOUT_S = 10.0
@@ -35,11 +36,16 @@ MAX_LIST_BYTES = 8 * 1024 * 1024
 ERROR_BYTES = 16 * 1024
 """So much of an upstream's error is looked at."""
 
+KEY_SHOWN_CHARS = 3
+"""So much of a key's beginning is no secret, and stands in many words."""
+
 OK = 200
 
 
 class ApiSite:
     """One upstream; performs one chat at a time. Nothing that it raises shows its key."""
+
+    together = 1
 
     def __init__(
         self, client: aiohttp.ClientSession, profile: Profile, url: str, key: str = ""
@@ -54,6 +60,14 @@ class ApiSite:
         self._profile = profile
         self._url = url.rstrip("/")
         self._key = key
+        self.go_through(None)
+
+    def go_through(self, proxy: Proxy | None) -> None:
+        """Ask through this proxy from now on."""
+        self._proxy = proxy.url if proxy is not None else None
+        self._to_proxy: dict[str, str] = {}
+        if proxy is not None and proxy.user:
+            self._to_proxy = {"Proxy-Authorization": basic(proxy)}
 
     # -- between chats -----------------------------------------------------------------------------
 
@@ -104,11 +118,7 @@ class ApiSite:
             raise ChatFull(f"messages: {told}", param="messages")
         check([file for turn in chat.turns for file in turn.attachments], self._profile.limits)
         try:
-            async with asyncio.timeout(chat.total_timeout_s):
-                return await self._perform(chat, emit)
-        except TimeoutError as error:
-            limit = f"{chat.total_timeout_s:.3g} s"
-            raise TimedOut(f"the whole answer took longer than {limit}") from error
+            return await self._perform(chat, emit)
         except RequestError as error:
             raise self._safe(error) from None
 
@@ -131,7 +141,7 @@ class ApiSite:
             return Asked(body, Reading(api_terms.WHOLE if is_whole else api_terms.STREAM))
 
         try:
-            return await perform(chat, ask, emit)
+            return await perform(chat, Deadline.of_whole(chat), ask, emit)
         finally:
             if body is not None:
                 body.abandon()
@@ -144,6 +154,8 @@ class ApiSite:
 
     async def _ask(self, method: str, path: str, body: bytes = b"") -> aiohttp.ClientResponse:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        if not (is_tunnel := self._url.startswith("https:")):
+            headers |= self._to_proxy  # the request itself is the proxy's to read, and to pass on
         if body:
             headers["Content-Type"] = "application/json"
         return await self._client.request(
@@ -151,6 +163,8 @@ class ApiSite:
             yarl.URL(f"{self._url}{path}"),
             data=body or None,
             headers=headers,
+            proxy=self._proxy,
+            proxy_headers=self._to_proxy if is_tunnel else None,
             allow_redirects=False,  # the key is for this address only
         )
 
@@ -160,17 +174,20 @@ class ApiSite:
 
     def _safe(self, error: RequestError) -> RequestError:
         """The error without the key, which some upstreams repeat."""
-        if not self._key or self._key not in error.message:
+        hidden, param = self._hidden(error.message), self._hidden(error.param or "") or None
+        if (hidden, param) == (error.message, error.param):
             return error
-        hidden = self._hidden(error.message)
-        return type(error)(hidden, retry_after_s=error.retry_after_s, param=error.param)
+        return type(error)(hidden, retry_after_s=error.retry_after_s, param=param)
 
     def _why(self, error: Exception) -> str:
         told = "it is silent" if isinstance(error, TimeoutError) else str(error)
         return self._hidden(told or type(error).__name__)
 
     def _hidden(self, text: str) -> str:
-        return text.replace(self._key, "…") if self._key else text
+        """The text without the key, or its beginning: it may have been cut to length in the key."""
+        for chars in range(len(self._key), KEY_SHOWN_CHARS, -1):
+            text = text.replace(self._key[:chars], "…")
+        return text
 
 
 class _Body:

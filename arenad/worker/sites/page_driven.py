@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,20 +25,19 @@ from arenad.log import wall_time_s
 from arenad.schema.chat import Attachment, Chat, Course, Finish, Mode, Turn
 from arenad.schema.process import Model
 from arenad.schema.profile import Profile, StreamRules
-from arenad.worker.devtools import BrowserGone, DevToolsError
 from arenad.worker.first_answer import FirstAnswer
 from arenad.worker.listen import listen
-from arenad.worker.page import Page
+from arenad.worker.page_port import BrowserError, BrowserGone, PagePort
 from arenad.worker.sites.attachments import attached
 from arenad.worker.sites.catalog import BATTLE, with_modes
 from arenad.worker.sites.driver import LANDMARK_TIMEOUT_S, Driver
 from arenad.worker.sites.fold import fold, with_system
 from arenad.worker.sites.held import Shelf, SiteChat
 from arenad.worker.sites.patience import asked_rest_s
-from arenad.worker.sites.performing import Asked, Emit, perform
+from arenad.worker.sites.performing import Asked, Deadline, perform
 from arenad.worker.sites.pictures import bringing
 from arenad.worker.sites.reading import Reading
-from arenad.worker.sites.telling import Telling
+from arenad.worker.sites.telling import Emit, Telling
 from arenad.worker.sites.upload import Upload
 from arenad.worker.source import Source
 
@@ -48,6 +47,9 @@ GONE_S = 1.0
 
 
 UNAUTHORIZED = 401
+
+IN_PAGE = ("dom", "any")
+"""Transports whose answer is read as the page shows it."""
 
 log = logging.getLogger("arenad.site")
 
@@ -65,7 +67,11 @@ class Message(NamedTuple):
 class PageSite:
     """One page on one site; performs one chat at a time."""
 
-    def __init__(self, page: Page, profile: Profile, url: str, scratch: Path | None = None) -> None:
+    together = 1
+
+    def __init__(
+        self, page: PagePort, profile: Profile, url: str, scratch: Path | None = None
+    ) -> None:
         """`url` is the site's address, to which the profile's start path belongs.
 
         Files of a message stand below `scratch` as long as it takes.
@@ -82,23 +88,26 @@ class PageSite:
         self._capture: Source | None = None
         rules = profile.conversation
         self._shelf = Shelf(rules.held if rules.shows else 1)
+        self._shown: SiteChat | None = None
         self._told_held: tuple[str, ...] = ()
         self.on_held: Callable[[tuple[str, ...]], None] = lambda _keys: None
         """Called with the keys of all conversations that can be gone on with, at each change."""
         self._upload = Upload(scratch)
-        self._holds_files = False
+        self._must_open = True
+        """What the page shows is unknown, or to be left behind: another document has to come."""
 
         self.move(page)
 
-    def move(self, page: Page) -> None:
+    def move(self, page: PagePort) -> None:
         """Go on in another page, which is blank: nothing of the last one's session is left."""
         self._page = page
         self._mode = "direct"
+        self._is_fresh, self._must_open = False, True
         self._drivers = {
             mode: Driver(page, self._profile.in_mode(mode), self._url)
             for mode in self._profile.modes_offered()
         }
-        self._capture = None
+        self._capture = self._shown = None
         self.session_id = self.message_id = ""
         self._shelf.clear()
         self._tell_held()
@@ -109,29 +118,47 @@ class PageSite:
         return self._drivers[self._mode]
 
     async def open(self) -> None:
-        """Open the start page and read its models. Raises a `RequestError`, or `DevToolsError`."""
+        """Open the start page and read its models. Raises a `RequestError`, or `BrowserError`."""
         self._capture = None
         if not self._profile.conversation.shows:
             self._shelf.clear()
             self._tell_held()
-        self._mode = "direct"
-        await self._driver.open()
+        with self._at_work():
+            await self._open_in("direct")
         self._is_fresh = True
-        self._is_half_written = self._holds_files = False
+        self._is_half_written = False
         await self.learn_models()
 
+    @contextmanager
+    def _at_work(self) -> Generator[None, None, None]:
+        """The page is acted on for so long, and drawn as often as that needs."""
+        self._page.draw_for("acting")
+        try:
+            yield
+        finally:
+            self._page.draw_for("resting")
+
+    async def _open_in(self, mode: Mode) -> None:
+        """Open the start page of a mode, in which the page is only once that has succeeded."""
+        self._shown, self._must_open = None, True
+        await self._drivers[mode].open()
+        self._mode, self._must_open = mode, False
+
     async def learn_models(self) -> None:
-        """Read the page's models. Raises `ProfileOutdated`, or `DevToolsError`."""
+        """Read the page's models. Raises `ProfileOutdated`, or `BrowserError`."""
         self.models = with_modes(await self._driver.models(), self._profile)
 
     def touched(self) -> None:
-        """Somebody else acted on the page: what it shows is no new chat, and none of ours."""
-        self._is_fresh = False
+        """Somebody else acted on the page: what it shows is no new chat, and none of ours.
+
+        It may be in another mode by now, or hold files and words of theirs.
+        """
+        self._is_fresh, self._must_open = False, True
         self._shelf.clear()
         self._tell_held()
 
     async def look(self) -> None:
-        """Raises what keeps a chat from beginning on the idle page, or `DevToolsError`."""
+        """Raises what keeps a chat from beginning on the idle page, or `BrowserError`."""
         await self._driver.look(GONE_S)
 
     # -- one chat ----------------------------------------------------------------------------------
@@ -144,21 +171,21 @@ class PageSite:
         self._check_models(chat)
         turns = with_system(chat.turns, self._profile.conversation)
         telling = Telling(bringing(self._page, emit, chat.image_bytes))
+        whole = Deadline.of_whole(chat)
         try:
-            async with asyncio.timeout(chat.total_timeout_s):
-                return await self._continued(chat, telling) or await self._perform(
-                    chat, self._message(chat.model, turns), telling, _course(turns)
+            with self._at_work():
+                return await self._continued(chat, whole, telling) or await self._perform(
+                    chat, whole, self._message(chat, turns), telling, _course(turns)
                 )
         except RequestError as error:
             if isinstance(error, ProfileOutdated):
                 self._stream = self._profile.stream  # what was learnt may hold no more
             raise await self._driver.explained(self._refined(error)) from error
         except TimeoutError as error:
-            limit = f"{chat.total_timeout_s:.3g} s"
-            raise TimedOut(f"the whole answer took longer than {limit}") from error
+            raise TimedOut(whole.too_late) from error
         except BrowserGone as error:
             raise WorkerLost(str(error)) from error
-        except DevToolsError as error:
+        except BrowserError as error:
             raise UpstreamFailed(f"the page does not do as it is told: {error}") from error
         finally:
             if self._capture is not None:
@@ -185,7 +212,7 @@ class PageSite:
 
     # -- conversations -----------------------------------------------------------------------------
 
-    async def _continued(self, chat: Chat, telling: Telling) -> Finish | None:
+    async def _continued(self, chat: Chat, whole: Deadline, telling: Telling) -> Finish | None:
         """Send only the new turn, into the chat that holds all others; None if there is none.
 
         A chat that does not take it, being full or lost, is given up for a new one.
@@ -194,11 +221,12 @@ class PageSite:
         if known is None and not self._profile.conversation.shows:
             self._shelf.clear()
         self._tell_held()
-        if known is None or not await self._is_shown(known):
-            return None
+        async with asyncio.timeout_at(whole.at_s):
+            if known is None or not await self._is_shown(known):
+                return None
         try:
-            message = self._message(chat.model, chat.turns[-1:])
-            return await self._perform(chat, message, telling, "continued")
+            message = self._message(chat, chat.turns[-1:])
+            return await self._perform(chat, whole, message, telling, "continued")
         except (ChatFull, UpstreamFailed, ProfileOutdated) as error:
             if telling.has_told:
                 raise
@@ -206,19 +234,22 @@ class PageSite:
         return None
 
     async def _is_shown(self, known: SiteChat) -> bool:
-        """Whether the page shows this chat, or has opened it."""
-        if self._holds_files:
-            return False
-        if (self._page.documents, self._page.url) == (known.document, known.url):
+        """Whether the page shows this chat, or has opened it.
+
+        Its address alone does not tell: on many sites all chats have the same one.
+        """
+        there = self._page.documents, self._page.url
+        if known == self._shown and not self._must_open and there == (known.document, known.url):
             return True
         if not known.session or not self._profile.conversation.shows:
             return False
-        self._mode = "direct"
+        self._shown, self._must_open = None, True
         try:
-            await self._driver.open_chat(known.session)
+            await self._drivers["direct"].open_chat(known.session)
         except ProfileOutdated as error:
             log.info("the chat %s is not to be had any more (%s)", known.session, error.message)
             return False
+        self._mode, self._must_open = "direct", False
         return True
 
     def _hold(self, chat: Chat, telling: Telling) -> None:
@@ -228,7 +259,8 @@ class PageSite:
             answers = [Turn(role="assistant", text=text) for text in telling.texts]
             keys = {key_of(chat.model, (*chat.turns, answer)): None for answer in answers}
             page = self._page
-            self._shelf.put(SiteChat(self.session_id, page.url, page.documents), keys)
+            self._shown = SiteChat(self.session_id, page.url, page.documents)
+            self._shelf.put(self._shown, keys)
         self._tell_held()
 
     def _tell_held(self) -> None:
@@ -238,17 +270,18 @@ class PageSite:
 
     # -- one answer --------------------------------------------------------------------------------
 
-    def _message(self, model: str, turns: Sequence[Turn]) -> Message:
+    def _message(self, chat: Chat, turns: Sequence[Turn]) -> Message:
         prompt, most = fold(turns), self._profile.limits.prompt_chars
         if not _VISIBLE.search(prompt):
             raise InvalidRequest("messages: there is nothing in them to send", param="messages")
         if most and len(prompt) > most:
             told = f"are {len(prompt)} characters as one prompt; the site takes {most}"
             raise ChatFull(f"messages: {told}", param="messages")
-        return Message(prompt, attached(turns, self._profile, model, self.models))
+        wanted = [name for name in (chat.model, chat.model_b) if name]
+        return Message(prompt, attached(turns, self._profile, wanted, self.models))
 
     async def _perform(
-        self, chat: Chat, message: Message, telling: Telling, course: Course
+        self, chat: Chat, whole: Deadline, message: Message, telling: Telling, course: Course
     ) -> Finish:
         reading = self._reading(chat)
         reading.asked(message.prompt)
@@ -259,7 +292,7 @@ class PageSite:
         async def on_news() -> None:
             await self._began(telling, course, reading)
 
-        finish = await perform(chat, ask, telling.event, on_news)
+        finish = await perform(chat, whole, ask, telling.event, on_news)
         if isinstance(self._capture, FirstAnswer):
             self._stream = self._capture.learnt or self._stream
         self._hold(chat, telling)
@@ -284,6 +317,7 @@ class PageSite:
         return Reading(rules, sides, is_one_of_two=len(sides) == 1)
 
     async def _send(self, chat: Chat, message: Message, *, is_new: bool) -> Source:
+        self._page.draw_for("acting")  # again, where a chat that did not go on is given up
         await self._begin(chat.mode, is_new=is_new)
         driver, rules = self._driver, self._rules(chat.mode)
         choices = [] if chat.mode == BATTLE else [(self._site_name(chat.model), "")]
@@ -291,11 +325,9 @@ class PageSite:
         for name, side in choices:
             await driver.choose(name, side)
         if message.files:
-            self._holds_files = True
+            self._must_open = True  # until they are sent
             await self._upload.attach(self._page, driver, driver.profile, message.files)
         await driver.write(message.prompt)
-        for name, side in choices:
-            await driver.keep_choice(name, side)
         stop = driver.profile.landmarks.stop
         self._capture = source = await listen(self._page, rules, stop, message.prompt)
         await driver.send()
@@ -305,7 +337,8 @@ class PageSite:
         except TimeoutError as error:
             made = f"no request like {rules.url_pattern}" if rules.url_pattern else "no answer"
             raise ProfileOutdated(f"send was pressed, but the page made {made}") from error
-        self._is_half_written = self._holds_files = False
+        self._is_half_written = self._must_open = False
+        self._page.draw_for("watching" if rules.transport in IN_PAGE else "streaming")
         return source
 
     async def _begin(self, mode: Mode, *, is_new: bool) -> None:
@@ -314,21 +347,20 @@ class PageSite:
         What runs on unread, as one side of a battle may, is stopped.
         """
         source, is_fresh = self._capture, self._is_fresh
-        self._is_fresh, self._is_half_written = False, True
-        if source is not None and source.has_end and not source.is_over:
-            await self._stop_unread()
-        if mode != self._mode or self._holds_files:
-            # What an earlier message did not take along must not go with this one.
-            self._mode = mode
-            await self._driver.open()
+        self._is_fresh, self._is_half_written, self._shown = False, True, None
+        if source is not None and not source.is_over:
+            await self._stop_unread(source)
+        if mode != self._mode or self._must_open:
+            await self._open_in(mode)
         elif is_new and not is_fresh:
             await self._driver.new_chat()
         self._url_before = self._page.url  # still that of an earlier chat, if it is any chat's
 
-    async def _stop_unread(self) -> None:
+    async def _stop_unread(self, source: Source) -> None:
+        """And seen to end: a page that is left at once may take its word back with its answer."""
         if await self._page.is_usable(self._driver.profile.landmarks.stop):
-            with suppress(ProfileOutdated):
-                await self._driver.stop(STOP_TIMEOUT_S)
+            with suppress(ProfileOutdated, TimeoutError):
+                await self._press_stop(source)
 
     def _site_name(self, model: str) -> str:
         return self._profile.models.aliases.get(model, model)
@@ -341,8 +373,9 @@ class PageSite:
             if self._is_half_written:
                 await self.open()  # whatever stands half done there is gone with the document
             elif self._capture is not None:
-                await self._press_stop(self._capture)
-        except (RequestError, DevToolsError, TimeoutError) as error:
+                with self._at_work():
+                    await self._press_stop(self._capture)
+        except (RequestError, BrowserError, TimeoutError) as error:
             log.info("the page did not stop (%s)", error or "the answer ran on")
             return False
         return True

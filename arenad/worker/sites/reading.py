@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 
-from arenad.errors import ProfileOutdated, RequestError, UpstreamFailed
+from arenad.errors import ProfileOutdated, RequestError, UpstreamFailed, WorkerLost
 from arenad.schema.chat import Event, Finish, Heartbeat, ReasoningDelta, TextDelta
 from arenad.schema.profile import StreamRules
+from arenad.worker.footing import Gone
 from arenad.worker.sites.grammars.choose import grammar_of
 from arenad.worker.sites.refusal import HTTP_ERROR, PAGE_CHARS, is_page, of_page, of_status
 from arenad.worker.source import Piece, Source
@@ -42,7 +43,7 @@ class Reading:
     async def events(self, source: Source) -> AsyncGenerator[list[Event], None]:
         """What each read brought, where it brought any event: other lines are no sign of progress.
 
-        Raises what the site sent in place of an answer as a `RequestError`; also `DevToolsError`.
+        Raises what the site sent in place of an answer as a `RequestError`; also `BrowserError`.
         """
         signs, parser = self._rules.signs, self._parser
         if await source.head() >= HTTP_ERROR:
@@ -57,7 +58,7 @@ class Reading:
                 parser.sent(text)
             if events := merged(event for piece in pieces for event in parser.feed(piece)):
                 yield events
-            if parser.is_over and not source.has_end:
+            if not source.has_end and parser.is_over:
                 return
 
     async def _next(self, source: Source) -> list[Piece]:
@@ -71,10 +72,10 @@ class Reading:
             return await _by(source, self._until_s)
         try:
             return await source.read()
-        except UpstreamFailed as error:
+        except (UpstreamFailed, Gone) as error:
             if not parser.has_whole_side:
                 raise
-            self._cut = error
+            self._cut = error if isinstance(error, UpstreamFailed) else WorkerLost(str(error))
             return []
 
     @property

@@ -5,7 +5,11 @@ from collections.abc import Awaitable, Callable
 from arenad.conversation import text_of
 from arenad.schema.chat import Began, Citation, Course, Event, Image, TextDelta
 
+KEPT_CHARS = 1024 * 1024
+"""No client sends more than this back as one answer, so that nothing of a longer one is kept."""
+
 Emit = Callable[[Event], Awaitable[None]]
+"""Takes an answer's events, one after another; awaited, so that who reads slowly is waited for."""
 
 
 class Telling:
@@ -19,10 +23,11 @@ class Telling:
         self._emit = emit
         self._began: Began | None = None
         self._texts: dict[int, list[str]] = {}
+        self._chars = 0
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The whole text of each side so far, as clients get it."""
+        """The whole text of each side so far, as clients get it; none where it is too long."""
         return tuple("".join(pieces) for pieces in self._texts.values())
 
     async def began(self, course: Course, session_id: str, message_id: str) -> None:
@@ -36,5 +41,12 @@ class Telling:
         """Tell one event of the answer."""
         self.has_told = True
         if isinstance(event, TextDelta | Image | Citation):
-            self._texts.setdefault(event.side, []).append(text_of(event))
+            self._keep(event.side, text_of(event))
         await self._emit(event)
+
+    def _keep(self, side: int, text: str) -> None:
+        self._chars += len(text)
+        if self._chars <= KEPT_CHARS:
+            self._texts.setdefault(side, []).append(text)
+        else:
+            self._texts.clear()

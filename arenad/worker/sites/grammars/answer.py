@@ -191,9 +191,7 @@ class Side:
 
     def fail_as_told(self, text: str) -> None:
         """The site says itself that it failed."""
-        said = whole(text).strip()
-        kind = next((kind for sign, kind in self._signs.items() if sign in said), "")
-        self.fail(error_of_kind(kind, f"the site reports: {said[:MAX_SHOWN_CHARS]}"))
+        self.fail(error_as_told(text, self._signs))
 
     @property
     def is_over(self) -> bool:
@@ -230,6 +228,13 @@ class Side:
 def error_of_kind(kind: str, message: str) -> RequestError:
     """The error that a profile names by its kind; the site's own failure if it names none."""
     return errors.KINDS.get(kind, UpstreamFailed)(message)
+
+
+def error_as_told(text: str, signs: Mapping[str, str]) -> RequestError:
+    """What the site says itself of a failure; a sign anywhere in it names its kind."""
+    said = whole(text).strip()
+    kind = next((kind for sign, kind in signs.items() if sign in said), "")
+    return error_of_kind(kind, f"the site reports: {said[:MAX_SHOWN_CHARS]}")
 
 
 def verdict(outcomes: Sequence[Finish | RequestError]) -> tuple[list[Event], Finish | RequestError]:

@@ -12,9 +12,9 @@ from typing import cast
 from arenad.errors import ProfileOutdated, RequestError, UpstreamFailed
 from arenad.schema.chat import Event, Finish, Heartbeat
 from arenad.worker.sites.grammars import json_text
-from arenad.worker.sites.grammars.answer import CUT, Grammar, Side, verdict
+from arenad.worker.sites.grammars.answer import CUT, Grammar, Side, error_as_told, verdict
 from arenad.worker.sites.grammars.framing import MAX_MESSAGE_CHARS, Lines, Piece
-from arenad.worker.sites.grammars.json_text import UNREADABLE
+from arenad.worker.sites.grammars.json_text import UNREADABLE, field
 
 IN_BAND_FAILURE = "hasArenaError"
 
@@ -36,7 +36,6 @@ class ArenaLines(Grammar):
         self._coded_line = _CODED if sides else _BARE
         self._sides = {name: Side(number, signs) for number, name in enumerate(sides or [""])}
         self._signs = signs
-        self._trouble: RequestError | None = None
         self._is_cut = False
 
     @property
@@ -47,7 +46,7 @@ class ArenaLines(Grammar):
     @property
     def is_over(self) -> bool:
         """Every side has told its end."""
-        return self._trouble is not None or all(side.is_over for side in self._sides.values())
+        return all(side.is_over for side in self._sides.values())
 
     def feed(self, piece: Piece) -> list[Event]:
         """The events that these bytes complete."""
@@ -68,8 +67,6 @@ class ArenaLines(Grammar):
         if self._lines.too_long:
             limit = f"{MAX_MESSAGE_CHARS} characters"
             return ProfileOutdated(f"the site sent a line of over {limit}")
-        if self._trouble is not None:
-            return self._trouble
         if self._is_cut:
             nothing: RequestError = UpstreamFailed(CUT)
         elif self.unreadable:
@@ -100,12 +97,11 @@ class ArenaLines(Grammar):
         super()._not_read(text)
 
     def _plain_object(self, line: str) -> None:
-        """`{error, message?}` instead of a stream."""
+        """`{error, message?}` instead of a stream, or of what is still missing of it."""
         body = json_text.decode(line)
-        if error := _field(body, "error"):
-            told = Side(signs=self._signs)
-            told.fail_as_told(f"{error} {_field(body, 'message') or ''}")
-            self._trouble = self._trouble or told.trouble
+        if error := field(body, "error"):
+            said = f"{error} {field(body, 'message') or ''}"
+            self.give_up(error_as_told(said, self._signs or {}))
         else:
             self._not_read(line)
 
@@ -164,15 +160,11 @@ def _items(side: Side, items: list[object]) -> list[Event]:
 
 def _citations(side: Side, text: str) -> list[Event]:
     """The tool call's arguments arrive as JSON text with one source or a list of them."""
-    source = _field(json_text.decode(text), "source")
+    source = field(json_text.decode(text), "source")
     sources = cast("list[object]", source) if isinstance(source, list) else [source]
     events: list[Event] = []
     for each in sources:
-        url, title = _field(each, "url"), _field(each, "title")
+        url, title = field(each, "url"), field(each, "title")
         if isinstance(url, str) and url:
             events += side.citation(url, title if isinstance(title, str) else "")
     return events
-
-
-def _field(value: object, name: str) -> object:
-    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None

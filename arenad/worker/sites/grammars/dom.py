@@ -17,8 +17,14 @@ from arenad.worker.sites.grammars.framing import Piece
 from arenad.worker.sites.grammars.growing import CLOSERS, Growing
 from arenad.worker.sites.grammars.markdown import to_markdown
 
-_BEGUN = re.compile(r"\n[ \t]*(?:\d{1,9}[.)]?|[-*+>]|#{1,6})[ \t]*\Z")
-"""A last line that is but the beginning of an item, a quote or a heading."""
+_BEGUN = re.compile(r"\n[ \t]*(?:\d{1,9}[.)]?|[-*+>]|#[# \t]*)[ \t]*\Z")
+"""A last line that only begins an item, a quote or a heading (of `##` some pages make `# #`)."""
+
+_FENCE = re.compile(r"^[ \t]*(`{2,})(?!`|.*``)", re.MULTILINE)
+"""A line that begins or ends code; its last ` may be drawn as a mark of the code itself."""
+
+_UNDERLINED = re.compile(r"(?:\A|\n[ \t]*(?:[-*+]|\d{1,9}[.)]) )#{1,2} [^\n]*\Z")
+"""A heading at the end may be a text that the dash of an item below it makes one for now."""
 
 MAX_BLOCKS = 100_000
 HEAD_LINES = 2
@@ -72,22 +78,48 @@ class DomAnswer(Grammar):
 
 
 class _Block(NamedTuple):
+    """`fences` are as long as those that stand in it as they were written."""
+
     text: str
     is_plain: bool
+    fences: tuple[int, ...] = ()
 
 
 def _markdown(block: str) -> _Block:
-    is_plain = not block.startswith("h")
-    return _Block(block[1:] if is_plain else to_markdown(block[1:]), is_plain)
+    if not block.startswith("h"):
+        return _Block(block[1:], is_plain=True)
+    text = to_markdown(block[1:])
+    found = () if block.startswith("h<pre") else _FENCE.findall(text)
+    fences = tuple(len(fence) for fence in found)
+    return _Block(text, is_plain=False, fences=fences)
 
 
 def _standing_chars(text: str, blocks: list[_Block]) -> int | None:
     """How much of the text stands whatever comes; all of it if nothing else is said."""
-    if _is_half_a_table(blocks):
+    if (at := _open_fence(blocks)) is not None:
+        return len(_joined(blocks[:at]))
+    if _is_half_a_table(blocks) or _is_heading(blocks):
         return len(_joined(blocks[:-1]))
     # Until its dot is there, a page draws the number of a next item as a line of the item before.
     begun = _BEGUN.search(text) if blocks and not blocks[-1].is_plain else None
     return begun.start() if begun else None
+
+
+def _open_fence(blocks: list[_Block]) -> int | None:
+    """The block in which a fence stands as it was written, and no other one behind it.
+
+    Until a fence is closed, a page may draw code as paragraphs; then the language may be lost. A
+    shorter one closes none (CommonMark, "Fenced code blocks").
+    """
+    begun: int | None = None
+    opened = 0
+    for at, block in enumerate(blocks):
+        for fence in block.fences:
+            if begun is None:
+                begun, opened = at, fence
+            elif fence >= opened:
+                begun = None
+    return begun
 
 
 def _is_half_a_table(blocks: list[_Block]) -> bool:
@@ -96,6 +128,10 @@ def _is_half_a_table(blocks: list[_Block]) -> bool:
         return False
     text = blocks[-1].text
     return text.startswith("|") and text.count("\n") < HEAD_LINES
+
+
+def _is_heading(blocks: list[_Block]) -> bool:
+    return bool(blocks) and not blocks[-1].is_plain and bool(_UNDERLINED.search(blocks[-1].text))
 
 
 def _joined(blocks: list[_Block]) -> str:

@@ -11,6 +11,7 @@ from arenad.worker.sites.grammars.answer import (
     CUT,
     Grammar,
     Side,
+    error_as_told,
     verdict,
 )
 from arenad.worker.sites.grammars.framing import MAX_MESSAGE_CHARS, Framing, Message, Piece
@@ -135,7 +136,7 @@ class JsonAnswers(Grammar):
             self.message_ids.setdefault(0, name)
         for error in walk.found(received, self._paths["error"]):
             if said := _said(error):
-                self._fail(said)
+                self._give_up_as_told(said)
         return [event for side in self._sides for event in self._of_side(side, received)]
 
     def _of_side(self, side: "_JsonSide", received: Received) -> list[Event]:
@@ -154,9 +155,8 @@ class JsonAnswers(Grammar):
         self._same = self._same or name
         return name == self._same
 
-    def _fail(self, text: str) -> None:
-        for side in self._sides:
-            side.answer.fail_as_told(text)
+    def _give_up_as_told(self, text: str) -> None:
+        self.give_up(error_as_told(text, self._rules.signs))
 
     def _outcome(self, side: "_JsonSide") -> Finish | RequestError:
         if self._framing.too_long:
@@ -213,10 +213,9 @@ class GradioAnswers(JsonAnswers):
         value = self._queue.whole(received.value)
         if error := gradio.failure(value):
             if error == gradio.QUEUE_FULL:
-                for side in self._sides:
-                    side.answer.fail(Resting("the site's queue is full"))
+                self.give_up(Resting("the site's queue is full"))
             else:
-                self._fail(error)
+                self._give_up_as_told(error)
         received = Received(value, received.event)
         events = super()._read(received)
         event = gradio.event_of(value)

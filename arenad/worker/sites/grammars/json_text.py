@@ -39,7 +39,14 @@ def encode(value: object) -> str:
 
 def whole(text: str) -> str:
     """Pairs joined; half a pair becomes a replacement character."""
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def field(value: object, name: str) -> object:
+    """What stands at a name in an object; nothing in what is no object, or has no such name."""
+    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
 
 
 class Halves:

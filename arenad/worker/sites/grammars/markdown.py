@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bs4 import BeautifulSoup
-from bs4.element import Tag
+from bs4.element import NavigableString, Tag
 from bs4.exceptions import ParserRejectedMarkup
 from markdownify import MarkdownConverter
 
@@ -88,8 +88,10 @@ def to_markdown(html: str) -> str:
     """The Markdown of a piece of HTML. Never raises."""
     if len(html) > MAX_HTML_CHARS:
         return _bare(html)
+    # Of a text without any tag the parser warns if it might be an address or the name of a file.
+    markup = html if "<" in html else f"{html}<!---->"
     try:
-        soup = BeautifulSoup(html, "html.parser")
+        soup = BeautifulSoup(markup, "html.parser")
         _tighten(soup)
         text = _Converter(**_OPTIONS).convert_soup(soup)
     except (RecursionError, ValueError, AssertionError, ParserRejectedMarkup):
@@ -98,7 +100,11 @@ def to_markdown(html: str) -> str:
 
 
 def _tighten(soup: BeautifulSoup) -> None:
-    """Every list as a tight one: a list becomes loose, from its first item on, while it grows."""
+    """Lists as tight ones, for one becomes loose from its first item on; no space after a break."""
+    for line_end in soup.find_all("br"):
+        after = line_end.next_sibling
+        if isinstance(after, NavigableString) and not line_end.find_parent("pre"):
+            after.replace_with(after.lstrip())
     for item in soup.find_all("li"):
         if (first := item.find("p", recursive=False)) and not first.find_next_sibling("p"):
             first.unwrap()
