@@ -11,6 +11,7 @@ from typing import NoReturn, get_args
 from arenactl.text import COLUMNS
 from arenad.schema.config import LogLevel
 from arenad.schema.history import HistoryKind
+from arenad.schema.keys import SCOPES, Scope
 
 LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 KINDS: tuple[HistoryKind, ...] = get_args(HistoryKind)
@@ -55,6 +56,14 @@ class Options(argparse.Namespace):
     prefix: str = ""
     dry_run: bool = False
     words: tuple[str, ...] = ()
+    action: str = ""
+    scopes: tuple[Scope, ...] = ("chat", "models")
+    expires_in_s: float = 0.0
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    concurrency: int = 0
+    requests_per_day: int = 0
+    tokens_per_day: int = 0
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -77,13 +86,28 @@ class _Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """One of the words that there are; argparse's own way says no word that was meant."""
+        if action.choices is None or value in action.choices:
+            return
+        import difflib  # noqa: PLC0415 - only a wrong word pays for it
+
+        known = [str(each) for each in action.choices]
+        near = difflib.get_close_matches(str(value), known, n=1)
+        told = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise argparse.ArgumentError(action, f"there is no {value!r}; {told}")
+
     def error(self, message: str) -> NoReturn:
         raise Usage(message, self.format_usage())
 
 
 def parse(words: Sequence[str]) -> Options:
     """Read the words; raises `Usage`, or `SystemExit` after --help and --version."""
-    return _parser().parse_args(words, namespace=Options())
+    parser = _parser()
+    options = parser.parse_args(words, namespace=Options())
+    if not options.command:
+        parser.error("a COMMAND is missing; `arenactl --help` lists them")
+    return options
 
 
 class _Version(argparse.Action):
@@ -107,7 +131,7 @@ def _parser() -> _Parser:
     parser = _Parser(prog="arenactl", description="Ask and steer arenad.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and leave")
     _add_everywhere(parser)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def add(name: str, text: str) -> _Parser:
         command = commands.add_parser(name, help=text, description=text)
@@ -144,6 +168,7 @@ def _parser() -> _Parser:
     stop.set_defaults(wait=True)
     _add_logs(add("logs", "The daemon's log, with all of its processes."))
     _add_history(add("history", "What was recorded: requests, story, log, samples; newest last."))
+    _add_keys(add("keys", "API keys: create, list, show and revoke them."))
     site = add("site", "Profiles of chat sites: list, show NAME, test NAME, learn URL.")
     site.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="…", help="-h tells more: site … -h"
@@ -186,6 +211,48 @@ def _add_history(parser: _Parser) -> None:
     parser.add_argument("--instance", metavar="ID", help=text)
     text = "the newest so many (50)"
     parser.add_argument("-n", "--lines", type=_count, metavar="N", help=text)
+
+
+LIMITS = {
+    "requests_per_minute": "requests a minute",
+    "tokens_per_minute": "tokens a minute, of prompts and answers, by estimate",
+    "concurrency": "requests at the same time",
+    "requests_per_day": "requests a day (UTC)",
+    "tokens_per_day": "tokens a day (UTC)",
+}
+"""The fields of a key's limits, in words."""
+
+
+def _add_keys(parser: _Parser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def add(name: str, text: str) -> _Parser:
+        action = actions.add_parser(name, help=text, description=text)
+        _add_everywhere(action)
+        return action
+
+    create = add("create", "Make a key and show it, this once.")
+    create.add_argument("name", metavar="NAME", help="whose it is; logs and history tell it")
+    text = f"what it is for, of {', '.join(SCOPES)} (chat,models); admin is the dashboard"
+    create.add_argument("--scopes", type=_scopes, metavar="SCOPES", help=text)
+    for field, text in LIMITS.items():
+        flag = f"--{field.replace('_', '-')}"
+        create.add_argument(flag, type=_count, metavar="N", help=f"at most so many {text}")
+    text = "how long it holds, for example 12h or 90d; without it, until it is revoked"
+    create.add_argument("--expires-in", dest="expires_in_s", type=_span, metavar="TIME", help=text)
+    add("list", "All keys, and what each may.")
+    show = add("show", "One key, closer.")
+    show.add_argument("name", metavar="NAME", help="its name")
+    revoke = add("revoke", "Refuse a key from now on; what runs with it goes on.")
+    revoke.add_argument("name", metavar="NAME", help="its name")
+
+
+def _scopes(word: str) -> tuple[Scope, ...]:
+    wanted = word.split(",")
+    if strange := [each for each in wanted if each not in SCOPES]:
+        told = f"there is no scope {strange[0]!r}; there are {', '.join(SCOPES)}"
+        raise argparse.ArgumentTypeError(told)
+    return tuple(scope for scope in SCOPES if scope in wanted)
 
 
 def _add_placing(parser: _Parser) -> None:

@@ -174,6 +174,13 @@ def history(client: Client, options: Options, output: Output) -> int:
     return WELL
 
 
+def keys(client: Client, options: Options, output: Output) -> int:
+    """API keys."""
+    from arenactl import keys as ring  # noqa: PLC0415 - `arenactl status` should not pay for it
+
+    return WELL if ring.ACTIONS[options.action](client, options, output) else FAILED
+
+
 def stop(client: Client, options: Options, output: Output) -> int:
     """End the daemon."""
     deadline = time.monotonic() + options.timeout_s
@@ -192,8 +199,10 @@ def stop(client: Client, options: Options, output: Output) -> int:
 
 def logs(client: Client, options: Options, output: Output) -> int:
     """Show log lines, and follow them if asked."""
+    is_any = False
     try:
         for line in _log_lines(client, options):
+            is_any = True
             if output.as_json:
                 output.document(msgspec.structs.asdict(line))
             else:
@@ -205,6 +214,8 @@ def logs(client: Client, options: Options, output: Output) -> int:
     except KeyboardInterrupt:
         if not options.follow:
             raise
+    if options.source and not is_any:
+        output.remark(f"no such line of {options.source}; `arenactl status` names the processes")
     return WELL
 
 
@@ -242,6 +253,7 @@ COMMANDS: Mapping[str, Command] = {
         story,
         view,
         history,
+        keys,
         stop,
         logs,
     )

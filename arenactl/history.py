@@ -135,7 +135,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         case RequestEnded():
             times = (entry.waited_s, entry.first_event_s, entry.duration_s)
             return (
-                *(entry.model, entry.instance or NOTHING, count(entry.asked)),
+                *(entry.owner or NOTHING, entry.model, entry.instance or NOTHING),
                 *(*map(seconds, times), count(entry.chars), _end(entry)),
             )
         case InstanceSample():
@@ -164,7 +164,7 @@ _TIME = Column("TIME", MOMENT_COLUMNS, "left")
 
 _COLUMNS: dict[type[Entry], tuple[Column, ...]] = {
     RequestEnded: (
-        *(_TIME, Column("MODEL", 14, "left"), Column("FROM", 4), Column("ASKED", 5)),
+        *(_TIME, Column("KEY", 7, "left"), Column("MODEL", 12, "left"), Column("FROM", 4)),
         *(Column("WAIT", 5), Column("FIRST", 5), Column("TOOK", 5), Column("CHARS", 5)),
         Column("END", 15, "left"),
     ),

@@ -51,8 +51,10 @@ class Output:
             self.remark(message)
 
     def remark(self, text: str) -> None:
-        """Something for a person that is not the answer."""
-        print(f"arenactl: {clean(text)}", file=sys.stderr, flush=True)
+        """Something for a person that is not the answer; it may have several lines."""
+        first, *further = map(clean, text.split("\n"))
+        lines = [f"arenactl: {first}", *further]
+        print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:

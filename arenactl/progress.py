@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from arenactl.render import condition_of, why, workers
 from arenad.schema.control import ChildState, State
+from arenad.schema.process import template_of
 
 MOVING = ("starting", "draining", "stopping")
 """Phases that end by themselves."""
@@ -36,7 +37,7 @@ def scaled(wanted: int, before: State, template: str = "") -> Wish:
     known = _failures(before)
 
     def look(state: State) -> Look:
-        crew = [child for child in workers(state) if child.name.rpartition("-")[0] == template]
+        crew = [child for child in workers(state) if template_of(child.name) == template]
         others = [child for child in crew if condition_of(child) != "ready"]
         ready = len(crew) - len(others)
         aim = state.templates.get(template, 0) if template else state.instances_wanted

@@ -26,7 +26,16 @@ from arenactl.text import (
     width,
     wrap,
 )
-from arenad.schema.control import ChildState, Effect, Happening, PaceNow, Reloaded, State, StoryOf
+from arenad.schema.control import (
+    ChildState,
+    Effect,
+    Happening,
+    PaceNow,
+    Reloaded,
+    State,
+    StoryOf,
+    Traffic,
+)
 from arenad.schema.paths import view_url
 from arenad.schema.process import LogLine
 
@@ -178,17 +187,23 @@ def instances(state: State, *, colour: bool = False) -> list[str]:
     shown = workers(state)
     if not shown:
         return ["No instances. `arenactl scale 2` starts two."]
-    return _table(shown, [_note(child) for child in shown], INSTANCE_COLUMNS, colour=colour)
+    return _table(shown, [_closer_note(child) for child in shown], INSTANCE_COLUMNS, colour=colour)
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def story(told: StoryOf, *, colour: bool = False) -> list[str]:
     """The page of `arenactl story`: how it is, what happened and when, what comes next."""
     now = told.now
-    head = f"{clean(told.name)} is gone: the fleet was made smaller"
-    if now is not None:
+    head = f"what happened to {clean(told.name)}"
+    if now is None and told.name[-1:].isdecimal():
+        head = f"{clean(told.name)} is gone: the fleet was made smaller"
+    elif now is not None:
         word = _paint(condition_of(now), _TONES.get(condition_of(now)), colour=colour)
         head = f"{clean(now.name)} is {word} for {span(now.phase_age_s)}"
-        head += f", generation {now.generation}, {count(now.restarts)} restarts"
+        head += f", generation {now.generation}, {_many(now.restarts, 'restart')}"
     lines = [head]
     for each in told.story:
         first, *further = wrap(clean(each.text), COLUMNS - len(_STORY_INDENT)) or [""]
@@ -237,8 +252,11 @@ def _verdict(state: State, *, colour: bool) -> list[str]:
 def _block(state: State) -> Iterator[str]:
     """Where everything is and how much goes through, a label and a value to the line."""
     traffic = state.traffic
+    first, *others = (state.site or NOTHING).split("; ")
     rows = (
-        ("site", state.site or NOTHING),
+        ("site", first),
+        *(("", each) for each in others),
+        *_wanted(state),
         ("api", state.api_url or NOTHING),
         ("dashboard", state.gui_url or NOTHING),
         ("daemon", f"arenad {state.version}", f"pid {state.pid}", f"up {span(state.uptime_s)}"),
@@ -255,9 +273,23 @@ def _block(state: State) -> Iterator[str]:
             f"{count(traffic.retried)} retried",
         ),
     )
-    for label, *values in (*rows, *map(_pace, state.paces)):
+    for label, *values in (*rows, *_waiting(traffic), *map(_pace, state.paces)):
         line = _INDENT + pad(label, _LABEL_COLUMNS) + ", ".join(values)
         yield cut(line, COLUMNS)
+
+
+def _wanted(state: State) -> Iterator[tuple[str, ...]]:
+    """How many instances of each kind, where there are several kinds."""
+    if state.templates:
+        others = (f"{count(wanted)} of {name}" for name, wanted in state.templates.items())
+        yield ("wanted", f"{count(state.instances_wanted)} on the site", *others)
+
+
+def _waiting(traffic: Traffic) -> Iterator[tuple[str, ...]]:
+    """Who waits, the most first, where there are keys to tell them apart."""
+    if set(traffic.waiting) - {""}:
+        most = sorted(traffic.waiting.items(), key=lambda each: (-each[1], each[0]))
+        yield ("waiting", *(f"{count(waiting)} of {owner or 'no key'}" for owner, waiting in most))
 
 
 def _pace(now: PaceNow) -> tuple[str, ...]:
@@ -318,11 +350,19 @@ def _note(child: ChildState) -> str:
     parts: list[str] = []
     if child.phase == "ready" and child.condition_reason and child.condition != "ready":
         parts.append(child.condition_reason)
+    if child.phase == "ready" and child.asked_last:
+        parts.append(child.asked_last)
     if child.next_try_s is not None:
         parts.append(f"next try in {age(child.next_try_s)}")
     if child.last_death:
         parts.append(f"last death: {child.last_death}")
     return ", ".join(parts)
+
+
+def _closer_note(child: ChildState) -> str:
+    """The note, and by which way it reaches its site."""
+    way = f"through the proxy {child.proxy}" if child.proxy else ""
+    return ", ".join(filter(None, (way, _note(child))))
 
 
 def _recent_note(child: ChildState) -> str:

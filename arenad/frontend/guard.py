@@ -1,24 +1,28 @@
 """Whom the local servers answer, and how they refuse: every error leaves as an error object.
 
-A request has to be addressed to this machine, and what changes something must not be sent by a
-foreign web page.
+Without keys a request has to come from this machine and be addressed to it; and what changes
+something must not be sent by a foreign web page.
 """
 
 import asyncio
 import ipaddress
 import logging
+import math
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
-from arenad.errors import InvalidRequest, RequestError
-from arenad.frontend.openai import error_object
+from arenad.due import NEVER_S, Due
+from arenad.errors import InvalidRequest, RequestError, Unauthorized
+from arenad.frontend import cors, openai
+from arenad.frontend.vocabulary import Vocabulary, Wish
+from arenad.schema.config import ApiConfig
 
 JSON = "application/json"
 BODY_TIMEOUT_S = 60.0
@@ -29,13 +33,30 @@ MAX_ID_CHARS = 128
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\]\s]+)(:\d{1,5})?")
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
+OWNER = web.RequestKey("owner", str)
+"""The name of the key with which a request came; absent where none is asked for."""
+
 _ID = web.RequestKey("id", str)
 _BEGUN = web.RequestKey("begun", bool)
+
+
+class Doorman(NamedTuple):
+    """Who lets requests in; `admit` raises a `RequestError`, and `scheme` is asked for on a 401."""
+
+    admit: Callable[[web.Request], Awaitable[None]]
+    scheme: str = "Bearer"
+
+
+_SPOKEN = web.AppKey("spoken", Mapping[str, Vocabulary])
+_DOORMAN = web.AppKey("doorman", Doorman)
+
+MAX_RETRY_AFTER_S = 60.0
+"""OpenAI's clients wait no longer, but try again at once: such a wait is for their callers."""
 
 log = logging.getLogger("arenad.http")
 
 
-_CAUSED_OUTSIDE = (HttpProcessingError, ConnectionError)
+_CAUSED_OUTSIDE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:
@@ -63,6 +84,12 @@ class NotServed(InvalidRequest):
     code = "not_found"
 
 
+class NotSupported(NotServed):
+    """OpenAI's API has it, and no chat page can do it."""
+
+    code = "unsupported_endpoint"
+
+
 class WrongMethod(InvalidRequest):
     """The path is served by other methods."""
 
@@ -77,6 +104,20 @@ class TooSlow(InvalidRequest):
     code = "request_timeout"
 
 
+class WrongType(InvalidRequest):
+    """The body is of another type than JSON."""
+
+    http_status = 415
+    code = "unsupported_media_type"
+
+
+class WrongExpectation(InvalidRequest):
+    """Something is expected of us that we do not know (HTTP, `Expect`)."""
+
+    http_status = 417
+    code = "expectation_failed"
+
+
 class TooLarge(InvalidRequest):
     """The body is over the limit."""
 
@@ -84,11 +125,44 @@ class TooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+_NO_STORE = "nothing is stored here; send all that was said with each request"
+UNSUPPORTED: Mapping[str, str] = {
+    "/v1/embeddings": "a chat page gives no embeddings; ask a service that does",
+    "/v1/audio": "a chat page takes no sound and gives none; ask a service that does",
+    "/v1/realtime": "a chat page takes no sound and gives none; ask a service that does",
+    "/v1/videos": "a chat page's videos are not read; ask a service that makes them",
+    "/v1/moderations": "a chat page judges no texts; ask a service that does",
+    "/v1/images/edits": "send the image in a message: POST /v1/chat/completions",
+    "/v1/images/variations": "send the image in a message: POST /v1/chat/completions",
+    "/v1/fine_tuning": "a chat page's models cannot be tuned",
+    "/v1/batches": "batches are not taken; send a request for each",
+    "/v1/files": "files are not stored here; send them in a message",
+    "/v1/uploads": "files are not stored here; send them in a message",
+    "/v1/responses": _NO_STORE,
+    "/v1/conversations": _NO_STORE,
+    "/v1/assistants": _NO_STORE,
+    "/v1/threads": _NO_STORE,
+    "/v1/vector_stores": _NO_STORE,
+}
+"""What clients of OpenAI may look for, at and below these paths, and why it is not here."""
+
 Stamp = Callable[[web.Request, web.StreamResponse], None]
 
 
-def application(max_body_bytes: int, stamp: Stamp) -> web.Application:
-    """An application behind the guard; `stamp` puts its headers on every response that begins."""
+async def _local_alone(request: web.Request) -> None:
+    check_local(request)
+
+
+def application(
+    max_body_bytes: int,
+    stamp: Stamp,
+    spoken: Mapping[str, Vocabulary] | None = None,
+    doorman: Doorman = Doorman(_local_alone),  # noqa: B008 - it is frozen
+) -> web.Application:
+    """An application behind the guard; `stamp` puts its headers on every response that begins.
+
+    `spoken` says in which words errors are told at, and below, some paths; else it is OpenAI's.
+    """
 
     async def begin(request: web.Request, response: web.StreamResponse) -> None:
         request[_BEGUN] = True
@@ -96,6 +170,8 @@ def application(max_body_bytes: int, stamp: Stamp) -> web.Application:
         stamp(request, response)
 
     app = web.Application(middlewares=[_boundary], client_max_size=max_body_bytes)
+    app[_SPOKEN] = spoken or {}
+    app[_DOORMAN] = doorman
     app.on_response_prepare.append(begin)
     return app
 
@@ -103,17 +179,14 @@ def application(max_body_bytes: int, stamp: Stamp) -> web.Application:
 @web.middleware
 async def _boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        check_host(request)
+        await request.app[_DOORMAN].admit(request)
         return await handler(request)
     except RequestError as error:
         return refusal(request, error)
     except web.HTTPException as error:
         if error.status < web.HTTPBadRequest.status_code:
             raise
-        response = refusal(request, _routing_error(request, error))
-        if (allowed := error.headers.get("Allow")) is not None:
-            response.headers["Allow"] = allowed
-        return response
+        return routed_wrong(request, error)
     except ConnectionError:
         raise  # the client left; the server closes what remains
     except Exception:  # the boundary of a request: it is said, and answered
@@ -127,11 +200,32 @@ def refusal(request: web.Request, error: RequestError) -> web.Response:
     """The error as an object, said in the log."""
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+        if error.retry_after_s > MAX_RETRY_AFTER_S:
+            headers["x-should-retry"] = "false"
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = request.app[_DOORMAN].scheme
     level = logging.INFO if error.fault == "client" else logging.WARNING
-    log.log(level, "request %s: %d %s", request_id(request), error.http_status, error.message)
-    return web.Response(
-        body=error_object(error), status=error.http_status, content_type=JSON, headers=headers
+    status, body = _words_of(request).refusal(error)
+    owner = request.get(OWNER, "")
+    whose = f" of {owner}" if owner else ""
+    log.log(level, "request %s%s: %d %s", request_id(request), whose, status, error.message)
+    return web.Response(body=body, status=status, content_type=JSON, headers=headers)
+
+
+def routed_wrong(request: web.Request, error: web.HTTPException) -> web.Response:
+    """What aiohttp itself refuses, in our words."""
+    response = refusal(request, _routing_error(request, error))
+    if (allowed := error.headers.get("Allow")) is not None:
+        response.headers["Allow"] = allowed
+    return response
+
+
+def _words_of(request: web.Request) -> Vocabulary:
+    spoken = request.app[_SPOKEN].items()
+    at = request.path
+    return next(
+        (words for path, words in spoken if at == path or at.startswith(f"{path}/")), openai.CHAT
     )
 
 
@@ -139,12 +233,30 @@ def _routing_error(request: web.Request, error: web.HTTPException) -> RequestErr
     asked = f"{request.method} {request.rel_url.raw_path}"
     match error.status:
         case web.HTTPNotFound.status_code:
-            return NotServed(f"{asked}: there is nothing here")
+            return _not_served(request, asked)
         case web.HTTPMethodNotAllowed.status_code:
             allowed = error.headers.get("Allow", "")
             return WrongMethod(f"{asked}: use {allowed} here")
+        case web.HTTPExpectationFailed.status_code:
+            given = request.headers.get("Expect", "")
+            return WrongExpectation(f"Expect: is {given[:80]!r}; must be 100-continue, or absent")
         case _:
             return InvalidRequest(f"{asked}: {error.text or error.reason}")
+
+
+def _not_served(request: web.Request, asked: str) -> NotServed:
+    for begin, why in UNSUPPORTED.items():
+        if request.path == begin or request.path.startswith(f"{begin}/"):
+            return NotSupported(f"{asked}: {why}")
+    return NotServed(f"{asked}: there is nothing here{_meant(request)}")
+
+
+def _meant(request: web.Request) -> str:
+    """A client's base address often lacks the `/v1`, or has it twice."""
+    served = {resource.canonical for resource in request.app.router.resources()}
+    path = request.path
+    near = (f"/v1{path}", path.removeprefix("/v1"))
+    return next((f"; did you mean {each}?" for each in near if each in served - {path}), "")
 
 
 def request_id(request: web.Request) -> str:
@@ -153,11 +265,28 @@ def request_id(request: web.Request) -> str:
         headers = request.headers
         given = headers.get("X-Client-Request-Id") or headers.get("X-Request-Id") or ""
         is_sane = len(given) <= MAX_ID_CHARS and _SANE_ID.fullmatch(given)
-        request[_ID] = given if is_sane else uuid.uuid4().hex
+        request[_ID] = given if is_sane else new_id()
     return request[_ID]
 
 
+def new_id() -> str:
+    """An id for a request that brought none."""
+    return uuid.uuid4().hex
+
+
 # -- checks ---------------------------------------------------------------------------------------
+
+
+def check_local(request: web.Request) -> None:
+    """Raise `Forbidden` for whoever is not on this machine, or does not mean it."""
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    host = str(cast("tuple[object, ...]", peer)[0]) if isinstance(peer, tuple) else ""
+    if not _is_loopback(host) and host != _own_address(request):
+        raise Forbidden(
+            f"requests of {host or 'nobody'} are not answered while there is no key; "
+            "`arenactl keys create NAME` on the machine of the daemon makes one"
+        )
+    check_host(request)
 
 
 def check_host(request: web.Request) -> None:
@@ -170,10 +299,12 @@ def check_host(request: web.Request) -> None:
         raise Forbidden(f"Host: is {hosts[0]!r}; use a loopback address such as 127.0.0.1")
 
 
-def check_origin(request: web.Request) -> None:
-    """Raise `Forbidden` for an action that another origin's page sends (Fetch standard, Origin)."""
+def check_origin(request: web.Request, allowed: Sequence[str] = ()) -> None:
+    """Raise `Forbidden` for an action of a page of another origin (Fetch standard, Origin)."""
     origin = request.headers.get("Origin")
-    if origin is not None and origin.lower() != f"{request.scheme}://{request.host}".lower():
+    if origin is None or origin.lower() == f"{request.scheme}://{request.host}".lower():
+        return
+    if not cors.allows(allowed, origin):
         raise Forbidden(f"Origin: is {origin!r}; pages of other origins are not served")
 
 
@@ -200,15 +331,78 @@ def _own_address(request: web.Request) -> str | None:
     return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) else None
 
 
+class Patience:
+    """Hangs up on a client that takes nothing of what is sent to it for too long.
+
+    Held (`with`) around each sending; its owner closes it.
+    """
+
+    def __init__(self, request: web.Request, limit_s: float) -> None:
+        """Nothing is being sent."""
+        self._transport = request.transport
+        self._limit_s = limit_s
+        self._due = Due(self._hang_up)
+        self._is_over = False
+
+    def __enter__(self) -> None:
+        """Something is sent from now on."""
+        self._due.within(self._limit_s)
+
+    def __exit__(self, *_: object) -> None:
+        """It is taken. Raises `ConnectionAbortedError` where it was not, in time."""
+        self._due.at(NEVER_S)
+        if self._is_over:
+            raise ConnectionAbortedError(f"the client took nothing for {self._limit_s:g} s")
+
+    def _hang_up(self) -> None:
+        self._is_over = True
+        if self._transport is not None:
+            self._transport.abort()  # which ends who waits to send
+
+    def close(self) -> None:
+        """Nothing more is sent."""
+        self._due.close()
+
+
 # -- bodies ---------------------------------------------------------------------------------------
 
 
-async def body(request: web.Request, max_bytes: int) -> bytes:
+def check_json(request: web.Request) -> None:
+    """Raise `WrongType` for a body that says to be no JSON; one that says nothing may be."""
+    given = request.headers.get("Content-Type")
+    if given is not None and request.content_type != JSON:
+        raise WrongType(f"Content-Type: is {given[:80]!r}; must be {JSON}")
+
+
+async def posted(request: web.Request, limits: ApiConfig) -> bytes:
+    """The body of a request that wants something done. Raises an `InvalidRequest`."""
+    check_origin(request, limits.cors_origins)
+    check_json(request)
+    return await body(request, limits.max_body_bytes, limits.body_timeout_s)
+
+
+def taken(wish: Wish, limits: ApiConfig) -> Wish:
+    """The wish, if it is not of too many messages, nor of what is not done here.
+
+    Raises `InvalidRequest`.
+    """
+    count, most = len(wish.turns), limits.max_messages
+    if count > most:
+        told = f"are {count}; {most} are taken (api.max_messages); send fewer"
+        raise InvalidRequest(f"messages: {told}", param="messages")
+    if wish.emulation is not None and not limits.emulate:
+        param = wish.emulation.param
+        told = "is not emulated here; leave it out, or have the operator set api.emulate"
+        raise InvalidRequest(f"{param}: {told}", param=param)
+    return wish
+
+
+async def body(request: web.Request, max_bytes: int, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
     """The whole body. Raises `TooLarge`, `TooSlow` or `InvalidRequest`."""
     too_large = TooLarge(f"the body is larger than {max_bytes} bytes; send less")
     if (request.content_length or 0) > max_bytes:
         raise too_large
-    return await _within(BODY_TIMEOUT_S, _read(request, too_large))
+    return await _within(timeout_s, _read(request, too_large))
 
 
 async def _within(timeout_s: float, reading: Awaitable[bytes]) -> bytes:
@@ -216,7 +410,9 @@ async def _within(timeout_s: float, reading: Awaitable[bytes]) -> bytes:
         async with asyncio.timeout(timeout_s):
             return await reading
     except TimeoutError as error:
-        raise TooSlow(f"the body did not arrive within {timeout_s:g} s") from error
+        raise TooSlow(
+            f"the body did not arrive within {timeout_s:g} s; send it faster, or less"
+        ) from error
 
 
 async def _read(request: web.Request, too_large: TooLarge) -> bytes:

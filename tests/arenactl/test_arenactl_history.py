@@ -24,7 +24,20 @@ from arenad.schema.process import LogLine
 
 NOON_S = time.mktime((2026, 6, 1, 12, 0, 0, 0, 0, -1))
 OK = RequestEnded(
-    NOON_S, "a", "frontend-1", "demo-echo", True, "w1", 1, "answered", "", 0.0, 0.1, 1.5, 42
+    NOON_S,
+    "a",
+    "frontend-1",
+    "demo-echo",
+    True,
+    "w1",
+    1,
+    "answered",
+    "",
+    0.0,
+    0.1,
+    1.5,
+    42,
+    "alice",
 )
 BAD = RequestEnded(
     NOON_S,
@@ -123,10 +136,10 @@ def test_every_line_fits(entries: tuple[Entry, ...]) -> None:
 
 
 def test_requests_as_a_table() -> None:
-    """When, what, by whom, how long, and how it ended."""
+    """When, with which key, what, by whom, how long, and how it ended."""
     head, ok, bad, left = history.page((OK, BAD, LEFT))
-    assert head == "TIME           MODEL          FROM ASKED  WAIT FIRST  TOOK CHARS END"
-    assert ok == "06-01 12:00:00 demo-echo        w1     1 0.00s 0.10s 1.50s    42 ok"
+    assert head == "TIME           KEY     MODEL        FROM  WAIT FIRST  TOOK CHARS END"
+    assert ok == "06-01 12:00:00 alice   demo-echo      w1 0.00s 0.10s 1.50s    42 ok"
     assert bad.endswith("profile_outdat…")
     assert left.endswith("left")
 

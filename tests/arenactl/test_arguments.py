@@ -32,8 +32,10 @@ def test_stop_waits_unless_told_not_to() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "COMMAND"),
-        ("dance", "dance"),
+        ("", "`arenactl --help` lists them"),
+        ("fly", "there is no 'fly'; there are status, instances, scale"),
+        ("stat", "argument COMMAND: there is no 'stat'; did you mean status?"),
+        ("logs --level warn", "did you mean warning?"),
         ("scale many", "many"),
         ("scale -- -1", "-1"),
         ("scale 3 --timeout never", "never"),

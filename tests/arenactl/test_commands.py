@@ -259,6 +259,15 @@ def test_logs_are_filtered_from_further_back(words, texts, capsys):
     assert heard == [Logs(10_000, follow=False)]
 
 
+def test_logs_of_nobody_are_told(capsys):
+    """A name that was mistyped is no quiet process."""
+    assert run({Logs: LOGGED}, "logs", "--source", "w9")[0] == 0
+    told = "arenactl: no such line of w9; `arenactl status` names the processes\n"
+    assert capsys.readouterr() == ("", told)
+    assert run({Logs: LOGGED}, "logs", "--source", "w1")[0] == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_following_logs_ends_with_the_daemon(capsys):
     """-f until the daemon leaves is a success with a remark."""
     script = {Logs: [item(LINES[0]), item(LINES[1]), hang_up]}
@@ -346,9 +355,11 @@ def test_reload_as_json_is_what_was_told(capsys):
 
 def test_a_faulty_file_is_a_failure(capsys):
     """Exit code 1, with the daemon's words."""
-    refused = Failure("refused", "nothing was changed: queue.limit: is 0; must be 1")
+    refused = Failure("refused", "nothing was changed: 2 faults\n  queue.limit: is 0\n  a: \x1b[1m")
     assert run({GetState: told(ONE), Reload: [end(refused)]}, "reload")[0] == 1
-    assert "queue.limit: is 0" in capsys.readouterr().err
+    first, *faults = capsys.readouterr().err.splitlines()
+    assert first == "arenactl: nothing was changed: 2 faults"
+    assert faults == ["  queue.limit: is 0", "  a: \N{REPLACEMENT CHARACTER}[1m"]
 
 
 def test_reload_waits_for_the_last_replacement(capsys):

@@ -25,6 +25,7 @@ CHILDREN = st.builds(
     last_death=NASTY,
     next_try_s=st.none() | FRACTION,
     condition_reason=NASTY,
+    proxy=NASTY,
     slots=WHOLE,
     busy=WHOLE,
     answered=WHOLE,
@@ -120,7 +121,14 @@ def test_the_page_as_a_whole():
             word="degraded",
             verdict="degraded: 1 of 3 instances ready",
             gui_url="http://127.0.0.1:5104/gui/dashboard",
-            traffic=Traffic(queued=2, queue_limit=256, running=1, answered=412, requests_per_s=1.8),
+            traffic=Traffic(
+                queued=12,
+                queue_limit=256,
+                running=1,
+                answered=412,
+                requests_per_s=1.8,
+                waiting={"": 1, "alice": 2, "batch": 9},
+            ),
         )
     )
     assert page == [
@@ -130,8 +138,9 @@ def test_the_page_as_a_whole():
         "  api        http://127.0.0.1:5102/v1",
         "  dashboard  http://127.0.0.1:5104/gui/dashboard",
         "  daemon     arenad 0.1.0, pid 4200, up 3 h 12 min",
-        "  traffic    1.8 requests/s, 1 running, 2 of 256 queued",
+        "  traffic    1.8 requests/s, 1 running, 12 of 256 queued",
         "             412 answered, 0 failed, 0 retried",
+        "  waiting    9 of batch, 2 of alice, 1 of no key",
         "",
         "NAME        STATE        AGE  BUSY  ANSWERED  RESTARTS  MEMORY  CPU",
         "w1          ready        14m   1/1       412         0    431M  12%",
@@ -150,6 +159,22 @@ def test_an_old_death_of_a_healthy_child_is_told_only_close_up():
     well_again = state(worker("w1", last_death="exit 1", restarts=1, phase_age_s=4000))
     assert not any("exit 1" in line for line in render.status(well_again))
     assert render.instances(well_again)[-1] == "  last death: exit 1"
+
+
+def test_an_instance_tells_its_proxy() -> None:
+    """By its name, before what else there is to know, on the closer page."""
+    far = state(worker("w1", proxy="lisbon", last_death="exit 1"))
+    assert render.instances(far)[-1] == "  through the proxy lisbon, last death: exit 1"
+    assert not any("lisbon" in line for line in render.status(far))
+
+
+def test_an_instance_that_is_asked_last_tells_why() -> None:
+    """On both pages, while it runs."""
+    shunned = state(worker("w1", asked_last="asked last: 3 requests in a row failed there"))
+    for page in (render.status(shunned), render.instances(shunned)):
+        assert "  asked last: 3 requests in a row failed there" in page
+    gone = state(worker("w1", asked_last="asked last: 3 failed", phase="backoff"))
+    assert not any("asked last" in line for line in render.status(gone))
 
 
 def test_an_instance_close_up():
@@ -182,6 +207,26 @@ def test_the_story_ends_with_the_latest():
     ]
 
 
+def test_several_sites_stand_below_each_other():
+    """With how many instances of each are wanted; one alone needs no word of that."""
+    sites = "demo (http://127.0.0.1:1/); local: openai-http (http://127.0.0.1:2/v1)"
+    page = render.status(
+        state(worker("w1"), site=sites, instances_wanted=1, templates={"local": 3})
+    )
+    assert page[2:5] == [
+        "  site       demo (http://127.0.0.1:1/)",
+        "             local: openai-http (http://127.0.0.1:2/v1)",
+        "  wanted     1 on the site, 3 of local",
+    ]
+    assert not any(line.startswith("  wanted") for line in render.status(state(worker("w1"))))
+
+
+def test_what_is_no_process_is_not_gone():
+    """The fleet, and a template, have stories of their own."""
+    assert render.story(StoryOf("fleet", ()))[0] == "what happened to fleet"
+    assert render.story(StoryOf("w7", ()))[0] == "w7 is gone: the fleet was made smaller"
+
+
 def test_colour_marks_the_word():
     """On a terminal the word of the verdict and of each row is coloured, the measure unchanged."""
     page = render.status(state(worker("w1", phase="failed")), colour=True)
@@ -208,6 +253,9 @@ def test_a_story_says_what_comes_next():
     assert render.story(StoryOf("w1", (), waiting))[-1] == (
         "next: it is started again in 12s, by `arenactl reset w1` at once"
     )
+    assert render.story(StoryOf("w1", (), waiting))[0].endswith(" restarts")
+    again = render.story(StoryOf("w1", (), worker("w1", restarts=1)))[0]
+    assert again.endswith(", 1 restart")
     drained = worker("w1", phase="stopped", condition=None)
     assert "`arenactl restart w1` starts it" in render.story(StoryOf("w1", (), drained))[-1]
     assert "is gone" in render.story(StoryOf("w1", ()))[0]

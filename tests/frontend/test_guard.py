@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import json
+import unittest.mock
 from collections.abc import Awaitable, Callable
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from scripted import Wire, play, serving, until
 
 from arenad.errors import Overloaded
@@ -247,7 +249,7 @@ def test_a_body_that_cannot_be_unpacked() -> None:
 
 def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever declares a body has a deadline to send it."""
-    monkeypatch.setattr(guard, "BODY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(guard.body, "__defaults__", (0.01,))
     status, _, body = _answered("POST / HTTP/1.1", b"x", Host="localhost", Content_Length="10")
     assert (status, json.loads(body)["error"]["code"]) == (408, "request_timeout")
 
@@ -274,3 +276,28 @@ def test_an_own_address_is_this_machine() -> None:
             await wire.answer()
 
     play(story())
+
+
+@pytest.mark.parametrize(
+    ("peer", "own", "is_let_in"),
+    [
+        (("127.0.0.1", 4711), ("127.0.0.1", 5102), True),
+        (("::1", 4711, 0, 0), ("::1", 5102, 0, 0), True),
+        (("192.0.2.7", 4711), ("192.0.2.7", 5102), True),
+        (("192.0.2.9", 4711), ("192.0.2.7", 5102), False),
+        (("192.0.2.9", 4711), ("127.0.0.1", 5102), False),
+        (None, None, False),
+    ],
+)
+def test_without_keys_only_this_machine_is_let_in(
+    peer: object, own: object, is_let_in: bool
+) -> None:
+    """Whatever it says in `Host`: what counts is where the connection comes from."""
+    ends = {"peername": peer, "sockname": own}
+    transport = unittest.mock.Mock(get_extra_info=ends.get)
+    request = make_mocked_request("GET", "/", {"Host": "localhost"}, transport=transport)
+    if is_let_in:
+        guard.check_local(request)
+        return
+    with pytest.raises(guard.Forbidden, match="arenactl keys create"):
+        guard.check_local(request)

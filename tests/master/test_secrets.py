@@ -1,5 +1,6 @@
 """Secrets: read from where they stand, and never shown."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,18 @@ def test_a_file_that_holds_no_key_is_refused(tmp_path: Path, content: bytes) -> 
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    """Not there, or a folder."""
+    """Not there, a folder, a device, a pipe that nobody writes to: no wait for any of them."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
     assert "No such file" in _fault(f"file:{tmp_path / 'nothing'}")
-    assert "Is a directory" in _fault(f"file:{tmp_path}")
+    for path in (tmp_path, tmp_path / "pipe", "/dev/zero"):
+        fault = _fault(f"file:{path}")
+        assert fault == f"site.key_from: {path} is no regular file; name one that is"
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    """It is not read to its end, nor is its beginning taken for the key."""
+    path = _file(tmp_path, b"x" * (secrets.MAX_BYTES + 1))
+    assert "is over 65536 bytes; that is no key" in _fault(f"file:{path}")
 
 
 def test_what_was_not_passed_is_told() -> None:
