@@ -1,6 +1,6 @@
 """Which instance is asked: a brain. All seats and their load in, one of them out, or why none."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
@@ -16,9 +16,13 @@ from arenad.errors import (
     Unavailable,
 )
 from arenad.schema.chat import Mode
+from arenad.schema.config import Balancing
 from arenad.schema.process import Condition, Model, Seat
 
 SIDE_BY_SIDE: Mode = "side_by_side"
+
+HALF_LIFE_S = 60.0
+"""How long until a measured time is believed half as much."""
 
 SeatKey = tuple[str, int]
 """An instance's name and generation: one incarnation of it."""
@@ -37,13 +41,19 @@ _OUT_OF_SERVICE: dict[Condition, tuple[type[RequestError], str]] = {
 class Load(msgspec.Struct, frozen=True):
     """One seat and how many requests this frontend has there.
 
-    `held` are the conversations that it can go on with, `held_s` when they last changed.
+    `held` are the conversations that it can go on with, `held_s` when they last changed. `asked` is
+    the number of the request that was last sent there, 0 for none; `begins` is after how long its
+    answers begin and how old that measurement is, both in seconds. `is_last` is set while others
+    are to be asked before it (`breaker`).
     """
 
     seat: Seat
     busy: int
     held: Collection[str] = ()
     held_s: float = 0.0
+    asked: int = 0
+    begins: tuple[float, float] | None = None
+    is_last: bool = False
 
     @property
     def has_room(self) -> bool:
@@ -54,11 +64,6 @@ class Load(msgspec.Struct, frozen=True):
 def key_of(seat: Seat) -> SeatKey:
     """Which incarnation this is."""
     return (seat.name, seat.generation)
-
-
-def template_of(seat: Seat) -> str:
-    """Whose instance it is, by its name: empty for the site itself."""
-    return seat.name.rpartition("-")[0]
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -99,9 +104,15 @@ def offers(seat: Seat, model: str) -> bool:
 
 
 def choose(
-    loads: Iterable[Load], model: str, tried: Collection[SeatKey], draw: float
+    loads: Iterable[Load],
+    model: str,
+    tried: Collection[SeatKey],
+    draw: float,
+    strategy: Balancing = "least_busy",
 ) -> Seat | None:
-    """The least busy ready seat with room that offers the model and was not tried before.
+    """The best ready seat with room that offers the model and was not tried before.
+
+    None also while only who is asked last has room, and another will have some.
 
     Of equals the one whose conversations have rested the longest, since a new one may end them;
     then `draw`, from 0 up to 1, decides, so that no instance is always first.
@@ -109,9 +120,39 @@ def choose(
     able = [load for load in _able(loads, model, tried) if load.has_room]
     if not able:
         return None
-    least = min(map(_burden, able))
-    equals = [load for load in able if _burden(load) == least]
+    costs = [(cost, load.held_s) for cost, load in zip(_COSTS[strategy](able), able, strict=True)]
+    least = min(costs)
+    equals = [load for load, cost in zip(able, costs, strict=True) if cost == least]
     return equals[int(draw * len(equals))].seat
+
+
+def _shares(loads: Sequence[Load]) -> list[float]:
+    return [load.busy / load.seat.slots for load in loads]
+
+
+def _last_asked(loads: Sequence[Load]) -> list[float]:
+    return [load.asked for load in loads]
+
+
+def _waits_s(loads: Sequence[Load]) -> list[float]:
+    """How soon each would begin one more answer, if what runs there shares it.
+
+    Who is not measured is taken to be as fast as the fastest, and what was measured is believed
+    half as much after each `HALF_LIFE_S`: so a slow one is tried again.
+    """
+    best_s = min((load.begins[0] for load in loads if load.begins), default=1.0)
+    return [
+        (best_s + (begins_s - best_s) * 0.5 ** (age_s / HALF_LIFE_S)) * (1 + load.busy)
+        for load in loads
+        for begins_s, age_s in [load.begins or (best_s, 0.0)]
+    ]
+
+
+_COSTS: dict[Balancing, Callable[[Sequence[Load]], list[float]]] = {
+    "least_busy": _shares,
+    "round_robin": _last_asked,
+    "response_time": _waits_s,
+}
 
 
 def homes(
@@ -122,17 +163,15 @@ def homes(
 
 
 def _able(loads: Iterable[Load], model: str, tried: Collection[SeatKey]) -> list[Load]:
-    return [
+    """Those that could take it, with room or without; who is asked last only for want of others."""
+    able = [
         load
         for load in loads
         if load.seat.condition == "ready"
         and key_of(load.seat) not in tried
         and offers(load.seat, model)
     ]
-
-
-def _burden(load: Load) -> tuple[float, float]:
-    return load.busy / load.seat.slots, load.held_s
+    return [load for load in able if not load.is_last] or able
 
 
 def waits_for_person(error: RequestError | None) -> bool:

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -22,16 +22,17 @@ from arenad.frontend.balance import (
     homes,
     key_of,
     offers,
-    template_of,
     waits_for_person,
     why_never,
 )
-from arenad.frontend.queue import RETRY_AFTER_S, Queue, Ticket
-from arenad.frontend.turns import LOCKED_S, Turns
+from arenad.frontend.breaker import Breakers, Change, Outcome
+from arenad.frontend.queue import Queue, Ticket
+from arenad.frontend.speeds import Speeds
+from arenad.frontend.turns import LOCKED_S, Turn, Turns
 from arenad.schema.chat import AskHeld, Held
-from arenad.schema.config import QueueConfig
+from arenad.schema.config import Balancing, BreakerConfig, QueueConfig
 from arenad.schema.frame import Body
-from arenad.schema.process import Model, Roster, Seat
+from arenad.schema.process import Model, Roster, Seat, template_of
 
 CONNECT_TIMEOUT_S = 2.0
 RECONNECT_S = 0.5
@@ -47,6 +48,7 @@ class Seats:
     def __init__(self, queue: QueueConfig) -> None:
         """Until the master's first word, instances are taken to be on their way."""
         self._wait_s = queue.wait_s
+        self._strategy: Balancing = queue.strategy
         self._queue = Queue(queue.limit)
         self._roster = Roster((), 1)
         self._roster_at_s = 0.0
@@ -59,13 +61,19 @@ class Seats:
         self._home_timers: dict[int, asyncio.TimerHandle] = {}
         self._waiting: dict[int, asyncio.Future[Seat]] = {}
         self._since_s: dict[int, float] = {}
+        self._seated_s: dict[int, float] = {}
+        self._speeds = Speeds()
+        self.breakers = Breakers(BreakerConfig())
+        self._asked: dict[SeatKey, int] = {}
         self._turns = Turns()
+        self._taken: dict[int, Turn] = {}
         self._turn_timer: asyncio.TimerHandle | None = None
         self._tasks = link.Tasks()
 
     def adjust(self, queue: QueueConfig) -> None:
         """Other limits from now on; who waits already goes on waiting."""
         self._wait_s = queue.wait_s
+        self._strategy = queue.strategy
         self._queue.limit = queue.limit
 
     # -- the roster -------------------------------------------------------------------------------
@@ -77,6 +85,10 @@ class Seats:
         self._roster_at_s = asyncio.get_running_loop().time()
         self._news.set()
         self._news = asyncio.Event()
+        listed = {key_of(seat) for seat in roster.seats}
+        self._speeds.keep(listed)
+        self.breakers.keep(roster.seats, self._roster_at_s)
+        self._asked = {key: number for key, number in self._asked.items() if key in listed}
         for seat in roster.seats:
             if key_of(seat) not in self._kept:
                 self._kept.add(key_of(seat))
@@ -136,6 +148,10 @@ class Seats:
         known = {model.id: model for seat in self._roster.seats for model in seat.models}
         return [known[name] for name in sorted(known)]
 
+    def room(self, model: str) -> int:
+        """How many chats all instances of a model take at once, busy or not."""
+        return sum(seat.slots for seat in self._roster.seats if offers(seat, model))
+
     def is_ready(self) -> bool:
         """Whether an instance could be asked now, busy or not."""
         return any(
@@ -154,40 +170,56 @@ class Seats:
     def join(self, ticket: Ticket) -> asyncio.Future[Seat]:
         """Ask for a seat; the future has it, or the `RequestError` why there will never be one.
 
-        Raises `Overloaded` when too many wait. Whoever joined must `leave`.
+        Raises `Overloaded` when too many wait; so may the future, to let an owner in that has fewer
+        waiting. Whoever joined must `leave`.
         """
+        waiting: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
+        self._waiting[ticket.number] = waiting
+        if (error := self._hopeless(ticket)) is not None:
+            waiting.set_exception(error)
+            return waiting
+        try:
+            self._seat_or_queue(ticket, waiting)
+        except RequestError:
+            self.leave(ticket, is_asked=False)
+            raise
+        return waiting
+
+    def _seat_or_queue(self, ticket: Ticket, waiting: asyncio.Future[Seat]) -> None:
+        """Those who wait already come first; only who then has to wait needs room in the queue."""
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[Seat] = loop.create_future()
         if (left_s := ticket.home_until_s - time.monotonic()) > 0:
             timer = loop.call_later(left_s, self._give_up_home, ticket.number)
             self._home_timers[ticket.number] = timer
-        error = self._hopeless(ticket)
-        is_behind = bool(self._turns.paces) and len(self._queue) > 0
-        seat = None if error or is_behind else self._reserve(ticket)
-        if error is not None:
-            waiting.set_exception(error)
-        elif seat is not None:
-            waiting.set_result(seat)
-        else:
+        self._match(ticket)
+        if not waiting.done():
             self._check_turn(ticket)
-            self._queue.join(ticket)
+            if (gone := self._queue.join(ticket)) is not None:
+                self._waiting[gone.number].set_exception(self._full_queue(gone))
             self._since_s[ticket.number] = loop.time()
-        self._waiting[ticket.number] = waiting
-        if is_behind:
-            self._match()
-        return waiting
 
-    def leave(self, ticket: Ticket) -> None:
-        """Wait no more; give back the seat if there is one."""
+    def leave(self, ticket: Ticket, *, is_asked: bool, outcome: Outcome = "") -> None:
+        """Wait no more; give back the seat if there is one, and its turn if nothing was asked.
+
+        `outcome` is what the request's end says of the instance that it was sent to.
+        """
         self._queue.leave(ticket.number)
         self._since_s.pop(ticket.number, None)
         if (timer := self._home_timers.pop(ticket.number, None)) is not None:
             timer.cancel()
+        seated_s = self._seated_s.pop(ticket.number, None)
+        if seated_s is not None and is_asked:
+            self._speeds.kept(asyncio.get_running_loop().time() - seated_s)
+        turn = self._taken.pop(ticket.number, None)
+        if turn is not None and not is_asked:
+            self._turns.give_back(turn)
         waiting = self._waiting.pop(ticket.number)
         if not waiting.done():
             waiting.cancel()
         elif waiting.exception() is None:
-            self._give_back(key_of(waiting.result()))
+            seat, now_s = waiting.result(), asyncio.get_running_loop().time()
+            _log(self.breakers.ended(seat, ticket.number, outcome, now_s))
+            self._give_back(key_of(seat))
 
     def too_late(self, ticket: Ticket) -> RequestError:
         """What is told to somebody who has waited for as long as is allowed."""
@@ -196,9 +228,24 @@ class Seats:
             or self._out_of_turn(ticket, 0.0)
             or Overloaded(
                 f"no instance was free within {self._wait_s:g} s (queue.wait_s)",
-                retry_after_s=RETRY_AFTER_S,
+                retry_after_s=self._turn_s(ticket),
             )
         )
+
+    def _full_queue(self, ticket: Ticket) -> Overloaded:
+        limit = self._queue.limit
+        return Overloaded(
+            f"{limit} requests wait already (queue.limit); ask again later",
+            retry_after_s=self._turn_s(ticket),
+        )
+
+    def _turn_s(self, ticket: Ticket) -> float:
+        """When it would have a slot if it waited, at the speed of the last answers."""
+        return self._speeds.turn_s(self.ahead(ticket), self._busy.total())
+
+    def ahead(self, ticket: Ticket) -> int:
+        """How many are seated before it, if nobody else comes."""
+        return self._queue.ahead(ticket)
 
     def _check_turn(self, ticket: Ticket) -> None:
         """Raises `Overloaded` for a newcomer whose turn cannot come in time: it need not wait."""
@@ -207,11 +254,14 @@ class Seats:
 
     def _out_of_turn(self, ticket: Ticket, wait_s: float) -> Overloaded | None:
         """What to tell when the pace of every site that has the model takes longer than this."""
-        seats = self._roster.seats
-        sites = {template_of(each) for each in seats if offers(each, ticket.model)}
-        models = {model.id for each in seats if template_of(each) in sites for model in each.models}
-        ahead = sum(each.model in models for each in self._queue.tickets())
-        turns_s = [self._turns.wait_s(site, ahead) for site in sites]
+        if not self._turns.paces:
+            return None
+        ahead = Counter(t.model for t in self._queue.tickets()[: self.ahead(ticket)])
+        turns_s = [
+            self._turns.wait_s(site, sum(ahead[model] for model in ahead if _offer(seats, model)))
+            for site, seats in self._sites().items()
+            if _offer(seats, ticket.model)
+        ]
         if not turns_s or min(turns_s) <= wait_s:
             return None
         return Overloaded(
@@ -228,6 +278,11 @@ class Seats:
     def needs_person(self, ticket: Ticket) -> bool:
         """Whether only a person can bring a seat for it."""
         return not self._roster.starting and waits_for_person(self._why_never(ticket))
+
+    def began(self, seat: Seat, number: int) -> None:
+        """The answer to a request that has its seat begins now."""
+        now_s = asyncio.get_running_loop().time()
+        self._speeds.began(key_of(seat), now_s - self._seated_s[number], now_s)
 
     def refused(self, seat: Seat) -> None:
         """The worker said that it is full: let a moment pass before anybody asks it again."""
@@ -248,21 +303,43 @@ class Seats:
                 self._queue.leave(ticket.number)
                 self._waiting[ticket.number].set_exception(error)
 
-    def _match(self) -> None:
-        for ticket, seat in self._queue.match(self._reserve):
+    def _match(self, *newcomers: Ticket) -> None:
+        """Seat everybody who can be seated now; the pool is looked at anew when a seat is taken."""
+        if not newcomers and not len(self._queue):
+            return
+        loads = self._loads()
+
+        def seat_for(ticket: Ticket) -> Seat | None:
+            nonlocal loads
+            seat = self._reserve(ticket, loads)
+            if seat is not None:
+                loads = self._loads()
+            return seat
+
+        for ticket, seat in self._queue.match(seat_for, *newcomers):
             self._waiting[ticket.number].set_result(seat)
 
-    def _reserve(self, ticket: Ticket) -> Seat | None:
-        seat = self._choose(ticket)
-        if seat is not None and not self._turns.take(template_of(seat)):
-            self._look_after(max(LOCKED_S, self._turns.wait_s(template_of(seat))))
+    def _reserve(self, ticket: Ticket, loads: Sequence[Load]) -> Seat | None:
+        seat = self._choose(ticket, loads)
+        if seat is None:
             return None
-        if seat is not None:
-            self._busy[key_of(seat)] += 1
+        site = template_of(seat.name)
+        if (turn := self._turns.take(site)) is None:
+            self._look_after(self._turns.wait_s(site))
+            return None
+        self._taken[ticket.number] = turn
+        self._busy[key_of(seat)] += 1
+        self._asked[key_of(seat)] = max(self._asked.values(), default=0) + 1
+        now_s = self._seated_s[ticket.number] = asyncio.get_running_loop().time()
+        _log(self.breakers.begins(seat, ticket.number, now_s))
         return seat
 
     def _look_after(self, delay_s: float) -> None:
-        """Seat who waits once the next turn may be there."""
+        """Seat who waits once the next turn may be there, or an instance may be tried again.
+
+        Not sooner than a lock is let go; uvloop's handle for a time that is here has no `when`.
+        """
+        delay_s = max(LOCKED_S, delay_s)
         loop, timer = asyncio.get_running_loop(), self._turn_timer
         if timer is not None and timer.when() <= loop.time() + delay_s:
             return
@@ -274,16 +351,24 @@ class Seats:
         self._turn_timer = None
         self._match()
 
-    def _is_out_of_turn(self, seat: Seat) -> bool:
-        """Whether the site is to be left in peace for a moment; then it is looked at again."""
-        wait_s = self._turns.wait_s(template_of(seat))
-        if wait_s > 0:
-            self._look_after(wait_s)
-        return wait_s > 0
+    def _left_in_peace(self) -> set[str]:
+        """The sites whose next turn is yet to come; then they are looked at again."""
+        waits_s = {site: self._turns.wait_s(site) for site in self._sites()}
+        waiting = {site for site, wait_s in waits_s.items() if wait_s > 0}
+        if waiting:
+            self._look_after(min(waits_s[site] for site in waiting))
+        return waiting
 
-    def _choose(self, ticket: Ticket) -> Seat | None:
+    def _sites(self) -> dict[str, list[Seat]]:
+        """The seats of each site, by template."""
+        sites: dict[str, list[Seat]] = {}
+        for seat in self._roster.seats:
+            sites.setdefault(template_of(seat.name), []).append(seat)
+        return sites
+
+    def _choose(self, ticket: Ticket, loads: Sequence[Load]) -> Seat | None:
         """Where its conversation is, while that is worth a wait; else anywhere."""
-        loads, draw = self._loads(), random.random()  # noqa: S311 - a tie, no secret
+        draw = random.random()  # noqa: S311 - a tie, no secret
         if ticket.conversation and (
             found := homes(loads, ticket.model, ticket.tried, ticket.conversation)
         ):
@@ -291,7 +376,7 @@ class Seats:
                 return home.seat
             if ticket.number in self._home_timers:
                 return None
-        return choose(loads, ticket.model, ticket.tried, draw)
+        return choose(loads, ticket.model, ticket.tried, draw, self._strategy)
 
     def _give_back(self, key: SeatKey) -> None:
         self._busy[key] -= 1
@@ -302,17 +387,28 @@ class Seats:
     def _loads(self) -> list[Load]:
         """The seats that can be asked: a lost link tells of a death before the next roster does.
 
-        One that said that it is full has no room for a moment.
+        One that said that it is full has no room for a moment. Where none has room there is nothing
+        to choose from, however many wait.
         """
-        return [
+        closed = self._left_in_peace() if self._turns.paces else ()
+        now_s = asyncio.get_running_loop().time()
+        if (next_s := self.breakers.next_s(now_s)) is not None:
+            self._look_after(next_s)
+        loads = [
             Load(
                 seat,
-                seat.slots if key in self._full or self._is_out_of_turn(seat) else self._busy[key],
+                seat.slots
+                if key in self._full or template_of(seat.name) in closed
+                else self._busy[key],
                 *self._held.get(key, ((), 0.0)),
+                asked=self._asked.get(key, 0),
+                begins=self._speeds.begins(key, now_s),
+                is_last=self.breakers.is_open(seat, now_s),
             )
             for seat in self._roster.seats
             if (key := key_of(seat)) in self._links
         ]
+        return loads if any(load.has_room for load in loads) else []
 
     def _hopeless(self, ticket: Ticket) -> RequestError | None:
         error = None if self._roster.starting else self._why_never(ticket)
@@ -331,10 +427,18 @@ class Seats:
         """How many wait."""
         return len(self._queue)
 
+    def waiting(self) -> dict[str, int]:
+        """How many wait of each key's owner."""
+        return self._queue.owners()
+
     def longest_wait_s(self) -> float:
         """How long the one has waited who has waited the longest; 0 when nobody waits."""
         since_s = [self._since_s[ticket.number] for ticket in self._queue.tickets()]
         return round(asyncio.get_running_loop().time() - min(since_s), 1) if since_s else 0.0
+
+    def asked_last(self) -> dict[str, str]:
+        """Why others are asked before these instances."""
+        return self.breakers.told(self._roster.seats, asyncio.get_running_loop().time())
 
     def busy(self) -> dict[str, int]:
         """How many requests each instance has from here."""
@@ -352,6 +456,16 @@ class Seats:
         self._turns.close()
         for each in self._links.values():
             each.close()
+
+
+def _offer(seats: Iterable[Seat], model: str) -> bool:
+    """Whether one of them has it."""
+    return any(offers(seat, model) for seat in seats)
+
+
+def _log(changes: Iterable[Change]) -> None:
+    for change in changes:
+        log.log(logging.WARNING if change.is_warning else logging.INFO, "%s", change.text)
 
 
 async def _connected(seat: Seat, on_news: Callable[[Body], None]) -> link.Link | None:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+import msgspec
+
 from arenad.pace import gap_s
 from arenad.schema.process import Pace
 
@@ -22,6 +24,18 @@ LOCKED_S = 0.005
 _LAST = struct.Struct("=dd")
 
 log = logging.getLogger("arenad.turns")
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One that was taken: in which file, and what that said before and says since."""
+
+    path: str
+    before: bytes
+    since: bytes
+
+
+_ALWAYS = Turn("", b"", b"")
+"""At a site without a pace."""
 
 
 class Turns:
@@ -47,24 +61,41 @@ class Turns:
         next_s = last_s + gap if last_s <= now_s else now_s  # else of a boot before this one
         return max(0.0, next_s - now_s) + ahead * gap
 
-    def take(self, template: str) -> bool:
-        """Take the turn, if it is there; then a request has to follow."""
+    def take(self, template: str) -> Turn | None:
+        """Take the turn, if it is there; then a request has to follow, or it is given back."""
         pace = self.paces.get(template)
         if pace is None:
-            return True
+            return _ALWAYS
         try:
             fd = self._file(pace)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # locked, or one that `wait_s` tells of
-            return False
+            return None
         try:
             if self.wait_s(template) > 0:
-                return False
+                return None
             draw = random.random()  # noqa: S311 - jitter, no secret
-            os.pwrite(fd, _LAST.pack(time.monotonic(), draw), 0)
+            before, since = os.pread(fd, _LAST.size, 0), _LAST.pack(time.monotonic(), draw)
+            os.pwrite(fd, since, 0)
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
-        return True
+        return Turn(pace.turns_path, before, since)
+
+    def give_back(self, turn: Turn) -> None:
+        """No request came of it: undo it, unless another turn was taken since, or is just now."""
+        fd = self._files.get(turn.path)
+        if fd is None:
+            return
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        try:
+            if os.pread(fd, _LAST.size, 0) == turn.since:
+                os.pwrite(fd, turn.before, 0)
+                os.ftruncate(fd, len(turn.before))
+        finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Close the files."""

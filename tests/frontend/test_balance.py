@@ -15,6 +15,7 @@ from arenad.errors import (
     Unavailable,
 )
 from arenad.frontend.balance import (
+    HALF_LIFE_S,
     Asked,
     Load,
     SeatKey,
@@ -26,6 +27,7 @@ from arenad.frontend.balance import (
     why_never,
 )
 from arenad.schema.chat import Mode
+from arenad.schema.config import Balancing
 from arenad.schema.process import Model, Seat
 
 NAMES = ["w1", "w2", "w3", "w4"]
@@ -90,6 +92,40 @@ def test_the_order_of_the_roster_does_not_matter(
     """Turned round, as many are equally good; the draw alone decides between them."""
     here, there = choose(loads, model, (), draw), choose(loads[::-1], model, (), draw)
     assert (here is None) == (there is None)
+
+
+@pytest.mark.parametrize("strategy", ["least_busy", "round_robin", "response_time"])
+@given(LOADS, st.sampled_from(MODELS), KEYS, DRAWS)
+def test_every_strategy_chooses_among_the_same(
+    strategy: Balancing, loads: list[Load], model: str, tried: frozenset[SeatKey], draw: float
+) -> None:
+    """They differ in which seat is taken, never in whether one can be."""
+    seat = choose(loads, model, tried, draw, strategy)
+    assert (seat is None) == (choose(loads, model, tried, draw) is None)
+    if seat is not None:
+        (load,) = [load for load in loads if load.seat == seat]
+        assert choose([load], model, tried, draw) == seat
+
+
+def test_round_robin_asks_whom_nobody_asked_for_longest() -> None:
+    """However busy; one that is new comes first."""
+    asked = {"w1": 3, "w2": 1, "w3": 2}
+    loads = [Load(_seat(name, slots=9), 4 - at, asked=at) for name, at in asked.items()]
+    assert choose(loads, "echo", (), 0.9, "round_robin") == loads[1].seat
+    fresh = Load(_seat("w4", slots=9), 8)
+    assert choose([*loads, fresh], "echo", (), 0.9, "round_robin") == fresh.seat
+
+
+def test_response_time_weighs_what_is_pending() -> None:
+    """The fast one until what it has to do makes it the slow one; old news count for less."""
+    slow = Load(_seat("w1", slots=9), 0, begins=(4.0, 0.0))
+    fast = [Load(_seat("w2", slots=9), busy, begins=(1.0, 0.0)) for busy in (0, 2, 4)]
+    chosen = [choose([slow, each], "echo", (), 0.0, "response_time") for each in fast]
+    assert [seat.name for seat in chosen if seat] == ["w2", "w2", "w1"]
+    late = replace(slow, begins=(4.0, 20 * HALF_LIFE_S))
+    assert choose([late, fast[1]], "echo", (), 0.0, "response_time") == slow.seat
+    fresh = Load(_seat("w3", slots=9), 0)
+    assert choose([slow, fast[1], fresh], "echo", (), 0.0, "response_time") == fresh.seat
 
 
 def test_the_draw_reaches_all_equals() -> None:

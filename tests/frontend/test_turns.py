@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from scripted import play, roster, stage, until
+from scripted import Stage, Worker, roster, staged, until
 
-from arenad.errors import Overloaded
+from arenad.errors import Busy, Overloaded
+from arenad.frontend.queue import Ticket
 from arenad.frontend.turns import Turns
 from arenad.schema.config import QueueConfig
 from arenad.schema.process import Pace
@@ -26,6 +27,7 @@ def _pace(folder: Path, per_minute: float = 0.0, spacing_s: float = 0.0) -> Pace
 
 RACER = """
 import sys, time
+from arenad.frontend.queue import Ticket
 from arenad.frontend.turns import Turns
 from arenad.schema.process import Pace
 turns = Turns()
@@ -104,46 +106,155 @@ def test_a_file_that_cannot_be_opened_sends_nothing(tmp_path: Path) -> None:
     assert not turns.take("")
 
 
-def test_a_request_waits_for_its_turn(tmp_path: Path) -> None:
+def test_a_turn_that_was_not_used_is_given_back(tmp_path: Path) -> None:
+    """Then the next one is there as before; what somebody has taken since stays taken."""
+    turns, others = Turns(), Turns()
+    turns.paces = others.paces = {"": _pace(tmp_path, spacing_s=0.05)}
+    first = turns.take("")
+    assert first is not None
+    assert turns.wait_s("") > 0
+    turns.give_back(first)
+    assert turns.wait_s("") == 0
+    assert (tmp_path / "w.turns").read_bytes() == b""
+    ours = turns.take("")
+    assert ours is not None
+    while (theirs := others.take("")) is None:
+        pass
+    turns.give_back(ours)
+    assert others.take("") is None
+    others.give_back(theirs)
+    assert (tmp_path / "w.turns").read_bytes() == ours.since
+    for each in (turns, others):
+        each.close()
+        each.give_back(ours)
+
+
+def _set_pace(scene: Stage, *workers: Worker) -> Pace:
+    """One request a minute on the site itself, from now on."""
+    pace = _pace(scene.folder, per_minute=1.0)
+    scene.dispatch.on_roster(replace(roster(*workers), paces={"": pace}))
+    return pace
+
+
+@staged("w1", "w2", queue=QueueConfig(wait_s=600.0))
+async def test_a_request_waits_for_its_turn(scene: Stage, first: Worker, second: Worker) -> None:
     """Two instances are free, and still the second request goes only once the pace allows it."""
-
-    async def story() -> None:
-        async with stage(tmp_path, queue=QueueConfig(wait_s=600.0)) as scene:
-            first, second = await scene.worker("w1"), await scene.worker("w2")
-            await scene.enlist(first, second)
-            pace = _pace(tmp_path, per_minute=1.0)
-            scene.dispatch.on_roster(replace(roster(first, second), paces={"": pace}))
-            answers = [scene.ask(), scene.ask()]
-            await until(lambda: first.is_asked or second.is_asked)
-            asked, other = (first, second) if first.is_asked else (second, first)
-            ask = await asked.asked()
-            assert scene.dispatch.seats.queued == 1
-            assert not other.is_asked
-            scene.dispatch.on_roster(
-                replace(roster(first, second), paces={"": replace(pace, per_minute=60_000.0)})
-            )
-            late = await other.asked()
-            await ask.tell("one")
-            await late.tell("two")
-            await asyncio.gather(*answers)
-
-    play(story())
+    pace = _set_pace(scene, first, second)
+    answers = [scene.ask(), scene.ask()]
+    await until(lambda: first.is_asked or second.is_asked)
+    asked, other = (first, second) if first.is_asked else (second, first)
+    ask = await asked.asked()
+    assert scene.dispatch.seats.queued == 1
+    assert not other.is_asked
+    scene.dispatch.on_roster(
+        replace(roster(first, second), paces={"": replace(pace, per_minute=60_000.0)})
+    )
+    late = await other.asked()
+    await ask.tell("one")
+    await late.tell("two")
+    await asyncio.gather(*answers)
 
 
-def test_a_turn_that_cannot_come_in_time_is_said_at_once(tmp_path: Path) -> None:
+@staged("w1", queue=QueueConfig(wait_s=5.0))
+async def test_a_turn_that_cannot_come_in_time_is_said_at_once(
+    scene: Stage, worker: Worker
+) -> None:
     """Nobody waits in vain; `retry_after_s` is when the turn would be there."""
+    _set_pace(scene, worker)
+    answer = scene.ask()
+    await (await worker.asked()).tell("one")
+    await answer
+    with pytest.raises(Overloaded, match=r"at a pace \(site.pace") as told:
+        await scene.ask()
+    assert 55 < (told.value.retry_after_s or 0) <= 60
 
-    async def story() -> None:
-        async with stage(tmp_path, queue=QueueConfig(wait_s=5.0)) as scene:
-            worker = await scene.worker("w1")
-            await scene.enlist(worker)
-            pace = _pace(tmp_path, per_minute=1.0)
-            scene.dispatch.on_roster(replace(roster(worker), paces={"": pace}))
-            answer = scene.ask()
-            await (await worker.asked()).tell("one")
-            await answer
-            with pytest.raises(Overloaded, match=r"at a pace \(site.pace") as told:
-                await scene.ask()
-            assert 55 < (told.value.retry_after_s or 0) <= 60
 
-    play(story())
+@staged("w1", queue=QueueConfig(wait_s=600.0))
+async def test_a_worker_that_was_full_costs_no_turn(scene: Stage, worker: Worker) -> None:
+    """The site was asked nothing: the request goes again at once, not a minute later."""
+    _set_pace(scene, worker)
+    answer = scene.ask()
+    (await worker.asked()).fail(Busy("full"))
+    await (await worker.asked()).tell("one")
+    await answer
+    assert scene.dispatch.seats._turns.wait_s("") > 50
+
+
+@staged("w1")
+async def test_who_leaves_before_it_is_asked_costs_no_turn(scene: Stage, worker: Worker) -> None:
+    """A seat and a turn that were given in the moment of leaving are there for the next."""
+    _set_pace(scene, worker)
+    seats = scene.dispatch.seats
+    for is_asked in (False, True):
+        ticket = Ticket(1, "echo")
+        assert (await seats.join(ticket)).name == "w1"
+        seats.leave(ticket, is_asked=is_asked)
+        assert (seats._turns.wait_s("") > 0) is is_asked
+
+
+@staged(queue=QueueConfig(wait_s=600.0))
+async def test_the_estimate_counts_those_ahead_alone(scene: Stage) -> None:
+    """The first of three who wait is told its own turn, the third one two gaps more."""
+    worker = await scene.worker("w1", slots=9)
+    worker.models = ("echo", "poet")
+    await scene.enlist(worker)
+    _set_pace(scene, worker)
+    seats = scene.dispatch.seats
+    for model in ("echo", "echo", "echo,poet", "poet"):
+        scene.ask(model=model)
+    await until(lambda: seats.queued == 3)
+    told_s = [seats.too_late(each).retry_after_s or 0 for each in seats._queue.tickets()]
+    for place, retry_after_s in enumerate(told_s):
+        assert 60 * place + 50 < retry_after_s <= 60 * place + 60
+
+
+@staged(queue=QueueConfig(limit=1, wait_s=600.0))
+async def test_the_pace_of_one_site_holds_up_no_other(scene: Stage) -> None:
+    """The queue is full of those who wait for a turn; who wants another site is seated at once."""
+    slow, quick = await scene.worker("w1"), await scene.worker("up-1")
+    quick.models = ("poet",)
+    await scene.enlist(slow, quick)
+    _set_pace(scene, slow, quick)
+    scene.ask()
+    await (await slow.asked()).tell("one")
+    scene.ask()
+    await until(lambda: scene.dispatch.seats.queued == 1)
+    other = scene.ask(model="poet")
+    await (await quick.asked()).tell("two")
+    await other
+    with pytest.raises(Overloaded, match=r"queue\.limit"):
+        await scene.ask()
+
+
+@staged(queue=QueueConfig(wait_s=600.0))
+async def test_a_newcomer_does_not_take_the_turn_of_who_waits(scene: Stage) -> None:
+    """The turn is there before anybody looks: the one who has waited gets it."""
+    worker = await scene.worker("w1", slots=9)
+    await scene.enlist(worker)
+    pace = _set_pace(scene, worker)
+    scene.ask("first")
+    await worker.asked()
+    scene.ask("waits")
+    await until(lambda: scene.dispatch.seats.queued == 1)
+    scene.dispatch.seats._turns.paces = {"": replace(pace, per_minute=60_000.0)}
+    scene.ask("newcomer")
+    assert (await worker.asked()).chat.request_id == "waits"
+
+
+@staged("w1", "w2", queue=QueueConfig(wait_s=600.0))
+async def test_a_turn_that_is_there_but_locked_is_waited_for(
+    scene: Stage, first: Worker, second: Worker
+) -> None:
+    """Nothing has to pass until the turn comes, and still it is looked for again."""
+    pace = _pace(scene.folder, spacing_s=0.001)
+    with (scene.folder / "w.turns").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        scene.dispatch.on_roster(replace(roster(first, second), paces={"": pace}))
+        answers = [scene.ask(), scene.ask()]
+        await until(lambda: scene.dispatch.seats.queued == 2)
+        scene.dispatch.seats._match()  # as when anything else happens meanwhile
+        assert not first.is_asked
+        assert not second.is_asked
+    for worker in (first, second):
+        await (await worker.asked()).tell("one")
+    await asyncio.gather(*answers)
