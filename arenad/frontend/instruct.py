@@ -1,0 +1,221 @@
+"""What a page has no switch for, put into words: tools, and the answer's form. A brain: no I/O.
+
+The words are joined to the instructions, where they stay the same as long as the tools do, so that
+a conversation goes on where it is held. `obeyed` reads what the model makes of them.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, partial
+from importlib import import_module
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from arenad import notation
+from arenad.errors import InvalidRequest
+from arenad.frontend import parts
+from arenad.schema.chat import Turn
+
+Choice = Literal["auto", "required"]
+
+MAX_FAULT_CHARS = 300
+
+MAX_STEPS = 10_000
+MAX_PATTERN_BYTES = 1024 * 1024
+"""A client's patterns are held to these, so that none keeps the loop busy."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _encoded(value: object) -> str:
+    return _encode(value).decode()
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A function of the client's; `parameters` is the JSON schema of its arguments.
+
+    Without `is_strict` arguments are an object, whatever is in it: the client looks at them itself.
+    """
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] | None = None
+    is_strict: bool = False
+
+
+class Format(msgspec.Struct, frozen=True):
+    """JSON is wanted, an object where no `schema` says more."""
+
+    schema: dict[str, Any] | None = None
+    name: str = ""
+
+
+class Emulation(msgspec.Struct, frozen=True):
+    """What is wanted. `param` is the request's field that says so.
+
+    `chosen` is the tool that has to be called. `is_parallel`: whether several calls may come.
+    """
+
+    param: str
+    tools: tuple[Tool, ...] = ()
+    choice: Choice = "auto"
+    chosen: str = ""
+    is_parallel: bool = True
+    format: Format | None = None
+
+
+# -- schemas --------------------------------------------------------------------------------------
+
+
+def checked(param: str, schema: dict[str, Any]) -> None:
+    """Raises `InvalidRequest` unless it is a JSON schema that can be held against a value."""
+    _validator(param, schema)
+
+
+def fault_of(schema: dict[str, Any], value: object) -> str:
+    """What in a value is not as its schema says; nothing if all is.
+
+    The value itself, which is what was said, is not shown: faults are logged.
+    """
+    try:
+        error = next(iter(_validator("schema", schema, "the value").iter_errors(value)), None)
+    except ValueError as cannot:  # deeper than the library goes
+        return str(cannot)[:MAX_FAULT_CHARS]
+    if error is None:
+        return ""
+    place = "".join(f"[{each!r}]" for each in error.instance_path)
+    return f"{error.message[:MAX_FAULT_CHARS]}{f' at {place}' if place else ''}"
+
+
+def _validator(param: str, schema: dict[str, Any], mask: str | None = None) -> Any:
+    """`mask` stands in faults for a value that is not to be shown."""
+    try:
+        return _judges()(schema, mask=mask)
+    except ValueError as error:
+        told = str(error).partition("\n")[0][:MAX_FAULT_CHARS]
+        remedy = "must be a JSON schema, without references to other documents"
+        raise InvalidRequest(f"{param}: is no schema ({told}); {remedy}", param=param) from None
+
+
+@cache
+def _judges() -> Callable[..., Any]:
+    """What makes a judge of a schema; 20 ms and 5 MiB, which wait until somebody wants it."""
+    library = import_module("jsonschema_rs")
+    patterns = library.FancyRegexOptions(backtrack_limit=MAX_STEPS, size_limit=MAX_PATTERN_BYTES)
+    return partial(library.validator_for, retriever=_nowhere, pattern_options=patterns)
+
+
+def _nowhere(_address: str) -> Any:
+    raise ValueError("nothing is fetched")
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+_HOW = f"""\
+You can call tools. To call one, write a block of exactly this form:
+
+{notation.FENCE}{notation.CALL}
+{{"name": "the name of the tool", "arguments": {{"each parameter": "its value"}}}}
+{notation.FENCE}
+
+The arguments are one JSON object, valid by the tool's parameters, which are a JSON Schema. \
+Write nothing after a call: what it brought is given to you with the next message, in a block \
+{notation.RESULT}."""
+
+_SEVERAL = "To make several calls at once, write one block for each."
+_ONE = "Make one call at a time."
+_AUTO = "Call a tool where that is of use; else answer in words, without any such block."
+_REQUIRED = "Your next answer has to be a call of one of these tools."
+_CHOSEN = "Your next answer has to be a call of the tool {}."
+
+_JSON = """\
+Answer with one JSON {} and nothing else: no words before or after it, and no fence around it."""
+_SCHEMA = "It has to be valid by this JSON Schema{}:\n{}"
+
+
+def instruction(wanted: Emulation) -> str:
+    """All that the model is told."""
+    told: list[str] = []
+    if wanted.tools:
+        told += [f"{_HOW} {_SEVERAL if wanted.is_parallel else _ONE} {_choice(wanted)}"]
+        told += ["The tools, one to a line:\n" + "\n".join(map(_tool, wanted.tools))]
+    if wanted.format is not None:
+        told += [_form(wanted.format, or_call=bool(wanted.tools))]
+    return "\n\n".join(told)
+
+
+def _choice(wanted: Emulation) -> str:
+    if wanted.chosen:
+        return _CHOSEN.format(_encoded(wanted.chosen))
+    return _REQUIRED if wanted.choice == "required" else _AUTO
+
+
+def _tool(tool: Tool) -> str:
+    described = {"description": tool.description} if tool.description else {}
+    parameters = tool.parameters or {"type": "object", "properties": {}}
+    return _encoded({"name": tool.name, **described, "parameters": parameters})
+
+
+def _form(form: Format, *, or_call: bool) -> str:
+    begin = "Where you call no tool: " if or_call else ""
+    told = begin + _JSON.format(kind_of(form))
+    if form.schema is None:
+        return told
+    name = f" ({form.name})" if form.name else ""
+    return f"{told} {_SCHEMA.format(name, _encoded(form.schema))}"
+
+
+def kind_of(form: Format) -> Literal["object", "array"]:
+    """What the JSON is at its root."""
+    is_list = form.schema is not None and form.schema.get("type") == "array"
+    return "array" if is_list else "object"
+
+
+def again(turns: Sequence[Turn], said: str, fault: str) -> tuple[Turn, ...]:
+    """The turns to go on with where the model has `said` something else than it was told to."""
+    told = f"That is not what was asked for: {fault}. Answer once more, as you were told to."
+    return (*turns, Turn(role="assistant", text=said), Turn(role="user", text=told))
+
+
+# -- turns ----------------------------------------------------------------------------------------
+
+
+def arranged(
+    turns: Sequence[Turn],
+    remote: Sequence[parts.Remote],
+    joins: Collection[int],
+    wanted: Emulation | None,
+) -> tuple[tuple[Turn, ...], tuple[parts.Remote, ...]]:
+    """The turns as the page is given them, and the files to be fetched at their new places.
+
+    Those in `joins` are one with the turn before, as the results of several calls are; then what
+    the model has to be told stands with the instructions.
+    """
+    if wanted is None and not joins:
+        return tuple(turns), tuple(remote)
+    made: list[Turn] = []
+    if wanted is not None and not (turns and turns[0].role == "system"):
+        made.append(Turn(role="system", text=""))
+    places: list[tuple[int, int]] = []
+    for number, turn in enumerate(turns):
+        if number in joins and made:
+            before = made[-1]
+            places.append((len(made) - 1, len(before.attachments)))
+            made[-1] = _joined(before, turn)
+        else:
+            places.append((len(made), 0))
+            made.append(turn)
+    if wanted is not None:
+        made[0] = _joined(made[0], Turn(role="system", text=instruction(wanted)))
+    return tuple(made), tuple(map(partial(_moved, places), remote))
+
+
+def _joined(one: Turn, other: Turn) -> Turn:
+    text = "\n\n".join(each.text for each in (one, other) if each.text)
+    return replace(one, text=text, attachments=one.attachments + other.attachments)
+
+
+def _moved(places: Sequence[tuple[int, int]], file: parts.Remote) -> parts.Remote:
+    turn, before = places[file.turn]
+    return replace(file, turn=turn, place=file.place + before)

@@ -1,0 +1,64 @@
+"""What requests say of tools, and what of it cannot be."""
+
+from typing import Any
+
+import pytest
+
+from arenad.errors import InvalidRequest
+from arenad.frontend import calls
+from arenad.frontend.instruct import Emulation, Format, Tool
+
+ADD, NOW = Tool("add"), Tool("now")
+FORM = Format({"type": "object"})
+ASKED = {"form": FORM, "form_param": "response_format"}
+
+
+def test_what_is_wanted_is_told_by_its_field() -> None:
+    """Tools before a form; with neither, or with tools that may not be called, nothing is."""
+    assert calls.wanted([ADD], "auto") == Emulation("tools", (ADD,))
+    assert calls.wanted([ADD], "auto", **ASKED) == Emulation("tools", (ADD,), format=FORM)
+    assert calls.wanted([ADD], "none", **ASKED) == Emulation("response_format", format=FORM)
+    assert calls.wanted([ADD], "none") is None
+    assert calls.wanted([], "auto") is None
+
+
+def test_a_choice_has_to_be_possible() -> None:
+    """One of the tools, and each name once."""
+    assert calls.wanted([ADD, NOW], "required", "now", is_parallel=False) == Emulation(
+        "tools", (ADD, NOW), "required", "now", is_parallel=False
+    )
+    for tools, choice, chosen, param in (
+        ([ADD], "required", "now", "tool_choice"),
+        ([], "required", "", "tool_choice"),
+        ([ADD, NOW, ADD], "auto", "", "tools[2]"),
+        ([ADD, Tool("x", "", {"type": 1})], "auto", "", "tools[1]"),
+    ):
+        with pytest.raises(InvalidRequest, match=r": is .*(;|send)") as told:
+            calls.wanted(tools, choice, chosen)
+        assert told.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [({"type": 1}, "is no schema"), ({"type": "string"}, "of an object or an array")],
+)
+def test_a_form_has_to_be_possible(schema: dict[str, Any], why: str) -> None:
+    """A schema, of what has brackets around it."""
+    with pytest.raises(InvalidRequest, match=f"^response_format: .*{why}"):
+        calls.wanted([], "auto", form=Format(schema), form_param="response_format")
+    assert calls.wanted([], "auto", form=Format({"type": ["object", "null"]}), form_param="f")
+
+
+def test_a_format_is_read() -> None:
+    """Text is none; an object is any; a schema has a name."""
+    assert calls.form_of(None) is None
+    assert calls.form_of(calls.TextFormat()) is None
+    assert calls.form_of(calls.ObjectFormat()) == Format()
+    described = calls.Described("a", {"type": "object"})
+    assert calls.form_of(calls.SchemaFormat(described)) == Format({"type": "object"}, "a")
+
+
+def test_a_result_has_the_name_of_its_call() -> None:
+    """Which clients need not send."""
+    assert '"name":"add"' in calls.result({"1": "add"}, "1", "7")
+    assert "name" not in calls.result({}, "1", "7")

@@ -1,0 +1,114 @@
+"""What the model is told, where it stands, and which schemas are taken."""
+
+import json
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from arenad import notation
+from arenad.conversation import is_new_turn
+from arenad.errors import InvalidRequest
+from arenad.frontend import instruct
+from arenad.frontend.instruct import Emulation, Format, Tool
+from arenad.frontend.parts import Remote
+from arenad.schema.chat import Attachment, Turn
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+WANTED = Emulation("tools", (Tool("add", "Adds.", SCHEMA), Tool("now")))
+ASK = Turn(role="user", text="hello")
+
+
+def test_every_tool_is_told_on_a_line() -> None:
+    """As JSON; one without parameters takes none."""
+    told = instruct.instruction(WANTED)
+    tools = [json.loads(line) for line in told.partition("to a line:\n")[2].splitlines()]
+    assert tools == [
+        {"name": "add", "description": "Adds.", "parameters": SCHEMA},
+        {"name": "now", "parameters": {"type": "object", "properties": {}}},
+    ]
+    assert f"```{notation.CALL}\n" in told
+    assert "one block for each" in told
+    assert "else answer in words" in told
+
+
+def test_what_has_to_be_called_is_told() -> None:
+    """Any, or one; and whether several calls may come."""
+    assert "a call of one of these" in instruct.instruction(replace(WANTED, choice="required"))
+    assert 'of the tool "add"' in instruct.instruction(replace(WANTED, chosen="add"))
+    assert "one call at a time" in instruct.instruction(replace(WANTED, is_parallel=False))
+
+
+def test_instructions_are_joined_to_those_there_are() -> None:
+    """Behind the first message if it is one; else they are the first."""
+    own = Turn(role="system", text="be brief")
+    turns, _ = instruct.arranged([own, ASK], [], (), WANTED)
+    assert turns == (replace(own, text=f"be brief\n\n{instruct.instruction(WANTED)}"), ASK)
+    turns, _ = instruct.arranged([ASK], [], (), WANTED)
+    assert turns == (Turn(role="system", text=instruct.instruction(WANTED)), ASK)
+    assert instruct.arranged([own, ASK], [], (), None)[0] == (own, ASK)
+
+
+def test_results_are_one_turn_and_files_stay_where_they_were() -> None:
+    """So an answer of several calls can be gone on with; what is to be fetched moves along."""
+    file = Attachment(name="a", content_type="image/png", content=b"a")
+    answer = Turn(role="assistant", text="calls")
+    results = [Turn(role="user", text="1", attachments=(file,)), Turn(role="user", text="2")]
+    remote = [Remote("http://a/", "", "p", 0, 0), Remote("http://b/", "", "p", 3, 0)]
+    turns, moved = instruct.arranged([ASK, answer, *results], remote, {3}, WANTED)
+    assert turns[1:] == (ASK, answer, Turn(role="user", text="1\n\n2", attachments=(file,)))
+    assert is_new_turn(turns)
+    assert [(each.turn, each.place) for each in moved] == [(1, 0), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"type": "thing"}, "thing"),
+        ({"$ref": "http://127.0.0.1:1/secret"}, "nothing is fetched"),
+        ({"$ref": "file:///etc/passwd"}, "nothing is fetched"),
+        ({"$ref": "#/nowhere"}, "nowhere"),
+        ({"pattern": "("}, "regex"),
+        ({"$schema": "http://a/b"}, "meta-schema"),
+        (5, "5"),
+    ],
+)
+def test_what_is_no_schema_is_refused(schema: Any, why: str) -> None:
+    """With the reason, and nothing is fetched for it."""
+    with pytest.raises(InvalidRequest, match=r"tools\[0\]: is no schema .*; must be") as told:
+        instruct.checked("tools[0]", schema)
+    assert why in told.value.message
+    assert told.value.param == "tools[0]"
+
+
+def test_a_fault_is_told_with_its_place() -> None:
+    """The first one, without what was said; none if there is none."""
+    assert instruct.fault_of(SCHEMA, {"a": 1}) == ""
+    told = instruct.fault_of(SCHEMA, {"a": "secret"})
+    assert told == "the value is not of type \"integer\" at ['a']"
+    assert "object" in instruct.fault_of(SCHEMA, [])
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_valid"),
+    [
+        ({"$ref": "#"}, True),
+        ({"not": {"$ref": "#"}}, False),
+        ({"properties": {"a": {"pattern": "(?=a)(a+)+$"}}}, False),
+    ],
+)
+def test_no_schema_hangs(schema: Any, *, is_valid: bool) -> None:
+    """One that means itself, and a pattern that never ends."""
+    assert (instruct.fault_of(schema, {"a": "a" * 40 + "!"}) == "") == is_valid
+
+
+def test_a_form_is_told_with_its_schema() -> None:
+    """Any object, one by a schema, a list; beside tools it is for who calls none."""
+    told = instruct.instruction(Emulation("f", format=Format()))
+    assert told.startswith("Answer with one JSON object and nothing else")
+    told = instruct.instruction(Emulation("f", format=Format(SCHEMA, "person")))
+    assert told.endswith("(person):\n" + json.dumps(SCHEMA, separators=(",", ":")))
+    told = instruct.instruction(Emulation("f", format=Format({"type": "array"})))
+    assert "one JSON array" in told
+    told = instruct.instruction(replace(WANTED, format=Format()))
+    assert "Where you call no tool: Answer with" in told
