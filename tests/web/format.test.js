@@ -131,6 +131,11 @@ test("a ready child stands as its session does, any other by its phase", () => {
     note: "a check is shown",
   });
   assert.equal(standing({ ...human, phase: "draining" }).word, "draining");
+  const far = { ...human, proxy: "lisbon" };
+  assert.equal(standing(far).note, "a check is shown, through the proxy lisbon");
+  assert.equal(standing({ ...far, spare: true, condition: "ready" }).note, "through the proxy lisbon");
+  const shunned = { ...far, condition: "ready", condition_reason: "", asked_last: "asked last: why" };
+  assert.equal(standing(shunned).note, "asked last: why, through the proxy lisbon");
   assert.equal(standing({ ...CHILD, spare: true }).word, "spare");
   assert.equal(standing({ ...CHILD, phase: "backoff", next_try_s: 12 }).note, "next try in 12 s");
   assert.equal(standing({ ...CHILD, role: "frontend", condition: null }).word, "ready");

@@ -16,8 +16,11 @@ FILES = sorted(path for path in WEB.rglob("*") if path.is_file() and "vendor" no
 PAGES = [path for path in FILES if path.suffix == ".html"]
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
 
-SERVED = ("/gui/dashboard",)
+SERVED = ("/gui/dashboard", "/openapi.json")
 """Addresses that are no files."""
+
+STATIC = "^/(gui|docs)/static/"
+"""Where files are served: by the dashboard and by the endpoint."""
 
 # XML needs this name of SVG in a file of its own; nothing is fetched from it.
 SVG_NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
@@ -33,7 +36,7 @@ def references(path):
     text = path.read_text()
     if path.suffix == ".html":
         paths = re.findall(r'(?:href|src)="(/[^"]*)"', text)
-        return [WEB / each.removeprefix("/gui/static/") for each in paths if each not in SERVED]
+        return [WEB / re.sub(STATIC, "", each) for each in paths if each not in SERVED]
     pattern = r'(?:from|import)\s*\(?\s*"([^"]+)"' if path.suffix == ".js" else r'url\("?([^")]+)'
     return [path.parent / each for each in re.findall(pattern, text)]
 

@@ -15,23 +15,33 @@ const ON_MAC = /^(Mac|iP)/.test(navigator.platform);
  * @param {HTMLTextAreaElement} field
  * @param {() => { width: number, height: number }} sizeOf the instance's page
  * @param {(act: object) => void} act
+ * @param {(reason: string) => void} refuse
  */
-export function takeHands(field, sizeOf, act) {
+export function takeHands(field, sizeOf, act, refuse) {
   const place = (/** @type {{ clientX: number, clientY: number }} */ event) =>
     placeIn({ x: event.clientX, y: event.clientY }, field.getBoundingClientRect(), sizeOf());
   takePointer(field, place, act);
   takeWheel(field, place, act);
   takeKeys(field, act);
-  takeWriting(field, act);
+  takeWriting(field, act, refuse);
 }
 
 /**
- * A text at once, without half characters and not longer than is taken.
+ * Why a text is not taken; empty if it is. Half of a text would look as if it were all.
+ * @param {string} text
+ */
+export function tooLong(text) {
+  const length = [...text].length;
+  if (length <= LONGEST_TEXT) return "";
+  return `${length} characters are over the ${LONGEST_TEXT} that are taken at once; nothing of them was written`;
+}
+
+/**
+ * A text at once, without half characters.
  * @param {string} text
  */
 export function textAct(text) {
-  const whole = text.replace(/\p{Surrogate}/gu, "\ufffd");
-  return { type: "text", text: [...whole.slice(0, LONGEST_TEXT)].join("") };
+  return { type: "text", text: text.replace(/\p{Surrogate}/gu, "\ufffd") };
 }
 
 /**
@@ -179,12 +189,15 @@ function takeKeys(field, act) {
  * What comes as text: pasted, composed, or from a keyboard on the screen that tells no keys.
  * @param {HTMLTextAreaElement} field
  * @param {(act: object) => void} act
+ * @param {(reason: string) => void} refuse
  */
-function takeWriting(field, act) {
+function takeWriting(field, act, refuse) {
   field.addEventListener("paste", (event) => {
     event.preventDefault();
     const text = event.clipboardData?.getData("text/plain") ?? "";
-    if (text !== "") act(textAct(text));
+    const reason = tooLong(text);
+    if (reason !== "") refuse(reason);
+    else if (text !== "") act(textAct(text));
   });
   field.addEventListener("compositionupdate", ({ data }) => {
     act({ type: "compose", text: data.slice(0, 1000) });

@@ -1,7 +1,7 @@
 /** The live view's page: pictures in, what a person does out, and how the instance is. */
 
 import { follow } from "./feed.js";
-import { takeHands, textAct } from "./hands.js";
+import { takeHands, textAct, tooLong } from "./hands.js";
 import { tint, write } from "./rows.js";
 import { at } from "./view.js";
 import { CONDITIONS, needsPerson } from "./words.js";
@@ -63,7 +63,7 @@ function tell(message) {
       showSight(message.sight);
       break;
     case "refused":
-      write(at("said"), `Not done: ${message.reason}.`);
+      refuse(message.reason);
       break;
     case "gone":
       showNothing("idle", "not to be seen", `${message.reason}.`);
@@ -163,6 +163,11 @@ function perform(what) {
   act(what);
 }
 
+/** @param {string} reason */
+function refuse(reason) {
+  write(at("said"), `Not done: ${reason}.`);
+}
+
 at("back").addEventListener("click", () => perform({ type: "go", to: "back" }));
 at("reload").addEventListener("click", () => perform({ type: "go", to: "reload" }));
 at("take").addEventListener("click", () => act({ type: "take" }));
@@ -171,10 +176,15 @@ at("paste").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = /** @type {HTMLTextAreaElement} */ (at("paste-text"));
   if (text.value === "" || sight === null || sight.locked !== "") return;
+  const reason = tooLong(text.value);
+  if (reason !== "") {
+    refuse(reason);
+    return;
+  }
   perform(textAct(text.value));
   text.value = "";
 });
 document.addEventListener("visibilitychange", () => void draw());
-takeHands(field, () => size, perform);
+takeHands(field, () => size, perform, refuse);
 for (const name of document.querySelectorAll('[data-part="name"]')) write(name, NAME);
 document.title = `${NAME}, live · arenad`;

@@ -26,6 +26,8 @@ import { withoutWord } from "./words.js";
  * @property {number} processes
  * @property {number} cpu_percent
  * @property {number} descriptors open ones, of its processes that let us look
+ * @property {string} [proxy] the name of that through which it reaches its site
+ * @property {string} [asked_last] why others are asked before it
  * @property {boolean} [spare] ready, but asked by nobody until it is needed
  */
 

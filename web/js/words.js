@@ -49,7 +49,7 @@ export function standing(child) {
   const session = child.phase === "ready" ? child.condition : null;
   const table = session === null ? PHASES : CONDITIONS;
   const name = session ?? child.phase;
-  if (child.spare && session === "ready") return { word: "spare", tone: "good", note: "" };
+  if (child.spare && session === "ready") return { word: "spare", tone: "good", note: way(child) };
   return { ...(table[name] ?? { word: name, tone: "idle" }), note: note(child, session) };
 }
 
@@ -67,7 +67,12 @@ export function needsPerson(condition) {
  */
 function note(child, session) {
   if (child.next_try_s !== null) return `next try in ${age(child.next_try_s)}`;
-  return session === null ? "" : child.condition_reason;
+  return session === null ? "" : [child.condition_reason, child.asked_last, way(child)].filter(Boolean).join(", ");
+}
+
+/** @param {Child} child */
+function way(child) {
+  return child.proxy ? `through the proxy ${child.proxy}` : "";
 }
 
 /**

@@ -1,0 +1,1 @@
+"""Requests drawn from our own OpenAPI document, on a running daemon."""
