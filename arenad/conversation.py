@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from arenad import notation
 from arenad.schema.chat import Citation, Image, TextDelta, Turn
 
 KEY_BYTES = 16
@@ -25,7 +26,8 @@ _encode = msgspec.msgpack.Encoder().encode
 def key_of(model: str, turns: Iterable[Turn]) -> str:
     """The key of a conversation with this model that consists of these turns.
 
-    Of an answer's ends spaces do not count, for clients strip them; everything else does.
+    Of an answer's ends spaces do not count, for clients strip them, and calls of tools by what they
+    call (`notation.plain`); everything else does.
     """
     digest = hashlib.blake2b(_encode(model), digest_size=KEY_BYTES)
     for turn in turns:
@@ -36,7 +38,7 @@ def key_of(model: str, turns: Iterable[Turn]) -> str:
 def _plain(turn: Turn) -> Turn:
     if turn.role != "assistant":
         return turn
-    return msgspec.structs.replace(turn, text=_IMAGE.sub("", turn.text).strip())
+    return msgspec.structs.replace(turn, text=notation.plain(_IMAGE.sub("", turn.text)))
 
 
 def is_new_turn(turns: Sequence[Turn]) -> bool:

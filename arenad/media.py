@@ -46,6 +46,15 @@ _BEGINNINGS = {
 _BOXED = {(b"RIFF", b"WEBP"): "image/webp", (b"ftyp", b"avif"): "image/avif"}
 """Formats that begin with a box: four bytes of a word, and four of the kind, at these places."""
 
+PROLOG_BYTES = 4096
+"""So much is looked at for an SVG's first element; XML may have other things before it."""
+
+_PROLOG = (
+    *((b"<?", b"?>"), (b"<!--", b"-->")),
+    *((b"<!DOCTYPE svg", b">"), (b"<!ENTITY", b">"), (b"]", b">")),
+)
+_SVG = (b"<svg ", b"<svg>", b"<svg/", b"<svg\t", b"<svg\n", b"<svg\r")
+
 
 def plain_type(text: str) -> str:
     """A type without its parameters, in small letters, by its registered name."""
@@ -60,14 +69,28 @@ def type_of_name(name: str) -> str:
 
 
 def type_of_image(content: bytes) -> str:
-    """The type of an image that browsers show, by its first bytes; empty for anything else."""
+    """The type of an image that browsers show, by its first bytes; empty for anything else.
+
+    An SVG may hold scripts: harmless in an `img`, but not where it is opened as a page.
+    """
     for beginning, kind in _BEGINNINGS.items():
         if content.startswith(beginning):
             return kind
     for box in ((content[:4], content[8:12]), (content[4:8], content[8:12])):
         if box in _BOXED:
             return _BOXED[box]
-    return ""
+    return "image/svg+xml" if _is_svg(content[:PROLOG_BYTES]) else ""
+
+
+def _is_svg(beginning: bytes) -> bool:
+    """Whether the first element is an SVG's, behind a declaration, comments and its type."""
+    rest = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
+    while not rest.startswith(_SVG):
+        closing = next((end for begin, end in _PROLOG if rest.startswith(begin)), b"")
+        if not closing or closing not in rest:
+            return False
+        rest = rest.partition(closing)[2].lstrip()
+    return True
 
 
 def is_allowed(kind: str, rules: Iterable[str]) -> bool:

@@ -17,12 +17,21 @@ from arenad.demo.drawing import picture
         (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "image/webp"),
         (b"\x00\x00\x00\x20ftypavif", "image/avif"),
         (b"RIFF\x10\x00\x00\x00WAVE", ""),
-        (b"<svg onload='alert(1)'>", ""),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- made -->\n<svg>", "image/svg+xml"),
+        (
+            b"<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' 'x.dtd' [<!ENTITY a 'b'>]>\n<svg>",
+            "image/svg+xml",
+        ),
+        (b"<svgs>", ""),
+        (b"<!DOCTYPE html><svg>", ""),
+        (b"<p>no</p><svg>", ""),
+        (b"<!--" + b" " * 5000 + b"--><svg>", ""),
         (b"", ""),
     ],
 )
 def test_images_are_known_by_their_bytes(content: bytes, kind: str) -> None:
-    """What a browser would show as an image, and nothing that it would run."""
+    """What a browser would show as an image, and nothing else."""
     assert media.type_of_image(content) == kind
 
 

@@ -1,7 +1,12 @@
-"""What one request went through, told by those who saw it; never what was said in it."""
+"""What one request went through, told by those who saw it; never what was said in it.
+
+Where several answers are wanted (`n`), each has an account of its own, beside that of the first.
+"""
 
 import time
+from collections.abc import Sequence
 
+from arenad.frontend.tokens import Tally
 from arenad.log import wall_time_s
 from arenad.schema.chat import Began
 from arenad.schema.history import Outcome, RequestEnded
@@ -13,21 +18,66 @@ MAX_MODEL_CHARS = 100
 class Account:
     """Times, instance and outcome of one request, from its arrival to its end."""
 
-    def __init__(self, request_id: str, model: str, *, streams: bool) -> None:
-        """The request has just arrived."""
+    def __init__(self, request_id: str, model: str, *, streams: bool, owner: str = "") -> None:
+        """The request has just arrived; `owner` is the name of the key it came with, if any."""
+        self.owner = owner
         self.error = ""
-        self.chars = 0
+        self.said = Tally()
         self.began: Began | None = None
-        self._request_id = request_id
+        self.request_id = request_id
         self._model = model[:MAX_MODEL_CHARS]
         self._streams = streams
         self._at_unix_s = wall_time_s()
         self._began_s = time.monotonic()
         self._waits_since_s: float | None = None
         self._waited_s = 0.0
-        self._instance = ""
-        self._asked = 0
+        self.instance = ""
+        self.asked = 0
         self._first_event_s: float | None = None
+        self._others: list[Account] = []
+
+    def beside(self) -> "Account":
+        """The account of one more answer to the same request."""
+        made = Account(self.request_id, self._model, streams=self._streams, owner=self.owner)
+        self._others.append(made)
+        return made
+
+    # -- of all answers ---------------------------------------------------------------------------
+
+    def answers(self) -> Sequence["Account"]:
+        """That of each."""
+        return (self, *self._others)
+
+    def takes(self, side: int, piece: str) -> None:
+        """A piece of this side was said; two sides of one answer are one text."""
+        said = self._others[side - 1].said if side and self._others else self.said
+        said.take(piece)
+
+    @property
+    def chars(self) -> int:
+        """How much was said in all."""
+        return sum(each.said.chars for each in self.answers())
+
+    def tokens(self) -> int:
+        """About how many tokens that is."""
+        return sum(each.said.tokens() for each in self.answers())
+
+    @property
+    def instances(self) -> str:
+        """Who was asked last for each answer."""
+        return ", ".join(each.instance for each in self.answers() if each.instance)
+
+    @property
+    def attempts(self) -> int:
+        """How often one was asked."""
+        return sum(each.asked for each in self.answers())
+
+    def fails(self, kind: str) -> None:
+        """The request ends with this error; an answer may have failed by another one before."""
+        for each in self.answers():
+            each.error = each.error or kind
+
+    # -- of one -----------------------------------------------------------------------------------
 
     def waits(self) -> None:
         """It waits for an instance now."""
@@ -36,8 +86,8 @@ class Account:
     def asks(self, instance: str) -> None:
         """It waits no more: this instance is asked."""
         self._stop_waiting()
-        self._instance = instance
-        self._asked += 1
+        self.instance = instance
+        self.asked += 1
 
     def _stop_waiting(self) -> None:
         if self._waits_since_s is not None:
@@ -58,16 +108,17 @@ class Account:
         self._stop_waiting()
         return RequestEnded(
             at_unix_s=self._at_unix_s,
-            request_id=self._request_id,
+            request_id=self.request_id,
             frontend=frontend,
             model=self._model,
             streams=self._streams,
-            instance=self._instance,
-            asked=self._asked,
+            instance=self.instance,
+            asked=self.asked,
             outcome=outcome,
             error=(self.error or "internal") if outcome == "failed" else "",
             waited_s=self._waited_s,
             first_event_s=self._first_event_s,
             duration_s=time.monotonic() - self._began_s,
-            chars=self.chars,
+            chars=self.said.chars,
+            owner=self.owner,
         )

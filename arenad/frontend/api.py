@@ -1,50 +1,90 @@
-"""The OpenAI-compatible endpoint: HTTP around the dispatch of one chat."""
+"""The endpoint, in any of its vocabularies: HTTP around the dispatch of one chat."""
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, closing
+from functools import partial
+from typing import Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec.structs import replace
 
 from arenad.activity import Activity
-from arenad.errors import ModelNotFound, RequestError, UpstreamFailed
-from arenad.frontend import fetch, guard, openai
-from arenad.frontend.account import Account
-from arenad.frontend.dispatch import Answer, Dispatch
-from arenad.frontend.kept import Kept
-from arenad.frontend.recording import Recording
-from arenad.log import wall_time_s
-from arenad.schema.chat import (
-    Began,
-    Citation,
-    Event,
-    Finish,
-    Heartbeat,
-    Image,
-    ReasoningDelta,
-    SideFailed,
-    TextDelta,
+from arenad.errors import ModelNotFound, NotObeyed, RequestError
+from arenad.frontend import (
+    abreast,
+    completions,
+    cors,
+    cut,
+    fetch,
+    guard,
+    images,
+    instruct,
+    messages,
+    obeyed,
+    openai,
+    quota,
+    responses,
 )
+from arenad.frontend.account import Account
+from arenad.frontend.counters import Counters, Refusal
+from arenad.frontend.dispatch import Dispatch
+from arenad.frontend.kept import Kept
+from arenad.frontend.keys import KEY, Keyring
+from arenad.frontend.once import HEADER, Claim, Once
+from arenad.frontend.quota import Allowance
+from arenad.frontend.recording import Recording
+from arenad.frontend.reference import Reference
+from arenad.frontend.reply import Answer, Reply, notes_of
+from arenad.frontend.vocabulary import Vocabulary, Wish
+from arenad.log import wall_time_s
+from arenad.schema.chat import Event
 from arenad.schema.history import Outcome
-from arenad.schema.process import FrontendSettings
+from arenad.schema.keys import NO_LIMITS, Scope
+from arenad.schema.process import FrontendSettings, Model
 
-MAX_WHOLE_CHARS = 64 * 1024 * 1024
-"""A non-stream answer is held in memory; a longer one is cut with an error."""
+VOCABULARIES: dict[str, Vocabulary] = {
+    "/v1/chat/completions": openai.CHAT,
+    "/v1/completions": completions.COMPLETIONS,
+    "/v1/images/generations": images.IMAGES,
+    "/v1/messages": messages.MESSAGES,
+    "/v1/responses": responses.RESPONSES,
+}
+"""Where an answer is asked for, and in which words."""
 
-MAX_NAME_CHARS = 200
+SCOPES: tuple[tuple[str, Scope | None], ...] = (
+    ("/healthz", None),
+    ("/health", None),
+    ("/readyz", None),
+    ("/openapi.json", None),
+    ("/docs", None),
+    ("/v1/files/", None),
+    ("/v1/models", "models"),
+    ("/", "chat"),
+)
+"""What a key has to be for, by the beginning of the path; none is asked of those who only look
+whether we are there, or how to ask, and of those who know the name of a file, which cannot be
+guessed."""
 
 _IMAGE_HEADERS = {
     "Cache-Control": "private, max-age=3600, immutable",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+    ),
     "X-Content-Type-Options": "nosniff",
 }
-"""What a site drew must never run as a page of ours."""
+"""What a site drew must never run as a page of ours; an SVG may hold its own styles and images."""
+
+_PART_BYTES = 64 * 1024
 
 _BEGAN_S = web.RequestKey("began_s", float)
+_LEFT = web.RequestKey("left", Allowance)
+_ACCOUNT = web.RequestKey("account", Account)
 
 log = logging.getLogger("arenad.api")
 
@@ -62,21 +102,31 @@ class Api:
         self._dispatch = dispatch
         self.settings = settings
         self.kept = Kept(settings.files_dir, settings.files)
+        wait_s = settings.queue.wait_s + settings.chat.total_timeout_s
+        self.once = Once(settings.answers_dir, settings.api.idempotency_keep_s, wait_s)
+        self.keys = Keyring()
+        self.keys.take(settings.keys, settings.keys_fault)
+        self.counters = Counters(settings.counters)
+        self.store_fault: Callable[[], Awaitable[str]] = _nothing
         self._born_unix_s = int(wall_time_s())
 
     def app(self) -> web.Application:
         """The application to serve."""
-        app = guard.application(self.settings.api.max_body_bytes, self._stamp)
-        app.middlewares.insert(0, self._count)
+        doorman = guard.Doorman(self._admit)
+        limit = self.settings.api.max_body_bytes
+        app = guard.application(limit, self._stamp, VOCABULARIES, doorman)
+        app.middlewares[:0] = [self._count, self._preflight]
         app.add_routes(
             [
-                web.post("/v1/chat/completions", self.chat_completions),
+                *(web.post(path, self._in(words)) for path, words in VOCABULARIES.items()),
+                web.post("/v1/messages/count_tokens", self.count_tokens),
                 web.get("/v1/models", self.models),
                 web.get("/v1/models/{id:.+}", self.model),
                 web.get("/v1/files/{id}/content", self.file_content),
                 web.get("/healthz", self.healthz),
                 web.get("/health", self.healthz),
                 web.get("/readyz", self.readyz),
+                *Reference(VOCABULARIES, scope_of).routes(),
             ]
         )
         return app
@@ -86,46 +136,148 @@ class Api:
         with self.activity.one():
             return await handler(request)
 
+    async def _admit(self, request: web.Request) -> None:
+        if not self.keys.asks_for("chat"):
+            guard.check_local(request)
+        elif (scope := scope_of(request.path)) is not None:
+            await self.keys.admit(request, scope)
+
+    @web.middleware
+    async def _preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A page's browser asks, without any key, before it sends what the page wants to send."""
+        told = cors.preflight(self.settings.api.cors_origins, request.method, request.headers)
+        return await handler(request) if told is None else web.Response(status=204, headers=told)
+
     def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
         began_s = request.get(_BEGAN_S, time.monotonic())
-        response.headers["x-request-id"] = guard.request_id(request)
+        for name in ("x-request-id", "request-id"):  # OpenAI's clients read one, Anthropic's other
+            response.headers[name] = guard.request_id(request)
         response.headers["openai-processing-ms"] = f"{1000 * (time.monotonic() - began_s):.0f}"
+        if (left := request.get(_LEFT)) is not None:
+            response.headers.update(told_of(left, request.path))
+        response.headers.update(cors.headers(self.settings.api.cors_origins, request.headers))
+        if (account := request.get(_ACCOUNT)) is not None:
+            response.headers["x-arenad-attempts"] = str(account.attempts)
+            if account.instances:
+                response.headers["x-arenad-instance"] = account.instances
         if self.is_closing:
             response.force_close()
             response.headers["Connection"] = "close"
 
     # -- chats ------------------------------------------------------------------------------------
 
-    async def chat_completions(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/chat/completions."""
+    def _in(self, words: Vocabulary) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        return partial(self._answer, words)
+
+    async def _answer(self, words: Vocabulary, request: web.Request) -> web.StreamResponse:
+        """One chat, in the words of its client; or the answer that the same request had before."""
         request[_BEGAN_S] = time.monotonic()
-        guard.check_origin(request)
-        body = await guard.body(request, self.settings.api.max_body_bytes)
-        files = self.settings.files
-        wish = await fetch.filled(openai.parse(body, files), files)
-        name = guard.request_id(request)
-        account = Account(name, wish.model, streams=wish.stream)
-        reply = _Reply(request, wish, self.settings, account)
+        body = await guard.posted(request, self.settings.api)
+        wish = guard.taken(words.parse(body, self.settings.files), self.settings.api)
+        if wish.wants_image:
+            images.check_model(wish.model, self._dispatch.models())
+        if wish.n > 1:
+            abreast.check(wish, self._dispatch.sides(wish), self._dispatch.room(wish.model))
+        key = request.get(KEY)
+        once = "" if wish.stream else request.headers.get(HEADER, "")
+        asked = request.path.encode() + b"\n" + body
+        async with self.once.claim(once, key.id if key else "", asked) as claim:
+            if (given := claim.answer) is not None:
+                told = {**given.headers, "idempotent-replayed": "true"}
+                return web.Response(body=given.body, content_type=guard.JSON, headers=told)
+            async with self._counted(request, wish) as account:
+                wish = await fetch.filled(wish, self.settings.files)
+                reply = Reply(request, words, wish, self.settings, account)
+                return await self._perform(reply, wish, account, claim)
+
+    @asynccontextmanager
+    async def _counted(self, request: web.Request, wish: Wish) -> AsyncGenerator[Account]:
+        """Hold the request to its key's limits; the account tells how much the answer was."""
+        name, key = guard.request_id(request), request.get(KEY)
+        owner = request.get(guard.OWNER, "")
+        account = Account(name, wish.model, streams=wish.stream, owner=owner)
+        request[_ACCOUNT] = account
+        if key is None or key.limits == NO_LIMITS:
+            yield account
+            return
+        try:
+            tokens = wish.n * wish.prompt_tokens
+            request[_LEFT] = await self.counters.begin(key, tokens, wish.n)
+        except Refusal as refusal:
+            request[_LEFT] = refusal.left
+            raise refusal.error from None
+        try:
+            yield account
+        finally:
+            self.counters.end(key, account.tokens(), wish.n)
+
+    async def _perform(
+        self, reply: Reply, wish: Wish, account: Account, claim: Claim
+    ) -> web.StreamResponse:
+        name = account.request_id
+        reply.claim = claim
         self._begin()
         outcome: Outcome = "failed"
         try:
-            answer = self._dispatch.answer(wish, name, account)
-            if wish.image_format == "file":
-                answer = self.kept.answer(answer, f"{request.scheme}://{request.host}")
-            async with aclosing(answer) as events:
-                is_whole = await (reply.stream(events) if wish.stream else reply.whole(events))
+            is_whole = await self._written(reply, wish, account)
             outcome = "answered" if is_whole else "failed"
         except (asyncio.CancelledError, ConnectionError):
             outcome = "cancelled"
             log.info("request %s: the client left", name)
             raise
         except RequestError as error:
-            account.error = error.kind
+            account.fails(error.kind)
             raise
         finally:
+            reply.patience.close()
             self._end(outcome)
-            self._recording.put(account, outcome)
+            for each in account.answers():
+                has_failed = bool(each.error) and outcome == "answered"
+                self._recording.put(each, "failed" if has_failed else outcome)
         return reply.response
+
+    async def _written(self, reply: Reply, wish: Wish, account: Account) -> bool:
+        """Whether the answer reached its end.
+
+        A model that did not answer as it was told to is told once more, if nothing is sent yet; of
+        several answers none is.
+        """
+        try:
+            async with aclosing(self._answers(wish, account, reply.base)) as events:
+                return await (reply.stream(events) if wish.stream else reply.whole(events))
+        except NotObeyed as error:
+            if wish.stream or wish.n > 1 or not error.said:
+                raise
+            log.info("request %s: is asked once more (%s)", account.request_id, error.message)
+            wish = replace(wish, turns=instruct.again(wish.turns, error.said, error.message))
+        async with aclosing(self._answers(wish, account, reply.base)) as events:
+            return await reply.whole(events)
+
+    def _answers(self, wish: Wish, account: Account, base: str) -> Answer:
+        """The answer, or all of them as one."""
+        if wish.n == 1:
+            return self._shown(wish, account, base)
+        accounts = [account, *(account.beside() for _ in range(wish.n - 1))]
+        return abreast.together([self._shown(wish, each, base) for each in accounts], accounts)
+
+    def _shown(self, wish: Wish, account: Account, base: str) -> Answer:
+        """The events of an answer as the client sees them, who has found us at `base`."""
+        answer = self._dispatch.answer(wish, account.request_id, account)
+        if wish.image_format == "file":
+            answer = self.kept.answer(answer, base)
+        if wish.is_cut:
+            answer = through(answer, cut.Cutter(wish, self._dispatch.sides(wish)))
+        if wish.emulation is None:
+            return answer
+        sides = self._dispatch.sides(wish)
+        return through(answer, obeyed.Reader(wish.emulation, sides, guard.new_id))
+
+    async def count_tokens(self, request: web.Request) -> web.Response:
+        """POST /v1/messages/count_tokens: an estimate, which no instance is asked for."""
+        body = await guard.posted(request, self.settings.api)
+        wish = guard.taken(messages.parse(body, self.settings.files), self.settings.api)
+        notes = notes_of(wish, None)
+        return web.Response(body=messages.counted(wish), content_type=guard.JSON, headers=notes)
 
     def _begin(self) -> None:
         self._dispatch.counts["accepted"] += 1
@@ -135,29 +287,49 @@ class Api:
         self._dispatch.counts[outcome] += 1
         self._dispatch.running -= 1
 
-    async def file_content(self, request: web.Request) -> web.Response:
-        """GET /v1/files/{id}/content: an image of an answer, as long as it is kept."""
+    async def file_content(self, request: web.Request) -> web.StreamResponse:
+        """GET /v1/files/{id}/content: an image of an answer, as long as it is kept.
+
+        Each part of it is to be taken within the patience that a stream has.
+        """
         kind, content = await self.kept.read(request.match_info["id"])
-        return web.Response(body=content, content_type=kind, headers=_IMAGE_HEADERS)
+        response = web.StreamResponse(headers=_IMAGE_HEADERS)
+        response.content_type, response.content_length = kind, len(content)
+        await response.prepare(request)
+        parts = () if request.method == "HEAD" else range(0, len(content), _PART_BYTES)
+        limit_s = self.settings.chat.idle_timeout_s
+        with closing(guard.Patience(request, limit_s)) as patience:
+            for begin in parts:
+                with patience:
+                    await response.write(content[begin : begin + _PART_BYTES])
+        await response.write_eof()
+        return response
 
     def adjust(self, settings: FrontendSettings) -> None:
         """Go by these settings from the next request on."""
         self.settings = settings
         self.kept.rules = settings.files
+        self.keys.take(settings.keys, settings.keys_fault)
+
+    async def close(self) -> None:
+        """Write down what keys have used."""
+        await self.keys.close()
+        self.counters.close()
 
     # -- models and health ------------------------------------------------------------------------
 
-    async def models(self, _request: web.Request) -> web.Response:
-        """GET /v1/models."""
-        listed = [openai.model_object(each, self._born_unix_s) for each in self._dispatch.models()]
-        return _json({"object": "list", "data": listed})
+    async def models(self, request: web.Request) -> web.Response:
+        """GET /v1/models, which OpenAI's and Anthropic's clients both ask."""
+        told = _teller(request)
+        listed = [told(each, self._born_unix_s) for each in self._dispatch.models()]
+        return _json({"object": "list", "data": listed, **messages.page_of(listed)})
 
     async def model(self, request: web.Request) -> web.Response:
         """GET /v1/models/{id}."""
         wanted = request.match_info["id"]
         for each in self._dispatch.models():
             if each.id == wanted:
-                return _json(openai.model_object(each, self._born_unix_s))
+                return _json(_teller(request)(each, self._born_unix_s))
         raise ModelNotFound(
             f"model: there is no {wanted!r}; GET /v1/models lists what there is", param="model"
         )
@@ -167,176 +339,67 @@ class Api:
         return _json({"status": "ok"})
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """GET /readyz: an instance could take a chat."""
-        if self._dispatch.is_ready() and not self.is_closing:
-            return _json({"status": "ready"})
-        return _json({"status": "no instance is ready"}, status=503)
+        """GET /readyz: an instance could take a chat; and what is wrong with the store of keys."""
+        is_ready = self._dispatch.is_ready() and not self.is_closing
+        told = {"status": "ready" if is_ready else "no instance is ready"}
+        if self.keys.asks_for("chat") and (fault := await self._keys_fault()):
+            told["keys"] = fault
+        return _json(told, status=200 if is_ready else 503)
+
+    async def _keys_fault(self) -> str:
+        return "; ".join(filter(None, (await self.store_fault(), self.counters.fault)))
 
 
-class _Reply:
-    """One HTTP answer: as a stream of events or as one object."""
+async def _nothing() -> str:
+    return ""
 
-    response: web.StreamResponse
 
-    def __init__(
-        self,
-        request: web.Request,
-        wish: openai.Wish,
-        settings: FrontendSettings,
-        account: Account,
-    ) -> None:
-        self._request = request
-        self._wish = wish
-        self._settings = settings
-        self._account = account
-        self._has_begun = False
-        self._writer = openai.Writer(
-            f"chatcmpl-{guard.request_id(request)}",
-            wish.model,
-            int(wall_time_s()),
-            usage=wish.include_usage,
-        )
+def told_of(left: Allowance, path: str) -> dict[str, str]:
+    """What a key has left, in the words of the path's clients."""
+    if VOCABULARIES.get(path) is messages.MESSAGES:
+        return quota.anthropic_headers(left, _date_in)
+    return quota.headers(left)
 
-    # -- as one object ----------------------------------------------------------------------------
 
-    async def whole(self, events: Answer) -> bool:
-        """Collect the answer and send it, all before the request counts as ended."""
-        choices: dict[int, openai.Choice] = {}
-        last: Event | None = None
-        held = 0
+def _date_in(seconds: float) -> str:
+    """The date in so many seconds, not sooner (RFC 3339)."""
+    at_unix_s = math.ceil(wall_time_s() + seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_unix_s))
+
+
+def scope_of(path: str) -> Scope | None:
+    """What a key has to be for, to be let in here; none where no key is asked for."""
+    return next(scope for begin, scope in SCOPES if path.startswith(begin))
+
+
+_Shown_co = TypeVar("_Shown_co", covariant=True)
+
+
+class Step(Protocol[_Shown_co]):
+    """A brain on the way of an answer's events."""
+
+    is_over: bool
+
+    def take(self, event: Event) -> Sequence[_Shown_co]:
+        """What is shown once this has come."""
+        ...
+
+
+async def through(
+    events: AsyncGenerator[Event], step: Step[_Shown_co]
+) -> AsyncGenerator[_Shown_co]:
+    """What a brain makes of the events; the page is told to stop when it wants no more of them."""
+    async with aclosing(events):
         async for event in events:
-            last = event
-            if isinstance(event, Heartbeat | Began):
-                continue
-            choices.setdefault(event.side, openai.Choice(event.side)).take(event)
-            self._account.chars += len(_piece(event))
-            held += len(event.url) if isinstance(event, Image) else 0
-            if self._account.chars + held > MAX_WHOLE_CHARS:
-                raise UpstreamFailed(f"the answer is longer than {MAX_WHOLE_CHARS} characters")
-        if not isinstance(last, Finish):
-            raise UpstreamFailed("the answer has no end")
-        await self._send_whole(self._writer.whole(choices.values(), self._usage()))
-        return True
-
-    def _usage(self) -> dict[str, int]:
-        return openai.usage(self._wish.turns, self._account.chars)
-
-    async def _send_whole(self, body: bytes) -> None:
-        notes = _notes(self._wish, self._account)
-        response = web.Response(body=body, content_type=guard.JSON, headers=notes)
-        self.response = response
-        async with _patience(self._request, self._settings.chat.total_timeout_s):
-            await response.prepare(self._request)
-            await response.write_eof()
-
-    # -- as a stream ------------------------------------------------------------------------------
-
-    async def stream(self, events: Answer) -> bool:
-        """Send the events as they come; whether the answer reached its end.
-
-        The status waits for the first event, so that what fails early fails as HTTP. After that a
-        failure is one error frame: no finish, no [DONE], and the connection is closed. A finish is
-        kept until what comes after it, so that the last one travels with [DONE].
-        """
-        kept = b""
-        try:
-            async for event in events:
-                frame, kept = kept + self._framed(event), b""
-                if isinstance(event, Finish):
-                    kept = frame
-                else:
-                    await self._send(frame)
-            await self._send(kept + self._writer.end(self._usage()))
-        except ConnectionError:
-            raise
-        except Exception as error:
-            if not self._has_begun:
-                raise
-            await self._send(openai.error_event(self._told(error)))
-            await self._end()
-            return False
-        await self._end()
-        return True
-
-    async def _end(self) -> None:
-        async with _patience(self._request, self._settings.chat.idle_timeout_s):
-            await self.response.write_eof()
-
-    def _framed(self, event: Event) -> bytes:
-        self._account.chars += len(_piece(event))
-        role = b"" if self._has_begun else self._writer.first()
-        return role + self._writer.event(event)
-
-    def _told(self, error: Exception) -> RequestError:
-        """What the client is told of an error in mid-stream; a bug is said in the log alone."""
-        self.response.force_close()
-        name = guard.request_id(self._request)
-        if isinstance(error, RequestError):
-            self._account.error = error.kind
-            log.warning("request %s: failed in mid-stream: %s", name, error.message)
-            return error
-        log.error("request %s: ended with a bug in mid-stream", name, exc_info=error)
-        return RequestError("internal error; the log of the daemon has more")
-
-    async def _send(self, frame: bytes) -> None:
-        async with _patience(self._request, self._settings.chat.idle_timeout_s):
-            if not self._has_begun:
-                await self._open()
-            await self.response.write(frame)
-
-    async def _open(self) -> None:
-        self.response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream; charset=utf-8",
-                "Cache-Control": "no-cache",
-                "X-Accel-Buffering": "no",
-                **_notes(self._wish, self._account),
-            }
-        )
-        self._has_begun = True
-        await self.response.prepare(self._request)
+            for each in step.take(event):
+                yield each
+            if step.is_over:
+                return
 
 
-@asynccontextmanager
-async def _patience(request: web.Request, limit_s: float) -> AsyncGenerator[None]:
-    """Hang up on a client that takes nothing of what is sent to it for too long."""
-    try:
-        async with asyncio.timeout(limit_s):
-            yield
-    except TimeoutError as error:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionAbortedError(f"the client took nothing for {limit_s:g} s") from error
-
-
-def _piece(event: Event) -> str:
-    """An event as text, wherever in the answer it goes."""
-    match event:
-        case ReasoningDelta(text):
-            return text
-        case TextDelta() | Image() | Citation():
-            return openai.text_of(event)
-        case Heartbeat() | Began() | Finish() | SideFailed():
-            return ""
-
-
-def _notes(wish: openai.Wish, account: Account) -> dict[str, str]:
-    """What a careful client may want to know of the answer, as far as it is known by now."""
-    notes = {"x-arenad-usage": "estimated"}
-    if (began := account.began) is not None:
-        notes["x-arenad-conversation"] = began.course
-        for name in ("session", "message"):
-            if (told := _plain(getattr(began, f"{name}_id"))) != "":
-                notes[f"x-arenad-{name}"] = told
-    if wish.ignored:
-        named = ", ".join(name for name in wish.ignored if name.isascii() and name.isprintable())
-        notes["x-arenad-ignored"] = named[:500]
-    return notes
-
-
-def _plain(name: str) -> str:
-    """A name that a site gave, as a header can carry it; what is none is left out."""
-    return name[:MAX_NAME_CHARS] if name.isascii() and name.isprintable() else ""
+def _teller(request: web.Request) -> Callable[[Model, int], dict[str, object]]:
+    """In whose words a model is told: Anthropic's clients always send the version they speak."""
+    return messages.model_object if "anthropic-version" in request.headers else openai.model_object
 
 
 def _json(body: object, status: int = 200) -> web.Response:

@@ -5,7 +5,7 @@ import logging
 import time
 from asyncio import Future, wait
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from arenad.conversation import is_new_turn
@@ -19,10 +19,11 @@ from arenad.errors import (
     WorkerLost,
 )
 from arenad.frontend.account import Account
-from arenad.frontend.balance import Asked, SeatKey, asked_of, key_of, waits_for_person
-from arenad.frontend.openai import Wish
+from arenad.frontend.balance import Asked, SeatKey, asked_of, key_of, pair_in, waits_for_person
+from arenad.frontend.breaker import Outcome, outcome_of
 from arenad.frontend.queue import Ticket
 from arenad.frontend.seats import Seats
+from arenad.frontend.vocabulary import Wish
 from arenad.link import Stream
 from arenad.schema.chat import (
     CONTENT,
@@ -40,7 +41,7 @@ from arenad.schema.chat import (
 )
 from arenad.schema.config import ChatConfig, QueueConfig
 from arenad.schema.frame import Body
-from arenad.schema.process import FrontendBeat, Model, Roster, Seat
+from arenad.schema.process import FrontendBeat, Model, Roster, Seat, template_of
 
 GRACE_S = 5.0
 """The worker keeps the deadlines; we wait so much longer before we call the worker itself lost."""
@@ -60,18 +61,15 @@ class Dispatch:
         self.running = 0
         self.seats = Seats(queue)
         self.numbers = itertools.count(1)
-        self.wait_s = queue.wait_s
-        self.home_wait_s = queue.conversation_wait_s
-        self.person_s = queue.wait_for_person_s
+        self.queue = queue
         self.chat = chat
-        self.battle_target: Target = "both"
+        self.battle_targets: Mapping[str, Target] = {}
+        """Which side clients get who ask for none, by the template of the site."""
 
     def adjust(self, queue: QueueConfig, chat: ChatConfig) -> None:
         """Go by these settings from the next request on."""
         self.seats.adjust(queue)
-        self.wait_s = queue.wait_s
-        self.home_wait_s = queue.conversation_wait_s
-        self.person_s = queue.wait_for_person_s
+        self.queue = queue
         self.chat = chat
 
     def on_roster(self, roster: Roster) -> None:
@@ -81,6 +79,18 @@ class Dispatch:
     def models(self) -> list[Model]:
         """Every model that some instance offers, each once, by name."""
         return self.seats.models()
+
+    def sides(self, wish: Wish) -> int:
+        """How many answers may come side by side."""
+        if wish.battle_target in {"A", "B"}:
+            return 1
+        modes = [each.modes[0] for each in self.models() if each.id == wish.model]
+        is_pair = "battle" in modes or (not modes and len(pair_in(wish.model)) > 1)
+        return 2 if is_pair else 1
+
+    def room(self, model: str) -> int:
+        """How many chats all instances of a model take at once, busy or not."""
+        return self.seats.room(model)
 
     def is_ready(self) -> bool:
         """Whether an instance could be asked now, busy or not."""
@@ -107,6 +117,8 @@ class Dispatch:
             cancelled=self.counts["cancelled"],
             busy=self.seats.busy(),
             queue_wait_s=self.seats.longest_wait_s(),
+            waiting=self.seats.waiting(),
+            asked_last=self.seats.asked_last(),
         )
 
     async def close(self) -> None:
@@ -134,11 +146,15 @@ class _Journey:
         self._is_retry = False
         self._returns = 0
         self._has_content = False
+        self._is_asked = False
+        self._outcome: Outcome = ""
         self._conversation = _conversation(wish)
         now_s = time.monotonic()
-        self._home_until_s = now_s + dispatch.home_wait_s if self._conversation else 0.0
-        self._wait_until_s = now_s + dispatch.wait_s
-        self._person_until_s = now_s + dispatch.person_s
+        self._home_until_s = (
+            now_s + dispatch.queue.conversation_wait_s if self._conversation else 0.0
+        )
+        self._wait_until_s = now_s + dispatch.queue.wait_s
+        self._person_until_s = now_s + dispatch.queue.wait_for_person_s
         self._end_s = float("inf")
         self._heartbeat_s = now_s + self._limits.keepalive_s
 
@@ -149,6 +165,7 @@ class _Journey:
             ticket = self._ticket(returns=has_asked)
             self._account.waits()
             waiting = self._seats.join(ticket)
+            self._is_asked, self._outcome = False, ""
             try:
                 async with aclosing(self._wait(ticket, waiting)) as signs:
                     async for sign in signs:
@@ -165,7 +182,7 @@ class _Journey:
             else:
                 return
             finally:
-                self._seats.leave(ticket)
+                self._seats.leave(ticket, is_asked=self._is_asked, outcome=self._outcome)
 
     def _ticket(self, *, returns: bool) -> Ticket:
         return Ticket(
@@ -176,12 +193,18 @@ class _Journey:
             conversation=self._conversation,
             home_until_s=self._home_until_s,
             person_until_s=self._person_until_s,
+            owner=self._account.owner,
+            priority=self._wish.priority,
         )
 
     def _look_for_content(self, seat: Seat, event: Event) -> None:
-        """From the first content on, no other instance is asked."""
+        """From the first content on, no other instance is asked, and this one is known to answer.
+
+        So a client that has heard enough speaks for it, too; what fails afterwards does not.
+        """
         if not self._has_content and isinstance(event, CONTENT):
-            self._has_content = True
+            self._has_content, self._outcome = True, "answered"
+            self._seats.began(seat, self._number)
             log.debug("request %s: the answer of %s begins", self._id, seat.name)
 
     def _due(self) -> bool:
@@ -203,14 +226,14 @@ class _Journey:
             now_s = time.monotonic()
             until_s = self._wait_until_s
             if self._seats.needs_person(ticket):
-                self._wait_until_s = now_s + self._dispatch.wait_s
+                self._wait_until_s = now_s + self._dispatch.queue.wait_s
                 until_s = self._person_until_s
             until_s = min(until_s, self._end_s)
             if now_s >= until_s:
                 raise self._last_error() or self._seats.too_late(ticket)
             await wait({waiting}, timeout=min(until_s, self._heartbeat_s) - now_s)
             if not waiting.done() and self._due():
-                yield Heartbeat()
+                yield Heartbeat(self._seats.ahead(ticket))
 
     def _seated(self, waiting: Future[Seat]) -> Seat:
         try:
@@ -235,7 +258,7 @@ class _Journey:
         if len(self._tried) >= self._limits.attempts:
             raise error
         self._is_retry = True
-        self._wait_until_s = now_s + self._dispatch.wait_s
+        self._wait_until_s = now_s + self._dispatch.queue.wait_s
         log.warning("request %s: %s failed it (%s)", self._id, seat.name, error)
 
     def _waits_for_person(self, error: RequestError, now_s: float) -> bool:
@@ -243,7 +266,7 @@ class _Journey:
         if not waits_for_person(error) or now_s >= self._person_until_s:
             return False
         self._returns += 1
-        self._wait_until_s = now_s + self._dispatch.wait_s
+        self._wait_until_s = now_s + self._dispatch.queue.wait_s
         self._end_s = float("inf")  # nothing of the answer has come: its time begins anew
         return self._returns < self._limits.attempts
 
@@ -254,13 +277,18 @@ class _Journey:
         stream = None
         try:
             stream = self._seats.link_to(seat).stream(self._chat(seat))
+            self._is_asked = True
             async with aclosing(self._read(seat, stream)) as events:
                 async for event in events:
                     yield event
+            self._outcome = "answered"
         except LinkLost:
             error = WorkerLost(f"the instance {seat.name} died before the answer was whole")
+            self._outcome = outcome_of(error)
             raise _Failed(seat, error) from None
         except RequestError as error:
+            self._is_asked = not isinstance(error, Busy)
+            self._outcome = outcome_of(error)
             raise _Failed(seat, error) from None
         finally:
             if stream is not None:
@@ -269,7 +297,7 @@ class _Journey:
     def _chat(self, seat: Seat) -> Chat:
         is_home = bool(self._conversation) and self._seats.holds(seat, self._conversation)
         asked = asked_of(seat, self._wish.model) or Asked("direct", self._wish.model)
-        default = self._dispatch.battle_target if asked.mode == "battle" else "both"
+        default = self._dispatch.battle_targets.get(template_of(seat.name), "both")
         now_s = time.monotonic()
         self._end_s = min(self._end_s, now_s + self._limits.total_timeout_s + GRACE_S)
         self._dispatch.counts["retried"] += self._is_retry
@@ -287,7 +315,8 @@ class _Journey:
             image_bytes=self._wish.image_bytes,
             mode=asked.mode,
             model_b=asked.model_b,
-            battle_target=self._wish.battle_target or default,
+            battle_target=self._wish.battle_target
+            or (default if asked.mode == "battle" else "both"),
         )
 
     async def _read(self, seat: Seat, stream: Stream) -> Answer:

@@ -10,13 +10,12 @@ import socket
 from urllib.parse import unquote, urljoin, urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec.structs import replace
 
 from arenad import media
 from arenad.errors import InvalidRequest
 from arenad.frontend import parts
-from arenad.frontend.openai import Wish
+from arenad.frontend.vocabulary import Wish
 from arenad.schema.chat import Attachment
 from arenad.schema.config import FilesConfig
 
@@ -24,6 +23,9 @@ MAX_REDIRECTS = 3
 _CHUNK_BYTES = 64 * 1024
 _EMBEDDED = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that a translator turns into the IPv4 address in their end (RFC 6052)."""
+
+_AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
+"""As of `socket.getaddrinfo`."""
 
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "arenad"}
 
@@ -61,28 +63,18 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-class _Resolver(AbstractResolver):
-    """Gives no address that is not public: what was looked at is what is connected to."""
-
-    def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        if not all(is_public(each["host"]) for each in found):
-            raise _NotPublic(f"{host} is not a public address")
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
+def _public_socket(address: _AddressInfo) -> socket.socket:
+    """A socket for the very address that it is connected to next, however the host was written."""
+    family, kind, protocol, _, where = address
+    if not is_public(str(where[0])):
+        raise _NotPublic("it leads to an address that is not public")
+    return socket.socket(family, kind, protocol)
 
 
 def _session(limits: FilesConfig) -> aiohttp.ClientSession:
-    resolver = None if limits.fetch_private else _Resolver()
+    made = None if limits.fetch_private else _public_socket
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, limit=1),
+        connector=aiohttp.TCPConnector(socket_factory=made, use_dns_cache=False, limit=1),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=_HEADERS,
         trust_env=False,
@@ -118,7 +110,8 @@ async def _followed(
 ) -> Attachment:
     url = remote.url
     for _ in range(MAX_REDIRECTS + 1):
-        _check(url, limits)
+        if (scheme := urlsplit(url).scheme) not in ("http", "https"):
+            raise _NotPublic(f"it leads to {scheme or 'no'} address")
         async with session.get(url, allow_redirects=False) as response:
             if response.status in (301, 302, 303, 307, 308):
                 url = urljoin(url, response.headers.get("Location", ""))
@@ -127,20 +120,6 @@ async def _followed(
                 raise _told(remote, f"was answered with {response.status}")
             return await _read(response, remote, limits)
     raise _told(remote, f"leads on more than {MAX_REDIRECTS} times")
-
-
-def _check(url: str, limits: FilesConfig) -> None:
-    """A name is looked at when it is resolved; an address is never resolved."""
-    address = urlsplit(url)
-    host = address.hostname or ""
-    if address.scheme not in ("http", "https"):
-        raise _NotPublic(f"it leads to {address.scheme or 'no'} address")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return
-    if not limits.fetch_private and not is_public(host):
-        raise _NotPublic(f"{host} is not a public address")
 
 
 async def _read(

@@ -2,79 +2,30 @@
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from aiohttp import WSMsgType, web
 
 from arenad import link
-from arenad.errors import InvalidRequest, LinkLost, Overloaded, RequestError, UpstreamFailed
-from arenad.frontend import guard
+from arenad.errors import InvalidRequest, LinkLost, RequestError, UpstreamFailed
+from arenad.frontend import guard, pages, viewers
+from arenad.frontend.keys import Keyring
 from arenad.frontend.view import LiveView
+from arenad.frontend.viewers import Viewers
 from arenad.schema.control import Done, DrainOne, Restart, Scale, State, StateNow, Watch
 
 ACTION_TIMEOUT_S = 5.0
-REPEAT_S = 2.0
-"""A viewer hears from us at least this often, and takes silence for a lost connection."""
-
 MAX_BODY_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 4096
 MAX_VIEWERS = 32
+CHALLENGE = 'Basic realm="arenad: any name, and a key for admin", charset="UTF-8"'
+"""Has a browser ask for the key, and send it along from then on (RFC 7617)."""
+
 WATCH_SILENCE_S = 60.0
 """After so long without news we ask anew; the master speaks with every sample of an instance."""
 
-STALL_S = 10.0
-"""A viewer that takes nothing for so long is hung up on."""
-
-PING_S = 30.0
-CLOSE_TIMEOUT_S = 1.0
-
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'self'; "
-        "script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
-
-CONTENT_TYPES = {
-    ".css": "text/css",
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".mjs": "text/javascript",
-    ".json": "application/json",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".woff2": "font/woff2",
-}
-
 log = logging.getLogger("arenad.gui")
-
-
-def _web_folder() -> Path:
-    """`web/` beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "web"
-    return inside if inside.is_dir() else package.parent / "web"
-
-
-def _load() -> dict[str, tuple[str, bytes]]:
-    """Every file of the dashboard, in memory: the process may later be unable to read them."""
-    folder = _web_folder()
-    return {
-        path.relative_to(folder).as_posix(): (
-            CONTENT_TYPES.get(path.suffix, "application/octet-stream"),
-            path.read_bytes(),
-        )
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-FILES = _load()
 
 
 class _News(msgspec.Struct, tag_field="type", tag="state"):
@@ -103,19 +54,21 @@ _Order = TypeVar("_Order", _Instances, _Named)
 class Gui:
     """Routes of the dashboard. Viewers share one watch of the master's state."""
 
-    def __init__(self, master: link.Link, live_view: LiveView) -> None:
+    def __init__(self, master: link.Link, live_view: LiveView, keys: Keyring | None = None) -> None:
         """Nobody watches yet, so nothing is asked of the master."""
+        self._keys = keys or Keyring()
         self._master = master
         self._live_view = live_view
         self._latest = ""
         self._changed = asyncio.Event()
-        self._viewers: set[web.WebSocketResponse] = set()
+        self._viewers = Viewers("dashboards", MAX_VIEWERS, MAX_MESSAGE_BYTES)
         self._tasks = link.Tasks()
         self._watching: asyncio.Task[None] | None = None
 
     def app(self) -> web.Application:
         """The application to serve."""
-        app = guard.application(MAX_BODY_BYTES, _stamp)
+        doorman = guard.Doorman(self._admit, CHALLENGE)
+        app = guard.application(MAX_BODY_BYTES, _stamp, doorman=doorman)
         app.add_routes(
             [
                 web.get("/", _to_dashboard),
@@ -132,27 +85,21 @@ class Gui:
         )
         return app
 
+    async def _admit(self, request: web.Request) -> None:
+        """With a key for it, once there is one; until then only from this machine."""
+        if self._keys.asks_for("admin"):
+            await self._keys.admit(request, "admin")
+        else:
+            guard.check_local(request)
+
     # -- the feed ---------------------------------------------------------------------------------
 
     async def ws(self, request: web.Request) -> web.StreamResponse:
         """GET /gui/ws: the state now and after every change."""
-        guard.check_origin(request)
-        if len(self._viewers) >= MAX_VIEWERS:
-            raise Overloaded(
-                f"{MAX_VIEWERS} dashboards are open already; close one", retry_after_s=REPEAT_S
-            )
-        socket = web.WebSocketResponse(
-            timeout=CLOSE_TIMEOUT_S,
-            heartbeat=PING_S,
-            compress=False,  # it would take a thread for long messages
-            max_msg_size=MAX_MESSAGE_BYTES,
-        )
-        self._viewers.add(socket)
         try:
-            await socket.prepare(request)
-            await self._serve(request, socket)
+            async with self._viewers.one(request) as socket:
+                await self._serve(request, socket)
         finally:
-            self._viewers.discard(socket)
             if not self._viewers:
                 self._watch_no_more()
         return socket
@@ -179,17 +126,12 @@ class Gui:
             changed = self._changed
             try:
                 if self._latest:
-                    async with asyncio.timeout(STALL_S):
-                        await socket.send_str(self._latest)
-            except ConnectionError:
-                return
-            except TimeoutError:
-                log.info("a dashboard took nothing for %g s; hanging up on it", STALL_S)
-                if request.transport is not None:
-                    request.transport.abort()
+                    await viewers.send(request, socket, self._latest)
+            except ConnectionError as error:
+                log.debug("a dashboard has left: %s", error)
                 return
             try:
-                async with asyncio.timeout(REPEAT_S):
+                async with asyncio.timeout(viewers.REPEAT_S):
                     await changed.wait()
             except TimeoutError:
                 continue
@@ -212,7 +154,7 @@ class Gui:
                 continue  # a quiet master answers at once when it is asked anew
             except RequestError as error:
                 self._show(_Gone(f"the master refuses to tell its state: {error.message}"))
-            await asyncio.sleep(REPEAT_S)
+            await asyncio.sleep(viewers.REPEAT_S)
 
     async def _follow(self, stream: link.Stream) -> None:
         try:
@@ -232,18 +174,22 @@ class Gui:
 
     async def scale(self, request: web.Request) -> web.Response:
         """POST /gui/api/scale `{"instances": 3}`."""
-        return await self._command(Scale((await _order(request, _Instances)).instances))
+        return await self._command(request, Scale((await _order(request, _Instances)).instances))
 
     async def restart(self, request: web.Request) -> web.Response:
         """POST /gui/api/restart `{"name": "w1"}`."""
-        return await self._command(Restart((await _order(request, _Named)).name))
+        return await self._command(request, Restart((await _order(request, _Named)).name))
 
     async def drain(self, request: web.Request) -> web.Response:
         """POST /gui/api/drain `{"name": "w1"}`."""
-        return await self._command(DrainOne((await _order(request, _Named)).name))
+        return await self._command(request, DrainOne((await _order(request, _Named)).name))
 
-    async def _command(self, command: Scale | Restart | DrainOne) -> web.Response:
-        log.info("the dashboard commands %s", command)
+    async def _command(
+        self, request: web.Request, command: Scale | Restart | DrainOne
+    ) -> web.Response:
+        owner = request.get(guard.OWNER)
+        whose = f" of {owner}" if owner else ""
+        log.info("the dashboard%s commands %s", whose, command)
         try:
             answer = await self._master.call(command, ACTION_TIMEOUT_S)
         except (LinkLost, TimeoutError) as error:
@@ -256,12 +202,7 @@ class Gui:
 
     async def close(self) -> None:
         """Hang up on every viewer."""
-        leaving = [
-            viewer.close(code=1001, message=b"the frontend stops")
-            for viewer in self._viewers
-            if viewer.prepared
-        ]
-        await asyncio.gather(*leaving, return_exceptions=True)
+        await self._viewers.close()
         await self._live_view.close()
         await self._tasks.close()
 
@@ -269,8 +210,7 @@ class Gui:
 async def _order(request: web.Request, kind: type[_Order]) -> _Order:
     """The body of an action that this dashboard itself sends."""
     guard.check_origin(request)
-    if request.content_type != guard.JSON:
-        raise InvalidRequest(f"Content-Type: is {request.content_type}; must be {guard.JSON}")
+    guard.check_json(request)
     body = await guard.body(request, MAX_BODY_BYTES)
     try:
         return msgspec.json.decode(body, type=kind)
@@ -280,7 +220,7 @@ async def _order(request: web.Request, kind: type[_Order]) -> _Order:
 
 
 def _stamp(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+    response.headers.update(pages.HEADERS)
 
 
 async def _to_dashboard(_request: web.Request) -> web.Response:
@@ -288,21 +228,13 @@ async def _to_dashboard(_request: web.Request) -> web.Response:
 
 
 async def _dashboard(_request: web.Request) -> web.Response:
-    return _file("dashboard.html")
+    return pages.file("dashboard.html")
 
 
 async def _view(_request: web.Request) -> web.Response:
     """GET /gui/view/w1: the page asks for the instance that its own address names."""
-    return _file("view.html")
+    return pages.file("view.html")
 
 
 async def _static(request: web.Request) -> web.Response:
-    return _file(request.match_info["path"])
-
-
-def _file(name: str) -> web.Response:
-    if name not in FILES:
-        raise web.HTTPNotFound
-    content_type, body = FILES[name]
-    charset = "utf-8" if content_type.startswith("text/") else None
-    return web.Response(body=body, content_type=content_type, charset=charset)
+    return pages.file(request.match_info["path"])

@@ -119,8 +119,13 @@ class Kept:
     def _entries(self, now_s: float) -> list[tuple[float, int, Path]]:
         found: list[tuple[float, int, Path]] = []
         with suppress(OSError), os.scandir(self._folder) as entries:
-            for entry in entries:
+            for entry in filter(_is_ours, entries):
                 with suppress(FileNotFoundError):  # another frontend was quicker
                     status = entry.stat(follow_symlinks=False)
                     found.append((now_s - status.st_mtime, status.st_size, Path(entry.path)))
         return found
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Nothing else is ever removed, whatever folder we are given; a dot is of one being written."""
+    return _ID.fullmatch(entry.name.removeprefix(".")) is not None

@@ -3,51 +3,109 @@
 Shapes follow the OpenAI API reference, "Chat Completions": object, chunk and error object.
 """
 
-import re
-import reprlib
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, get_args
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 
 from arenad.conversation import text_of
-from arenad.errors import InvalidRequest, RequestError
-from arenad.frontend import parts
+from arenad.errors import RequestError
+from arenad.frontend import answers, calls, fields, instruct, parts
+from arenad.frontend.fields import Field
+from arenad.frontend.vocabulary import (
+    ANSWERS,
+    ANSWERS_REMEDY,
+    LENGTH,
+    LENGTH_REMEDY,
+    ONE_STOP_REMEDY,
+    OURS,
+    OURS_REMEDIES,
+    STOP,
+    STOP_REMEDY,
+    Answers,
+    Length,
+    Ours,
+    Refusal,
+    Shown,
+    Side,
+    Source,
+    Stops,
+    StopText,
+    StreamOptions,
+    ToolCall,
+    Usage,
+    Vocabulary,
+    Wish,
+    keep_alive,
+    source_of,
+    stops_of,
+)
 from arenad.schema.chat import (
     Began,
     Citation,
-    Event,
     Finish,
     Heartbeat,
     Image,
     ReasoningDelta,
     Role,
     SideFailed,
-    Strategy,
-    Target,
     TextDelta,
-    Turn,
     error_of,
 )
-from arenad.schema.config import FilesConfig, ImageFormat
+from arenad.schema.config import FilesConfig
 from arenad.schema.process import Model
 
 DONE = b"data: [DONE]\n\n"
-KEEP_ALIVE = b": the site is at work\n\n"
-CHARS_PER_TOKEN = 4
 MAX_MESSAGES = 10_000
 
-REFUSED = {
-    "tools": "tools are not supported yet; leave it out",
-    "functions": "functions are not supported yet; leave it out",
-    "response_format": "only {'type': 'text'} is supported yet; leave it out",
-    "logprobs": "a chat page tells no probabilities; leave it out",
-    "top_logprobs": "a chat page tells no probabilities; leave it out",
-    "audio": "audio is not supported; leave it out",
-}
-"""Fields whose silent loss would make the answer wrong, and what to do instead."""
+_NO_SWITCH = "a page has no such switch"
+_NO_PROBABILITIES = "a chat page tells no probabilities; leave it out"
 
-_PLAIN = {"type": "text"}
+FIELDS: Mapping[str, Field] = {
+    "model": Field("honoured"),
+    "messages": Field(
+        "honoured",
+        "texts, images, files, calls; `developer` is `system`, `tool` and `function` `user`",
+    ),
+    "stream": Field("honoured"),
+    "stream_options": Field("honoured", "`include_usage`"),
+    "n": ANSWERS,
+    "max_tokens": LENGTH,
+    "max_completion_tokens": LENGTH,
+    "stop": STOP,
+    "tools": calls.EMULATED,
+    "tool_choice": calls.EMULATED,
+    "parallel_tool_calls": calls.EMULATED,
+    "response_format": calls.EMULATED,
+    "temperature": Field("ignored", _NO_SWITCH),
+    "top_p": Field("ignored", _NO_SWITCH),
+    "frequency_penalty": Field("ignored", _NO_SWITCH),
+    "presence_penalty": Field("ignored", _NO_SWITCH),
+    "logit_bias": Field("ignored", _NO_SWITCH),
+    "seed": Field("ignored", _NO_SWITCH),
+    "reasoning_effort": Field("ignored", _NO_SWITCH),
+    "verbosity": Field("ignored", _NO_SWITCH),
+    "web_search_options": Field("ignored", _NO_SWITCH),
+    "metadata": Field("ignored"),
+    "moderation": Field("ignored"),
+    "prediction": Field("ignored"),
+    "prompt_cache_key": Field("ignored"),
+    "prompt_cache_options": Field("ignored"),
+    "prompt_cache_retention": Field("ignored"),
+    "safety_identifier": Field("ignored"),
+    "service_tier": Field("ignored"),
+    "store": Field("ignored"),
+    "user": Field("ignored"),
+    "function_call": Field("ignored", "without functions there is nothing to choose"),
+    "functions": Field("refused", "send them as tools"),
+    "logprobs": Field("refused", _NO_PROBABILITIES),
+    "top_logprobs": Field("refused", _NO_PROBABILITIES),
+    "audio": Field("refused", "audio is not supported; leave it out"),
+    "modalities": Field("refused", "only ['text'] is supported; leave it out", plain=["text"]),
+    **OURS,
+}
+"""Refused are fields whose silent loss would make the answer wrong."""
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -58,7 +116,8 @@ _ROLES: dict[str, Role] = {
     "function": "user",
 }
 
-IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+_RESULTS = frozenset({"tool", "function"})
+"""Who tells what a call has brought."""
 
 _REMEDIES = {
     "": "must be a JSON object",
@@ -68,7 +127,8 @@ _REMEDIES = {
     "role": f"must be one of {', '.join(_ROLES)}",
     "content": "must be text or a list of parts",
     "content[]": "must be an object with type and text",
-    "type": "must be text, image_url or file",
+    "type": "must be text, image_url or file; of tools and calls function",
+    "response_format.type": "must be text, json_object or json_schema",
     "text": "must be text",
     "image_url": "must be an object with url",
     "url": "must be a data URL or an address",
@@ -76,69 +136,129 @@ _REMEDIES = {
     "file": "must be an object with file_data and filename",
     "file_data": "must be a data URL, or base64 with a filename that tells the type",
     "filename": "must be text",
-    "image_format": f"must be one of {', '.join(IMAGE_FORMATS)}",
     "stream": "must be true or false",
     "stream_options": "must be an object",
     "include_usage": "must be true or false",
-    "n": "only 1 is supported yet",
-    "conversation": "must be affinity or fold",
-    "battle_target": "must be A, B or both",
+    "n": ANSWERS_REMEDY,
+    "max_tokens": LENGTH_REMEDY,
+    "max_completion_tokens": LENGTH_REMEDY,
+    "stop": STOP_REMEDY,
+    "stop[]": ONE_STOP_REMEDY,
+    "tool_choice": "must be none, auto, required, or an object with type and function",
+    "function_call": "must be an object with name and arguments",
+    "response_format": "must be an object with type",
+    **calls.REMEDIES,
+    **OURS_REMEDIES,
 }
 """What each field of the structs below must be, by its name; [] is an entry of a list."""
 
-_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
-_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
-_STEP = re.compile(r"\.?(\w+)|\[(\d+)\]")
-
 _encode = msgspec.json.Encoder().encode
-_fields_of = msgspec.json.Decoder(dict[str, Any]).decode
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
-_shown = _short.repr
+
+class _TextPart(msgspec.Struct, tag="text", tag_field="type"):
+    text: str
+
+    def piece(self) -> parts.Piece:
+        return self.text
+
+
+class _ImageUrl(msgspec.Struct):
+    """`detail` is taken and changes nothing: a page has no such switch."""
+
+    url: str
+    detail: str | None = None
+
+
+class _ImagePart(msgspec.Struct, tag="image_url", tag_field="type"):
+    image_url: _ImageUrl
+
+    def piece(self) -> parts.Piece:
+        return parts.File("image_url.url", self.image_url.url)
+
+
+class _FileBody(msgspec.Struct):
+    """A data URL, or base64 alone where the name tells the type."""
+
+    file_data: str
+    filename: str | None = None
+
+
+class _FilePart(msgspec.Struct, tag="file", tag_field="type"):
+    file: _FileBody
+
+    def piece(self) -> parts.Piece:
+        return parts.File("file.file_data", self.file.file_data, self.file.filename or "")
 
 
 class _Message(msgspec.Struct):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: parts.Content = None
+    content: str | list[_TextPart | _ImagePart | _FilePart] | None = None
+    name: str | None = None
+    tool_calls: list[calls.FormerCall] | None = None
+    tool_call_id: str | None = None
+    function_call: calls.FormerFunction | None = None
+
+    def pieces(self, names: dict[str, str]) -> list[parts.Piece]:
+        """What it says, text alone or part by part; `names` are those of the calls so far."""
+        said: list[parts.Piece]
+        if isinstance(self.content, list):
+            said = [part.piece() for part in self.content]
+        else:
+            said = [self.content or ""]
+        if self.role in _RESULTS:
+            return self._result(said, names)
+        if self.role == "assistant" and (self.tool_calls or self.function_call):
+            return [*filter(None, said), *self._calls(names)]
+        return said
+
+    def _result(self, said: list[parts.Piece], names: dict[str, str]) -> list[parts.Piece]:
+        texts = [each for each in said if isinstance(each, str)]
+        if len(texts) < len(said):
+            return said  # files of a result are refused where they are read
+        call_id = self.tool_call_id or ""
+        known = names if call_id in names else {call_id: self.name or ""}
+        return [calls.result(known, call_id, "\n\n".join(texts))]
+
+    def _calls(self, names: dict[str, str]) -> list[str]:
+        made = self.tool_calls or []
+        names |= {each.id: each.function.name for each in made}
+        old = [self.function_call.block()] if self.function_call else []
+        return [each.block() for each in made] + old
 
 
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class _Request(msgspec.Struct):
+class _Request(Ours, kw_only=True):
     """The fields that are used; all others are refused or ignored by name."""
 
     model: Annotated[str, msgspec.Meta(min_length=1)]
     messages: Annotated[list[_Message], msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)]
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    n: Literal[1] | None = None
-    conversation: Strategy | None = None
-    image_format: ImageFormat | None = None
-    battle_target: Target | None = None
+    stream_options: StreamOptions | None = None
+    n: Answers | None = None
+    max_tokens: Length | None = None
+    max_completion_tokens: Length | None = None
+    stop: StopText | Stops | None = None
+    tools: calls.Tools | None = None
+    tool_choice: calls.Choice | calls.ChosenFunction | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: calls.TextFormat | calls.ObjectFormat | calls.SchemaFormat | None = None
 
+    def emulation(self) -> instruct.Emulation | None:
+        """What is to be emulated."""
+        choice = self.tool_choice
+        is_chosen = isinstance(choice, calls.ChosenFunction)
+        return calls.wanted(
+            [each.tool() for each in self.tools or ()],
+            "required" if is_chosen else choice or "auto",
+            choice.function.name if is_chosen else "",
+            is_parallel=self.parallel_tool_calls is not False,
+            form=calls.form_of(self.response_format),
+            form_param="response_format",
+        )
 
-class Wish(msgspec.Struct, frozen=True):
-    """What the client wants. `ignored` are the fields given that change nothing here.
-
-    `strategy` is empty where the site's profile is to decide. `remote` are files that have still
-    to be fetched. `image_bytes`: as in `schema.chat.Chat`.
-    `strategy` is empty where the site's profile is to decide.
-    `battle_target` is ours: of two answers, the one that is wanted.
-    """
-
-    model: str
-    turns: tuple[Turn, ...]
-    stream: bool
-    include_usage: bool
-    ignored: tuple[str, ...]
-    strategy: Strategy | Literal[""] = ""
-    remote: tuple[parts.Remote, ...] = ()
-    image_format: ImageFormat = "url"
-    image_bytes: int = 0
-    battle_target: Target | None = None
+    def length(self) -> int | None:
+        """The shorter one, if any is given."""
+        given = (self.max_tokens, self.max_completion_tokens)
+        return min((each for each in given if each is not None), default=None)
 
 
 # -- in -------------------------------------------------------------------------------------------
@@ -146,69 +266,41 @@ class Wish(msgspec.Struct, frozen=True):
 
 def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B008 - it is frozen
     """Read a request body. Raises `InvalidRequest` naming the field, the value and the remedy."""
-    try:
-        fields = _fields_of(body)
-        _refuse(fields)
-        request = _typed(fields)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the body is not a JSON object: {error}") from error
-    except RecursionError as error:
-        raise InvalidRequest("the body is nested too deeply; flatten it") from error
+    request, ignored = fields.read(body, _Request, FIELDS, _REMEDIES)
     reader = parts.Reader(files)
-    turns = tuple(_turn(reader, *each) for each in enumerate(request.messages))
-    if not any(turn.text.strip() for turn in turns):
-        raise InvalidRequest("messages: hold no text; say something", param="messages")
-    options = request.stream_options
-    return Wish(
+    names = dict[str, str]()
+    said = [
+        reader.turn(
+            number,
+            _ROLES[message.role],
+            message.pieces(names),
+            is_user=message.role == "user",
+            joint="\n\n",
+        )
+        for number, message in enumerate(request.messages)
+    ]
+    parts.check_text("messages", said)
+    emulation = request.emulation()
+    turns, remote = instruct.arranged(said, reader.remote, _joins(request.messages), emulation)
+    wish = Wish(
         model=request.model,
         turns=turns,
         stream=bool(request.stream),
-        include_usage=options is not None and bool(options.include_usage),
-        ignored=tuple(sorted(name for name in fields if name not in _Request.__struct_fields__)),
-        strategy=request.conversation or "",
-        remote=tuple(reader.remote),
-        image_format=(image_format := request.image_format or files.image_format),
-        image_bytes=0 if image_format == "url" else files.max_bytes,
-        battle_target=request.battle_target,
+        include_usage=request.stream_options is not None and request.stream_options.wants_usage(),
+        ignored=ignored,
+        remote=remote,
+        stops=stops_of(request.stop),
+        max_tokens=request.length(),
+        emulation=emulation,
+        n=request.n or 1,
     )
+    return request.applied(wish, files)
 
 
-def _turn(reader: parts.Reader, number: int, message: _Message) -> Turn:
-    role = message.role
-    return reader.turn(number, _ROLES[role], message.content, is_user=role == "user")
-
-
-def _refuse(fields: dict[str, Any]) -> None:
-    for name, remedy in REFUSED.items():
-        value = fields.get(name)
-        if value and value != _PLAIN:
-            raise InvalidRequest(f"{name}: is {_shown(value)}; {remedy}", param=name)
-
-
-def _typed(fields: dict[str, Any]) -> _Request:
-    try:
-        return msgspec.convert(fields, _Request)
-    except msgspec.ValidationError as error:
-        raise _fault(fields, str(error)) from error
-
-
-def _fault(fields: dict[str, Any], told: str) -> InvalidRequest:
-    """The error that msgspec tells by a path, as field, value and remedy."""
-    at = _PATH.search(told)
-    path = at["path"] if at else ""
-    if missing := _MISSING.search(told):
-        path = f"{path}.{missing['name']}".lstrip(".")
-        shown = "missing"
-    else:
-        shown = _shown(_value_at(fields, path))
-    name = re.sub(r"\[\d+\]$", "[]", path.rpartition(".")[2])
-    return InvalidRequest(f"{path}: is {shown}; {_REMEDIES[name]}", param=path)
-
-
-def _value_at(value: Any, path: str) -> object:
-    for name, index in _STEP.findall(path):
-        value = value[name or int(index)]
-    return value
+def _joins(messages: Sequence[_Message]) -> set[int]:
+    """The results that follow one: together they are what comes after an answer."""
+    results = {number for number, each in enumerate(messages) if each.role in _RESULTS}
+    return {number for number in results if number - 1 in results}
 
 
 # -- out ------------------------------------------------------------------------------------------
@@ -220,14 +312,17 @@ class Writer:
     Chunks are made of three pieces, of which only the middle changes.
     """
 
-    def __init__(self, request_id: str, model: str, created_unix_s: int, *, usage: bool) -> None:
-        """With `usage`, every chunk carries `usage: null` and one more carries the numbers."""
-        self._head = {"id": request_id, "created": created_unix_s, "model": model}
-        self._usage = usage
+    def __init__(self, request_id: str, wish: Wish, created_unix_s: int) -> None:
+        """With usage, every chunk carries `usage: null` and one more carries the numbers."""
+        name = f"chatcmpl-{request_id}"
+        self._head = {"id": name, "created": created_unix_s, "model": wish.model}
+        self._usage = usage = wish.include_usage
         self._opening = _encode({**self._head, "object": "chat.completion.chunk"})[:-1]
         self._ending = b"]" + (b',"usage":null' if usage else b"") + b"}\n\n"
         self._after = b',"finish_reason":null}' + self._ending
         self._before: dict[int, bytes] = {}
+        self._chars: Counter[int] = Counter()
+        self._places: Counter[tuple[int, str]] = Counter()
 
     def first(self, side: int = 0) -> bytes:
         """The chunk that names a side's role; `event` brings that of the other side itself."""
@@ -236,81 +331,99 @@ class Writer:
         self._before[side] = before
         return before + b'{"role":"assistant","content":""}' + self._after
 
-    def event(self, event: Event) -> bytes:
+    def event(self, event: Shown) -> bytes:
         """A chunk, or a comment that keeps the connection alive."""
         if isinstance(event, Heartbeat | Began):
-            return KEEP_ALIVE
+            return keep_alive(event)
         first = b"" if event.side in self._before else self.first(event.side)
         before = first + self._before[event.side]
         match event:
             case ReasoningDelta(text):
                 return before + b'{"reasoning_content":' + _encode(text) + b"}" + self._after
-            case Image():
-                delta = {"content": text_of(event), "images": [image_object(event)]}
-                return before + _encode(delta) + self._after
-            case TextDelta() | Citation():
-                text = _encode(text_of(event))
-                return before + b'{"content":' + text + b"}" + self._after
+            case TextDelta(text):
+                self._chars[event.side] += len(text)
+                return before + b'{"content":' + _encode(text) + b"}" + self._after
+            case Image() | Citation() | ToolCall():
+                return before + _encode(self._delta(event)) + self._after
             case Finish(reason):
-                return before + b'{},"finish_reason":' + _encode(reason) + b"}" + self._ending
+                has_called = self._places[event.side, "tool_calls"] > 0
+                told = "tool_calls" if reason == "stop" and has_called else reason
+                return before + b'{},"finish_reason":' + _encode(told) + b"}" + self._ending
             case SideFailed(failure):
-                error = _encode(_error_fields(error_of(failure)))
+                error = _encode(error_fields(error_of(failure)))
                 failed = b'{},"finish_reason":"error","error":' + error + b"}"
                 return before + failed + self._ending
 
-    def end(self, usage: dict[str, int]) -> bytes:
+    def _delta(self, event: Image | Citation | ToolCall) -> dict[str, object]:
+        """What a delta says of it, and its place in its list.
+
+        Without that OpenAI's own client joins no lists.
+        """
+        side, text = event.side, ""
+        match event:
+            case ToolCall():
+                name, told = "tool_calls", call_object(event)
+            case Image():
+                name, told, text = "images", image_object(event), text_of(event)
+            case Citation():
+                source = source_of(event, self._chars[side])
+                name, told, text = "annotations", annotation(source), text_of(event)
+        place = self._places[side, name]
+        self._places[side, name] += 1
+        self._chars[side] += len(text)
+        said = {} if isinstance(event, ToolCall) else {"content": text}
+        return {**said, name: [{"index": place, **told}]}
+
+    def end(self, usage: Usage) -> bytes:
         """After the reasons: the chunk with the usage if wanted, the end."""
         return (self._usage_chunk(usage) if self._usage else b"") + DONE
 
-    def _usage_chunk(self, usage: dict[str, int]) -> bytes:
+    def _usage_chunk(self, usage: Usage) -> bytes:
         none: list[object] = []
-        chunk = {**self._head, "object": "chat.completion.chunk", "choices": none, "usage": usage}
-        return b"data: " + _encode(chunk) + b"\n\n"
+        told = {"choices": none, "usage": usage_object(usage)}
+        return (
+            b"data: " + _encode({**self._head, "object": "chat.completion.chunk", **told}) + b"\n\n"
+        )
 
-    def whole(self, choices: Iterable["Choice"], usage: dict[str, int]) -> bytes:
+    def failed(self, error: RequestError) -> bytes:
+        """The error in mid-stream."""
+        return b"data: " + refusal(error).body + b"\n\n"
+
+    def whole(self, sides: Sequence[Side], usage: Usage) -> bytes:
         """The answer as one object."""
-        written = [each.written() for each in sorted(choices, key=lambda each: each.side)]
-        body = {**self._head, "object": "chat.completion", "choices": written, "usage": usage}
-        return _encode(body)
+        told = {"choices": [_choice(side) for side in sides], "usage": usage_object(usage)}
+        return _encode({**self._head, "object": "chat.completion", **told})
 
 
-class Choice:
-    """One side of an answer that is sent as one object."""
+def _choice(side: Side) -> dict[str, object]:
+    text = "".join(side.texts)
+    message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None}
+    if side.calls:
+        message["content"] = text or None
+        message["tool_calls"] = [call_object(call) for call in side.calls]
+    ended = ending(side)
+    if side.failure is None:
+        ended["finish_reason"] = side.ending
+    if side.reasoning:
+        message["reasoning_content"] = "".join(side.reasoning)
+    if side.images:
+        message["images"] = [image_object(image) for image in side.images]
+    if side.sources:
+        message["annotations"] = [annotation(source) for source in side.sources]
+    return {"index": side.number, "message": message, "logprobs": None, **ended}
 
-    def __init__(self, side: int) -> None:
-        """Nothing has come."""
-        self.side = side
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._images: list[dict[str, object]] = []
-        self._end: dict[str, object] = {"finish_reason": None}
 
-    def take(self, event: Event) -> None:
-        """One event more of this side."""
-        match event:
-            case ReasoningDelta(text):
-                self._reasoning.append(text)
-            case TextDelta() | Image() | Citation():
-                self._text.append(text_of(event))
-                if isinstance(event, Image):
-                    self._images.append(image_object(event))
-            case Finish(reason):
-                self._end = {"finish_reason": reason}
-            case SideFailed(failure):
-                error = _error_fields(error_of(failure))
-                self._end = {"finish_reason": "error", "error": error}
-            case Heartbeat() | Began():
-                pass
+def ending(side: Side) -> dict[str, object]:
+    """How a side ended, as fields of its choice."""
+    if side.failure is None:
+        return {"finish_reason": side.reason}
+    return {"finish_reason": "error", "error": error_fields(error_of(side.failure))}
 
-    def written(self) -> dict[str, object]:
-        """It as a client gets it."""
-        message: dict[str, object] = {"role": "assistant", "content": "".join(self._text)}
-        message["refusal"] = None
-        if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
-        if self._images:
-            message["images"] = self._images
-        return {"index": self.side, "message": message, "logprobs": None, **self._end}
+
+def call_object(call: ToolCall) -> dict[str, object]:
+    """A call in the field `tool_calls`."""
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": f"call_{call.id}", "type": "function", "function": function}
 
 
 def image_object(image: Image) -> dict[str, object]:
@@ -318,23 +431,23 @@ def image_object(image: Image) -> dict[str, object]:
     return {"type": "image_url", "image_url": {"url": image.url}}
 
 
-def usage(turns: tuple[Turn, ...], answer_chars: int) -> dict[str, int]:
-    """An estimate: a chat page counts no tokens. A header says that it is one."""
-    prompt = sum(len(turn.text) for turn in turns) // CHARS_PER_TOKEN + 1
-    completion = answer_chars // CHARS_PER_TOKEN + 1
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
+def annotation(source: Source) -> dict[str, object]:
+    """A source in the field `annotations` of a message."""
+    return {"type": "url_citation", "url_citation": source._asdict()}
 
 
-def error_object(error: RequestError) -> bytes:
+def usage_object(usage: Usage) -> dict[str, int]:
+    """The counts, and their sum."""
+    return {**usage._asdict(), "total_tokens": sum(usage)}
+
+
+def refusal(error: RequestError) -> Refusal:
     """The error as OpenAI clients expect it."""
-    return _encode({"error": _error_fields(error)})
+    return Refusal(error.http_status, _encode({"error": error_fields(error)}))
 
 
-def _error_fields(error: RequestError) -> dict[str, str | None]:
+def error_fields(error: RequestError) -> dict[str, str | None]:
+    """The four fields of an error object; all are required."""
     return {
         "message": error.message,
         "type": error.error_type,
@@ -343,14 +456,12 @@ def _error_fields(error: RequestError) -> dict[str, str | None]:
     }
 
 
-def error_event(error: RequestError) -> bytes:
-    """The error after the stream has begun: clients raise on it, and no false end follows."""
-    return b"data: " + error_object(error) + b"\n\n"
-
-
 def model_object(model: Model, created_unix_s: int) -> dict[str, object]:
     """One entry of the model list; what it can do, and in which modes, are fields of our own."""
     kind: Literal["model"] = "model"
     owner = model.owner or "arenad"
     theirs = {"id": model.id, "object": kind, "created": created_unix_s, "owned_by": owner}
     return {**theirs, "capabilities": model.capabilities, "modes": model.modes}
+
+
+CHAT = Vocabulary(parse, Writer, refusal, FIELDS, _Request, answers.CHAT)

@@ -1,7 +1,6 @@
 """The parts of a message's content: text, images, files; held against the limits. A brain: no I/O.
 
-Shapes follow the OpenAI API reference, "Chat Completions": content parts `text`, `image_url` and
-`file`. What stands at an http(s) address is brought by `fetch`; here it only gets its place.
+What stands at an http(s) address is brought by `fetch`; here it only gets its place.
 """
 
 import binascii
@@ -25,39 +24,19 @@ _short.maxstring = 80
 shown = _short.repr
 
 
-class TextPart(msgspec.Struct, tag="text", tag_field="type"):
-    """Words."""
+class File(msgspec.Struct, frozen=True):
+    """A file as a request gives it: a data URL, an address, or base64 where the name tells a type.
 
-    text: str
+    `field` is where it stands in its part, as `image_url.url`; `name` may be empty.
+    """
 
-
-class ImageUrl(msgspec.Struct):
-    """`detail` is taken and changes nothing: a page has no such switch."""
-
-    url: str
-    detail: str | None = None
+    field: str
+    given: str
+    name: str = ""
 
 
-class ImagePart(msgspec.Struct, tag="image_url", tag_field="type"):
-    """An image, as a data URL or an address."""
-
-    image_url: ImageUrl
-
-
-class FileBody(msgspec.Struct):
-    """A data URL, or base64 alone where the name tells the type."""
-
-    file_data: str
-    filename: str | None = None
-
-
-class FilePart(msgspec.Struct, tag="file", tag_field="type"):
-    """A document."""
-
-    file: FileBody
-
-
-Content = str | list[TextPart | ImagePart | FilePart] | None
+Piece = str | File
+"""What a part says, whatever the vocabulary."""
 
 
 class Remote(msgspec.Struct, frozen=True):
@@ -73,48 +52,43 @@ class Remote(msgspec.Struct, frozen=True):
 class Reader:
     """Reads one request's contents, message by message, and counts their files."""
 
-    def __init__(self, limits: FilesConfig) -> None:
-        """Nothing is read."""
+    def __init__(self, limits: FilesConfig, field: str = "messages") -> None:
+        """Nothing is read of the field that holds the messages."""
+        self._field = field
         self.remote: list[Remote] = []
         self._limits = limits
         self._count = 0
         self._bytes = 0
 
-    def turn(self, number: int, role: Role, content: Content, *, is_user: bool) -> Turn:
-        """A message as a turn. Raises `InvalidRequest` naming the part, the value, the remedy."""
-        if not isinstance(content, list):
-            return Turn(role=role, text=content or "")
-        texts = [part.text for part in content if isinstance(part, TextPart)]
+    def turn(
+        self, number: int, role: Role, content: Sequence[Piece], *, is_user: bool, joint: str
+    ) -> Turn:
+        """A message as a turn, its texts joined. Raises `InvalidRequest` naming part and remedy."""
+        texts = [piece for piece in content if isinstance(piece, str)]
         files: list[Attachment] = []
         remote = 0
-        for at, part in enumerate(content):
-            if isinstance(part, TextPart):
+        for at, piece in enumerate(content):
+            if isinstance(piece, str):
                 continue
-            path = f"messages[{number}].content[{at}]"
+            path = f"{self._field}[{number}].content[{at}]"
             if not is_user:
-                told = f"is a file in a message of role {role}; put it into one of role user"
+                told = "is a file in a message that is not of role user; put it into one that is"
                 raise InvalidRequest(f"{path}: {told}", param=path)
-            found = self._file(part, path, number, len(files) + remote)
+            found = self._file(piece, path, number, len(files) + remote)
             if isinstance(found, Attachment):
                 files.append(found)
             else:
                 self.remote.append(found)
                 remote += 1
-        return Turn(role=role, text="\n\n".join(texts), attachments=tuple(files))
+        return Turn(role=role, text=joint.join(texts), attachments=tuple(files))
 
-    def _file(
-        self, part: ImagePart | FilePart, path: str, turn: int, place: int
-    ) -> Attachment | Remote:
+    def _file(self, file: File, path: str, turn: int, place: int) -> Attachment | Remote:
         self._count += 1
         most = self._limits.max_count
         if self._count > most:
             told = f"is file {self._count} of the request; {most} are taken (files.max_count)"
             raise InvalidRequest(f"{path}: {told}; leave some out", param=path)
-        if isinstance(part, ImagePart):
-            param, given, name = f"{path}.image_url.url", part.image_url.url, ""
-        else:
-            param, given = f"{path}.file.file_data", part.file.file_data
-            name = part.file.filename or ""
+        param, given, name = f"{path}.{file.field}", file.given, file.name
         if _ADDRESS.match(given):
             self._check_fetching(param, given)
             return Remote(given, name, param, turn, place)
@@ -137,6 +111,12 @@ class Reader:
         self._bytes += len(file.content)
         check_total(file.param, self._bytes, self._limits)
         return named(file, self._count)
+
+
+def check_text(param: str, turns: Sequence[Turn]) -> None:
+    """Raises `InvalidRequest` unless something is said."""
+    if not any(turn.text.strip() for turn in turns):
+        raise InvalidRequest(f"{param}: hold no text; say something", param=param)
 
 
 def placed(

@@ -4,27 +4,31 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import web
 
 from arenad import child
 from arenad.errors import ArenadError
-from arenad.frontend import guard
+from arenad.frontend import tokens
 from arenad.frontend.api import Api
 from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.door import Door
+from arenad.frontend.entrance import Entrance
 from arenad.frontend.gui import Gui
 from arenad.frontend.recording import Recording
 from arenad.frontend.view import LiveView
+from arenad.schema.config import ApiConfig
 from arenad.schema.frame import Body
-from arenad.schema.process import Drained, ForkOrder, Ready, Roster, Welcome
+from arenad.schema.keys import GetKeys, KeysAre
+from arenad.schema.process import Drained, ForkOrder, FrontendSettings, Ready, Roster, Welcome
 
 BEAT_INTERVAL_S = 1.0
-KEEPALIVE_TIMEOUT_S = 75.0
-"""A connection that sends no request, or not all of its head, is closed after so long."""
-
 SHUTDOWN_TIMEOUT_S = 1.0
 """What still runs when the master says stop is cancelled after so long."""
+
+STORE_TIMEOUT_S = 1.0
+"""Whoever asks whether we are ready waits no longer for the master's word about keys."""
 
 LINGER_S = 0.5
 """A client that has just been answered may be sending its next request on the same connection: it
@@ -43,38 +47,34 @@ async def run(me: child.Child, welcome: Welcome) -> None:
     if welcome.frontend is None:
         raise ArenadError("the master sent a frontend no frontend's settings")
     settings = welcome.frontend
+    tokens.counter()
     dispatch = Dispatch(settings.queue, settings.chat)
-    dispatch.battle_target = settings.battle_target
+    _follow(dispatch, settings)
     recording = Recording(settings.recorder_socket, me.name)
     api = Api(dispatch, settings, recording)
-    gui = Gui(me.master, LiveView(dispatch.seats))
+    api.store_fault = partial(_store_fault, me)
+    gui = Gui(me.master, LiveView(dispatch.seats), api.keys)
 
     def on_note(body: Body) -> None:
         if isinstance(body, Roster):
             dispatch.on_roster(body)
         elif isinstance(body, Welcome) and body.frontend is not None:
-            dispatch.adjust(body.frontend.queue, body.frontend.chat)
-            dispatch.battle_target = body.frontend.battle_target
+            _follow(dispatch, body.frontend)
             api.adjust(body.frontend)
 
     me.on_note = on_note
     runners = [
-        web.AppRunner(
-            app,
-            access_log=None,
-            logger=guard.server_log,
-            handler_cancellation=True,
-            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
-            shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-        )
+        web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         for app in (api.app(), gui.app())
     ]
     doors: list[Door] = []
     try:
-        doors = [await _open(*each) for each in zip(runners, me.listeners, strict=True)]
+        pairs = zip(runners, me.listeners, strict=True)
+        doors = [await _open(*each, settings.api) for each in pairs]
         me.master.note(Ready())
         recording.start()
         me.tasks.start(api.kept.sweep(), "remove kept images in time")
+        me.tasks.start(api.once.sweep(), "remove kept answers in time")
         me.tasks.start(_beat(me, dispatch), "beat")
         me.tasks.start(_drain(me, api, doors), "drain when told to")
         await me.stopping.wait()
@@ -85,14 +85,30 @@ async def run(me: child.Child, welcome: Welcome) -> None:
         await gui.close()
         await asyncio.gather(*(runner.cleanup() for runner in runners))
         await dispatch.close()
+        await api.close()
         await recording.close()
 
 
-async def _open(runner: web.AppRunner, listener: socket.socket) -> Door:
+def _follow(dispatch: Dispatch, settings: FrontendSettings) -> None:
+    dispatch.adjust(settings.queue, settings.chat)
+    dispatch.battle_targets = settings.battle_targets
+    dispatch.seats.breakers.adjust(settings.breaker)
+
+
+async def _open(runner: web.AppRunner, listener: socket.socket, limits: ApiConfig) -> Door:
     await runner.setup()
     if runner.server is None:
         raise ArenadError("the HTTP server was not set up")
-    return Door(listener, runner.server)
+    return Door(listener, Entrance(runner.server, limits))
+
+
+async def _store_fault(me: child.Child) -> str:
+    """What is wrong with the store of keys, as far as the master tells."""
+    try:
+        told = await me.master.call(GetKeys(), STORE_TIMEOUT_S)
+    except (ArenadError, TimeoutError) as error:
+        return f"the master does not tell: {error}"
+    return told.fault if isinstance(told, KeysAre) else ""
 
 
 async def _beat(me: child.Child, dispatch: Dispatch) -> None:

@@ -8,15 +8,17 @@ import asyncio
 import logging
 import struct
 import uuid
+from contextlib import suppress
 from typing import ClassVar
 
 import msgspec
 from aiohttp import WSMessage, WSMsgType, web
 
 from arenad import link
-from arenad.errors import LinkLost, Overloaded, RequestError
-from arenad.frontend import guard
+from arenad.errors import LinkLost, RequestError
+from arenad.frontend import viewers
 from arenad.frontend.seats import Seats
+from arenad.frontend.viewers import Viewers
 from arenad.schema.frame import Body
 from arenad.schema.view import Act, Did, Do, Drawn, Picture, Sight, Take, View
 
@@ -26,19 +28,11 @@ MAX_VIEWERS = 16
 MAX_MESSAGE_BYTES = 512 * 1024
 """One act: a pasted text is the largest."""
 
-REPEAT_S = 2.0
-"""A viewer hears from us at least this often, and takes silence for a lost connection."""
-
 IDLE_S = 900.0
 """Who has done nothing for so long is hung up on: a page that nobody looks at costs a browser."""
 
 CONNECT_TIMEOUT_S = 2.0
 ACT_TIMEOUT_S = 10.0
-STALL_S = 10.0
-"""A viewer that takes nothing for so long is hung up on."""
-
-PING_S = 30.0
-CLOSE_TIMEOUT_S = 1.0
 
 CODE_IDLE = 4000
 CODE_FAULT = 4001
@@ -74,36 +68,18 @@ class LiveView:
     def __init__(self, seats: Seats) -> None:
         """`seats` knows where each instance is."""
         self._seats = seats
-        self._viewers: set[web.WebSocketResponse] = set()
+        self._viewers = Viewers("views", MAX_VIEWERS, MAX_MESSAGE_BYTES)
         self._tasks = link.Tasks()
 
     async def ws(self, request: web.Request) -> web.StreamResponse:
         """GET /gui/view/w1/ws: what the page shows and how it is; takes a person's acts."""
-        guard.check_origin(request)
-        if len(self._viewers) >= MAX_VIEWERS:
-            raise Overloaded(f"{MAX_VIEWERS} views are open already; close one")
-        socket = web.WebSocketResponse(
-            timeout=CLOSE_TIMEOUT_S,
-            heartbeat=PING_S,
-            compress=False,
-            max_msg_size=MAX_MESSAGE_BYTES,
-        )
-        self._viewers.add(socket)
-        try:
-            await socket.prepare(request)
+        async with self._viewers.one(request) as socket:
             await _Viewer(request, socket, self._seats).serve(self._tasks)
-        finally:
-            self._viewers.discard(socket)
         return socket
 
     async def close(self) -> None:
         """Hang up on every viewer."""
-        leaving = [
-            viewer.close(code=1001, message=b"the frontend stops")
-            for viewer in self._viewers
-            if viewer.prepared
-        ]
-        await asyncio.gather(*leaving, return_exceptions=True)
+        await self._viewers.close()
         await self._tasks.close()
 
 
@@ -137,13 +113,9 @@ class _Viewer:
         try:
             while not self._socket.closed:
                 await self._tell(_Gone(await self._follow()))
-                await self._seats.news(REPEAT_S)
-        except ConnectionError:
-            return
-        except TimeoutError:
-            log.info("a viewer took nothing for %g s; hanging up on it", STALL_S)
-            if self._request.transport is not None:
-                self._request.transport.abort()
+                await self._seats.news(viewers.REPEAT_S)
+        except ConnectionError as error:
+            log.debug("a viewer has left: %s", error)
 
     async def _follow(self) -> str:
         """Show the instance for as long as it lasts; gives why there is nothing to see any more."""
@@ -167,7 +139,7 @@ class _Viewer:
         """Hand on what the worker sends. After a silence the last word is said again."""
         while not stream.ended:
             try:
-                body = await stream.receive(REPEAT_S)
+                body = await stream.receive(viewers.REPEAT_S)
             except TimeoutError:
                 await self._tell(self._told)
             else:
@@ -178,13 +150,14 @@ class _Viewer:
             await self._tell(_Shown(msgspec.structs.asdict(body)))
         elif isinstance(body, Picture):
             head = PICTURE.pack(body.number, body.width, body.height)
-            async with asyncio.timeout(STALL_S):
-                await self._socket.send_bytes(head + body.jpeg)
+            await viewers.send(self._request, self._socket, head + body.jpeg)
 
     async def _tell(self, message: _Shown | _Gone) -> None:
         self._told = message
-        async with asyncio.timeout(STALL_S):
-            await self._socket.send_str(msgspec.json.encode(message).decode())
+        await self._say(message)
+
+    async def _say(self, message: _Shown | _Gone | _Refused) -> None:
+        await viewers.send(self._request, self._socket, msgspec.json.encode(message).decode())
 
     # -- act ---------------------------------------------------------------------------------------
 
@@ -206,7 +179,8 @@ class _Viewer:
             if not isinstance(act, Drawn):
                 until_s = loop.time() + IDLE_S
             if refused := await self._do(act):
-                await self._refuse(refused)
+                with suppress(ConnectionError):  # one that has left is noticed above
+                    await self._say(_Refused(refused))
 
     async def _read(self, message: WSMessage) -> Act | None:
         """The act that a message is; whoever sends something else is hung up on."""
@@ -229,10 +203,3 @@ class _Viewer:
         except RequestError as error:
             return error.message
         return did.refused if isinstance(did, Did) else ""
-
-    async def _refuse(self, reason: str) -> None:
-        try:
-            async with asyncio.timeout(STALL_S):
-                await self._socket.send_str(msgspec.json.encode(_Refused(reason)).decode())
-        except (ConnectionError, TimeoutError):
-            return

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import functools
+import inspect
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,19 +14,25 @@ from aiohttp import web
 
 from arenad import link
 from arenad.errors import RequestError
-from arenad.frontend import guard
+from arenad.frontend.account import Account
 from arenad.frontend.api import Api
 from arenad.frontend.dispatch import Dispatch
+from arenad.frontend.door import Door
+from arenad.frontend.entrance import Entrance
 from arenad.frontend.gui import Gui
-from arenad.frontend.openai import Wish
+from arenad.frontend.keys import Keyring
 from arenad.frontend.recording import Recording
 from arenad.frontend.seats import Seats
 from arenad.frontend.view import LiveView
+from arenad.frontend.vocabulary import Wish
 from arenad.schema.chat import Chat, Event, Finish, Held, Mode, TextDelta, Turn
 from arenad.schema.config import ApiConfig, ChatConfig, FilesConfig, QueueConfig
 from arenad.schema.control import Done, State, Traffic, Watch
 from arenad.schema.frame import Body
 from arenad.schema.process import FrontendSettings, Model, Roster, Seat
+
+WHOLE = [TextDelta("thrée"), Finish("stop")]
+"""The answer that most stories tell."""
 
 DEADLINE_S = 30.0
 """No story takes so long; one that hangs ends with it."""
@@ -86,6 +94,7 @@ class Worker:
         self.slots = slots
         self.condition = "ready"
         self.models = ("echo",)
+        self.proxy = ""
         self.links: list[link.Link] = []
         self._asks = asyncio.Queue[Ask]()
         self._server: asyncio.Server | None = None
@@ -139,6 +148,7 @@ class Worker:
             slots=self.slots,
             condition=self.condition,
             models=tuple(Model(id=name, modes=self._modes_of(name)) for name in self.models),
+            proxy=self.proxy,
         )
 
     @staticmethod
@@ -169,22 +179,37 @@ class Stage:
         self.workers.append(worker)
         return worker
 
+    async def staff(self, *names: str) -> list[Worker]:
+        """A worker for each name, all of them in the roster."""
+        workers = [await self.worker(name) for name in names]
+        if workers:
+            await self.enlist(*workers)
+        return workers
+
+    async def busy_first(self) -> list[Worker]:
+        """All workers, once a chat has reached one of them: that one first."""
+        await until(lambda: any(worker.is_asked for worker in self.workers))
+        return sorted(self.workers, key=lambda worker: not worker.is_asked)
+
     async def enlist(self, *workers: Worker, starting: int = 0) -> None:
         """Send the roster and wait until the links stand."""
         self.dispatch.on_roster(roster(*workers, starting=starting))
         seats = self.dispatch.seats
         await until(lambda: all((w.name, w.generation) in seats._links for w in workers))
 
-    def ask(self, text: str = "hello", model: str = "echo") -> "asyncio.Task[list[Body]]":
+    def ask(
+        self, text: str = "hello", model: str = "echo", owner: str = ""
+    ) -> "asyncio.Task[list[Body]]":
         """A request that collects its whole answer."""
-        return self.send(wish(text, model))
+        return self.send(wish(text, model), owner)
 
-    def send(self, wish: Wish) -> "asyncio.Task[list[Body]]":
+    def send(self, wish: Wish, owner: str = "") -> "asyncio.Task[list[Body]]":
         """The same with any wish."""
 
         async def collect() -> list[Body]:
             name = wish.turns[-1].text
-            async with contextlib.aclosing(self.dispatch.answer(wish, name)) as events:
+            account = Account(name, wish.model, streams=wish.stream, owner=owner)
+            async with contextlib.aclosing(self.dispatch.answer(wish, name, account)) as events:
                 return [event async for event in events]
 
         task = asyncio.get_running_loop().create_task(collect())
@@ -201,6 +226,8 @@ class Stage:
         assert not self.dispatch.seats.busy(), "a seat leaked"
         assert not self.dispatch.seats.queued, "a ticket leaked"
         assert not self.dispatch.seats._waiting, "somebody did not leave"
+        assert not self.dispatch.seats._home_timers, "a timer leaked"
+        assert not self.dispatch.seats._taken, "a turn leaked"
 
 
 @contextlib.asynccontextmanager
@@ -214,25 +241,65 @@ async def stage(
         await made.close()
 
 
+Story = Callable[..., Coroutine[Any, Any, None]]
+
+
+def as_test(
+    setting: Callable[[Path], contextlib.AbstractAsyncContextManager[Sequence[Any]]],
+) -> Callable[[Story], Callable[..., None]]:
+    """Make a test of a story: it is given what the setting, made in a folder, holds for it.
+
+    What the story wants of pytest are its keyword-only parameters.
+    """
+
+    def made(story: Story) -> Callable[..., None]:
+        @functools.wraps(story)
+        def test(tmp_path: Path, **given: Any) -> None:
+            async def whole() -> None:
+                async with setting(tmp_path) as there:
+                    await story(*there, **given)
+
+            play(whole())
+
+        wanted = inspect.signature(story).parameters.values()
+        given = [each for each in wanted if each.kind is each.KEYWORD_ONLY]
+        folder = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        test.__signature__ = inspect.Signature([folder, *given])
+        return test
+
+    return made
+
+
+def staged(
+    *names: str, queue: QueueConfig | None = None, chat: ChatConfig | None = None
+) -> Callable[[Story], Callable[..., None]]:
+    """Make a test of a story on a stage of its own, with a listed worker for each name."""
+
+    @contextlib.asynccontextmanager
+    async def setting(folder: Path) -> AsyncIterator[Sequence[Any]]:
+        async with stage(folder, queue, chat) as scene:
+            yield scene, *await scene.staff(*names)
+
+    return as_test(setting)
+
+
 # -- the servers ----------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[tuple[str, int]]:
+async def serving(
+    app: web.Application, limits: ApiConfig | None = None
+) -> AsyncIterator[tuple[str, int]]:
     """The application on a free port of loopback, as the frontend runs it."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        logger=guard.server_log,
-        handler_cancellation=True,
-        shutdown_timeout=0.1,
-    )
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", 0))
-    await web.SockSite(runner, listener).start()
+    address = listener.getsockname()
+    door = Door(listener, Entrance(runner.server, limits or ApiConfig()))
     try:
-        yield listener.getsockname()
+        yield address
     finally:
+        door.close()
         await runner.cleanup()
 
 
@@ -240,22 +307,25 @@ async def serving(app: web.Application) -> AsyncIterator[tuple[str, int]]:
 async def api_serving(
     scene: Stage,
     chat: ChatConfig | None = None,
-    max_body_bytes: int = 1024 * 1024,
+    limits: ApiConfig | None = None,
     recording: Recording | None = None,
     files: FilesConfig | None = None,
     files_dir: str = "",
+    **more: Any,
 ) -> AsyncIterator[tuple[Api, tuple[str, int]]]:
     settings = FrontendSettings(
-        api=ApiConfig(max_body_bytes=max_body_bytes),
+        api=limits or ApiConfig(max_body_bytes=1024 * 1024),
         queue=QueueConfig(),
         chat=chat or scene.dispatch.chat,
         gui_address="",
         files_dir=files_dir,
         files=files or FilesConfig(),
+        **more,
     )
     api = Api(scene.dispatch, settings, recording or Recording("", "frontend-1"))
-    async with serving(api.app()) as address:
+    async with serving(api.app(), settings.api) as address:
         yield api, address
+    await api.close()
 
 
 class Wire:
@@ -271,6 +341,28 @@ class Wire:
     @classmethod
     async def to(cls, address: tuple[str, int]) -> "Wire":
         return cls(*await asyncio.open_connection(*address))
+
+    @classmethod
+    async def slow(cls, address: tuple[str, int]) -> "Wire":
+        """One that takes nothing before it is told to, with buffers as small as they get."""
+        end = socket.socket()
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        end.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(end, address)
+        wire = cls(*await asyncio.open_connection(sock=end, limit=1024))
+        wire.writer.transport.pause_reading()
+        return wire
+
+    def upgrade(self, path: str) -> None:
+        """Ask for a WebSocket (RFC 6455, 4.1)."""
+        self.send(
+            f"GET {path} HTTP/1.1",
+            Host="localhost",
+            Connection="Upgrade",
+            Upgrade="websocket",
+            Sec_WebSocket_Version="13",
+            Sec_WebSocket_Key="x3JJHMbDL1EzLkh9GBhXDw==",
+        )
 
     def send(self, head: str, body: bytes = b"", **headers: str) -> None:
         lines = [head, *(f"{name.replace('_', '-')}: {text}" for name, text in headers.items())]
@@ -368,13 +460,14 @@ class Master:
 @contextlib.asynccontextmanager
 async def gui_serving(
     seats: Seats | None = None,
+    keys: Keyring | None = None,
 ) -> AsyncIterator[tuple[Gui, Master, link.Link, tuple[str, int]]]:
     """The dashboard, the master behind it and the link between them as the master has it."""
     ours, theirs = socket.socketpair()
     master = Master()
     end = await link.adopt(ours, "the frontend", serve=master.serve)
     way = await link.adopt(theirs, "the master")
-    gui = Gui(way, LiveView(seats or Seats(QueueConfig())))
+    gui = Gui(way, LiveView(seats or Seats(QueueConfig())), keys)
     async with serving(gui.app()) as address:
         try:
             yield gui, master, end, address

@@ -5,20 +5,43 @@ from arenad.frontend.account import MAX_MODEL_CHARS, Account
 
 def test_a_request_that_was_answered() -> None:
     """The last instance, how often one was asked, and times that fit into one another."""
-    account = Account("id-1", "demo-echo", streams=True)
+    account = Account("id-1", "demo-echo", streams=True, owner="alice")
     account.waits()
     account.asks("w1")
     account.waits()
     account.asks("w2")
     account.hears()
     account.hears()
-    account.chars = 7
+    account.said.take("x" * 7)
     ended = account.ended("answered", "frontend-1")
     assert (ended.request_id, ended.model, ended.frontend) == ("id-1", "demo-echo", "frontend-1")
     assert (ended.instance, ended.asked, ended.streams, ended.chars) == ("w2", 2, True, 7)
-    assert (ended.outcome, ended.error) == ("answered", "")
+    assert (ended.outcome, ended.error, ended.owner) == ("answered", "", "alice")
     assert ended.first_event_s is not None
     assert 0 <= ended.waited_s <= ended.first_event_s <= ended.duration_s
+
+
+def test_each_of_several_answers_has_its_own() -> None:
+    """Their sums, their instances; two sides of one answer are one text."""
+    account = Account("id-1", "demo-echo", streams=False, owner="alice")
+    account.takes(1, "ab")
+    assert (account.chars, account.tokens()) == (2, 1)
+    account.asks("w1")
+    other = account.beside()
+    assert (other.owner, other.request_id) == ("alice", "id-1")
+    other.asks("w2")
+    other.asks("w3")
+    account.takes(0, "c")
+    account.takes(1, "hello there")
+    assert (account.chars, account.tokens()) == (14, 3)
+    assert (account.instances, account.attempts) == ("w1, w3", 3)
+    other.error = "timeout"
+    account.fails("upstream")
+    ended = [each.ended("failed", "") for each in account.answers()]
+    assert [(each.instance, each.chars, each.error) for each in ended] == [
+        ("w1", 3, "upstream"),
+        ("w3", 11, "timeout"),
+    ]
 
 
 def test_a_request_that_left_the_queue() -> None:

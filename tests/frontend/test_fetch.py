@@ -13,8 +13,8 @@ from scripted import play
 
 from arenad.errors import InvalidRequest
 from arenad.frontend import fetch
-from arenad.frontend.openai import Wish
 from arenad.frontend.parts import Remote
+from arenad.frontend.vocabulary import Wish
 from arenad.schema.chat import Attachment, Turn
 from arenad.schema.config import FilesConfig
 
@@ -142,6 +142,19 @@ def test_all_files_together_are_bounded() -> None:
     play(story())
 
 
+PRIVATE = (
+    "127.0.0.1",
+    "localhost",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "\uff11\uff12\uff17.0.0.1",  # fullwidth digits
+    "\u2460\u2461\u2466.0.0.1",  # circled ones
+    "127\u30020\u30020\u30021",  # ideographic full stops
+    "\u24dbocalhost",
+)
+"""Addresses of this machine, as an address of a file may be written."""
+
+
 def test_private_addresses_are_not_asked() -> None:
     """By number or by name, in odd spellings: no connection is made."""
 
@@ -149,12 +162,31 @@ def test_private_addresses_are_not_asked() -> None:
         async with _serving() as (address, asked):
             port = address.rpartition(":")[2]
             public = FilesConfig(fetch_urls=True)
-            for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
+            for host in PRIVATE:
                 told = await _refused(f"http://{host}:{port}/a%20b.png", public)
-                assert "is not a public address (files.fetch_private)" in told, host
+                assert "an address that is not public (files.fetch_private)" in told, host
             for host in ("127.1", "2130706433", "0x7f.1"):
                 await _refused(f"http://{host}:{port}/a%20b.png", public)
             assert asked == []
+
+    play(story())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.\uff12", "127\u30020.0\u30022"])
+def test_a_redirect_is_looked_at_as_the_first_address(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """A public host that leads on to a private one, in whatever spelling, leads nowhere."""
+    monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1")
+
+    async def story() -> None:
+        async with _serving() as (address, asked):
+            monkeypatch.setitem(
+                REDIRECTS, "/inward", address.replace("127.0.0.1", host) + "/a b.png"
+            )
+            told = await _refused(f"{address}/inward", FilesConfig(fetch_urls=True))
+            assert "an address that is not public (files.fetch_private)" in told
+            assert [request.path for request in asked] == ["/inward"]
 
     play(story())
 

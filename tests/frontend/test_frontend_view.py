@@ -13,7 +13,7 @@ from scripted import Worker, gui_serving, play, roster, until
 
 from arenad import link
 from arenad.errors import Overloaded, RequestError
-from arenad.frontend import view
+from arenad.frontend import view, viewers
 from arenad.frontend.seats import Seats
 from arenad.schema.config import QueueConfig
 from arenad.schema.frame import Body
@@ -134,7 +134,7 @@ def test_a_viewer_sees_and_acts(tmp_path: Path) -> None:
 
 def test_a_view_outlives_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what is missing, and shows the next incarnation; an instance aside is shown too."""
-    monkeypatch.setattr(view, "REPEAT_S", 0.02)
+    monkeypatch.setattr(viewers, "REPEAT_S", 0.02)
 
     async def story() -> None:
         async with scene(tmp_path) as at:
@@ -164,8 +164,8 @@ def test_silence_is_filled_and_errors_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A still page's sight is said again; a worker's refusal is said in its words."""
-    assert view.REPEAT_S < 7 / 2  # feed.js takes seven seconds of silence for a loss
-    monkeypatch.setattr(view, "REPEAT_S", 0.02)
+    assert viewers.REPEAT_S < 7 / 2  # feed.js takes seven seconds of silence for a loss
+    monkeypatch.setattr(viewers, "REPEAT_S", 0.02)
 
     async def story() -> None:
         async with scene(tmp_path) as at:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +12,9 @@ from scripted import Master, Wire, gui_serving, play, state, until
 
 from arenad.errors import Refused
 from arenad.frontend import gui as gui_module
-from arenad.frontend.gui import FILES, Gui
+from arenad.frontend import pages, viewers
+from arenad.frontend.gui import Gui
+from arenad.frontend.pages import FILES
 from arenad.schema.control import Done, DrainOne, Restart, Scale, StateNow
 
 Address = tuple[str, int]
@@ -97,7 +98,7 @@ def test_every_answer_has_the_policy(
             wire.send(f"{method} {path} HTTP/1.1", **sent)
             got, answered = await wire.head()
             assert got == status
-            for name, text in gui_module.HEADERS.items():
+            for name, text in pages.HEADERS.items():
                 assert answered[name.lower()] == text
 
     play(story())
@@ -141,8 +142,8 @@ def test_a_latecomer_hears_the_latest() -> None:
 
 def test_silence_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without news the latest is said again, so that silence means a lost connection."""
-    assert gui_module.REPEAT_S < 7 / 2  # feed.js takes seven seconds of silence for a loss
-    monkeypatch.setattr(gui_module, "REPEAT_S", 0.01)
+    assert viewers.REPEAT_S < 7 / 2  # feed.js takes seven seconds of silence for a loss
+    monkeypatch.setattr(viewers, "REPEAT_S", 0.01)
 
     async def story() -> None:
         async with scene() as at:
@@ -173,7 +174,7 @@ def test_a_new_viewer_starts_a_new_watch() -> None:
 
 def test_a_master_that_is_gone_is_said_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last state is not shown as if it were true still."""
-    monkeypatch.setattr(gui_module, "REPEAT_S", 0.01)
+    monkeypatch.setattr(viewers, "REPEAT_S", 0.01)
 
     async def story() -> None:
         async with scene() as at:
@@ -194,7 +195,7 @@ def test_a_master_that_is_gone_is_said_again_and_again(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("end", [Done("ended"), Refused("not now")])
 def test_a_watch_that_ends_is_begun_again(monkeypatch: pytest.MonkeyPatch, end: Any) -> None:
     """Whatever ended it, while somebody looks there is a watch."""
-    monkeypatch.setattr(gui_module, "REPEAT_S", 0.01)
+    monkeypatch.setattr(viewers, "REPEAT_S", 0.01)
 
     async def story() -> None:
         async with scene() as at:
@@ -226,24 +227,12 @@ def test_a_quiet_master_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_slow_viewer_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """It misses what it does not take, and is hung up on; the others hear everything."""
-    monkeypatch.setattr(gui_module, "STALL_S", 0.2)
+    monkeypatch.setattr(viewers, "STALL_S", 0.2)
 
     async def story() -> None:
         async with scene() as at:
-            end = socket.socket()
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            end.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(end, at.address)
-            slow = Wire(*await asyncio.open_connection(sock=end, limit=1024))
-            slow.writer.transport.pause_reading()
-            handshake = {"Sec_WebSocket_Key": "x3JJHMbDL1EzLkh9GBhXDw==", "Upgrade": "websocket"}
-            slow.send(
-                "GET /gui/ws HTTP/1.1",
-                Host="localhost",
-                Connection="Upgrade",
-                Sec_WebSocket_Version="13",
-                **handshake,
-            )
+            slow = await Wire.slow(at.address)
+            slow.upgrade("/gui/ws")
             await until(lambda: len(at.gui._viewers) == 1)
             viewer = await at.view()
             number = 0
@@ -345,7 +334,7 @@ def test_a_refusal_reaches_the_page() -> None:
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
     [
-        ("text/plain", b'{"instances":1}', 400),
+        ("text/plain", b'{"instances":1}', 415),
         ("application/json", b"", 400),
         ("application/json", b"[]", 400),
         ("application/json", b'{"instances":"1"}', 400),

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from scripted import play, until
+from scripted import Wire, api_serving, play, stage, until
 
 from arenad.demo.drawing import picture
 from arenad.frontend.kept import FileNotKept, Kept
 from arenad.schema.chat import Event, Finish, Image, TextDelta
-from arenad.schema.config import FilesConfig
+from arenad.schema.config import ChatConfig, FilesConfig
 
 CONTENT = picture("boat")
 DATA = f"data:image/png;base64,{base64.b64encode(CONTENT).decode()}"
@@ -111,6 +111,53 @@ def test_images_of_an_answer_get_addresses_of_ours(tmp_path: Path) -> None:
         assert (base, image.side) == ("http://localhost:1", 1)
         assert await kept.read(path.removesuffix("/content")) == ("image/png", CONTENT)
         assert rest == [Image("https://site/x.png"), Finish("stop")]
+
+    play(story())
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [("GET", "image/png"), ("HEAD", "image/png"), ("GET", "image/svg+xml")]
+)
+def test_a_kept_image_is_served(tmp_path: Path, method: str, kind: str) -> None:
+    """Whole, with its type, and as nothing that a browser would run."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as scene, api_serving(scene, files_dir=str(tmp_path)) as served:
+            api, address = served
+            name = await api.kept.keep(CONTENT, kind)
+            wire = await Wire.to(address)
+            wire.send(f"{method} /v1/files/{name}/content HTTP/1.1", Host="localhost")
+            status, headers = await wire.head()
+            assert (status, headers["content-type"]) == (200, kind)
+            assert headers["content-length"] == str(len(CONTENT))
+            policy = headers["content-security-policy"].split("; ")
+            assert {"default-src 'none'", "sandbox"} < set(policy)
+            assert headers["x-content-type-options"] == "nosniff"
+            if method == "GET":
+                assert await wire.reader.readexactly(len(CONTENT)) == CONTENT
+            wire.send("GET /healthz HTTP/1.1", Host="localhost")
+            assert (await wire.answer())[0] == 200
+
+    play(story())
+
+
+def test_who_takes_nothing_of_an_image_is_hung_up_on(tmp_path: Path) -> None:
+    """With the patience of a stream: nothing of it stays in memory for as long as they like."""
+
+    async def story() -> None:
+        patience = ChatConfig(idle_timeout_s=0.2)
+        async with (
+            stage(tmp_path) as scene,
+            api_serving(scene, patience, files_dir=str(tmp_path)) as (api, address),
+        ):
+            name = await api.kept.keep(b"x" * 16 * 1024 * 1024, "image/png")
+            wire = await Wire.slow(address)
+            wire.send(f"GET /v1/files/{name}/content HTTP/1.1", Host="localhost")
+            await until(lambda: api.activity.count == 1)
+            await until(lambda: api.activity.count == 0)
+            wire.writer.transport.resume_reading()
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await wire.answer()
 
     play(story())
 

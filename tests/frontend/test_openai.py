@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from openai.types import Model as TheirModel
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from arenad import notation
 from arenad.errors import KINDS, InvalidRequest, RequestError, UpstreamFailed
 from arenad.frontend import openai
+from arenad.frontend.instruct import Emulation, Format, Tool
+from arenad.frontend.vocabulary import Side, Usage, Wish
 from arenad.schema.chat import (
     Citation,
     Event,
@@ -37,27 +40,101 @@ def _body(**fields: Any) -> bytes:
 def test_a_plain_body() -> None:
     """What is used is taken, what is not is named."""
     wish = openai.parse(_body(temperature=0.5, user="me", stream=None))
-    assert wish == openai.Wish(
+    assert wish == Wish(
         model="echo",
         turns=(Turn(role="user", text="hello"),),
         stream=False,
         include_usage=False,
         ignored=("temperature", "user"),
+        prompt_tokens=7,
     )
 
 
 def test_roles_and_parts() -> None:
-    """Six roles become three; parts become one text; no content is an empty one."""
+    """Six roles become three; parts become one text; no content is an empty one.
+
+    Results that follow one another are one turn.
+    """
     roles = ("developer", "system", "user", "assistant", "tool", "function")
     messages: list[dict[str, Any]] = [{"role": role, "content": role} for role in roles]
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     messages += [{"role": "user", "content": parts}, {"role": "assistant", "content": None}]
     turns = openai.parse(_body(messages=messages)).turns
     assert [turn.role for turn in turns] == [
-        *("system", "system", "user", "assistant", "user", "user"),
+        *("system", "system", "user", "assistant", "user"),
         *("user", "assistant"),
     ]
     assert [turn.text for turn in turns[-2:]] == ["a\n\nb", ""]
+
+
+def test_calls_and_results_of_the_history_are_text() -> None:
+    """With ids and names, also those of the old kind; a call's text stands before it."""
+    calls = [
+        {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}},
+        {"id": "c2", "type": "function", "function": {"name": "now", "arguments": ""}},
+    ]
+    messages: list[dict[str, Any]] = [
+        *HELLO,
+        {"role": "assistant", "content": "So:", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c2", "content": [{"type": "text", "text": "noon"}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "2"},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{no"}},
+        {"role": "function", "name": "f", "content": "3"},
+    ]
+    _, said, results, old, last = openai.parse(_body(messages=messages)).turns
+    add, now = notation.call("add", {"a": 1}, "c1"), notation.call("now", {}, "c2")
+    assert (said.role, said.text) == ("assistant", f"So:\n\n{add}\n\n{now}")
+    noon, two = notation.result("c2", "now", "noon"), notation.result("c1", "add", "2")
+    assert (results.role, results.text) == ("user", f"{noon}\n\n{two}")
+    assert old.text == notation.call("f", "{no")
+    assert last.text == notation.result("", "f", "3")
+
+
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "add", "strict": True}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "remedy"),
+    [
+        ({"tools": [{"type": "custom"}]}, "tools[0].type", "function"),
+        ({"tools": [{"type": "function", "name": "a"}]}, "tools[0].function", "object with name"),
+        ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice", "none, auto, required"),
+        ({"tools": [TOOL], "parallel_tool_calls": 1}, "parallel_tool_calls", "true or false"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "name of"),
+    ],
+)  # fmt: skip
+def test_a_bad_tool_is_named(fields: dict[str, Any], param: str, remedy: str) -> None:
+    """Field, value and remedy."""
+    with pytest.raises(InvalidRequest, match=f"is .*; must be .*{remedy}") as told:
+        openai.parse(_body(**fields))
+    assert told.value.param == param
+
+
+def test_tools_and_the_choice_are_what_is_emulated() -> None:
+    """As the client says; tools that may not be called are none."""
+    chosen = {"type": "function", "function": {"name": "add"}}
+    wanted = openai.parse(
+        _body(tools=[TOOL], tool_choice=chosen, parallel_tool_calls=False)
+    ).emulation
+    tool = Tool("add", is_strict=True)
+    assert wanted == Emulation("tools", (tool,), "required", "add", is_parallel=False)
+    assert openai.parse(_body(tools=[TOOL])).emulation == Emulation("tools", (tool,))
+    assert openai.parse(_body(tools=[TOOL], tool_choice="none")).emulation is None
+
+
+def test_a_format_is_what_is_emulated() -> None:
+    """Any object, or one by a schema; text is what comes anyway."""
+    schema = {"type": "object"}
+    for asked, form in (
+        ({"type": "json_object"}, Format()),
+        (
+            {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}},
+            Format(schema, "a"),
+        ),
+    ):
+        wanted = openai.parse(_body(response_format=asked)).emulation
+        assert wanted == Emulation("response_format", format=form)
+    assert openai.parse(_body(response_format={"type": "text"})).emulation is None
 
 
 @pytest.mark.parametrize(
@@ -118,7 +195,7 @@ ROLES = "must be one of system, developer, user, assistant, tool, function"
         (
             {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
             "messages[0].content[0].type",
-            "messages[0].content[0].type: is 'input_audio'; must be text, image_url or file",
+            "messages[0].content[0].type: is 'input_audio'; must be text, image_url or file; of tools and calls function",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
@@ -137,17 +214,23 @@ ROLES = "must be one of system, developer, user, assistant, tool, function"
             "stream_options.include_usage",
             "stream_options.include_usage: is 1; must be true or false",
         ),
-        ({"n": 2}, "n", "n: is 2; only 1 is supported yet"),
-        ({"n": True}, "n", "n: is True; only 1 is supported yet"),
+        ({"n": 0}, "n", "n: is 0; must be a whole number from 1 to 128"),
+        ({"n": 129}, "n", "n: is 129; must be a whole number from 1 to 128"),
+        ({"n": True}, "n", "n: is True; must be a whole number from 1 to 128"),
         (
             {"logprobs": True},
             "logprobs",
             "logprobs: is True; a chat page tells no probabilities; leave it out",
         ),
         (
-            {"response_format": {"type": "json_object"}},
-            "response_format",
-            "response_format: is {'type': 'json_object'}; only {'type': 'text'} is supported yet; leave it out",
+            {"response_format": {"type": "xml"}},
+            "response_format.type",
+            "response_format.type: is 'xml'; must be text, json_object or json_schema",
+        ),
+        (
+            {"response_format": {"type": "json_schema"}},
+            "response_format.json_schema",
+            "response_format.json_schema: is missing; must be an object with name and schema",
         ),
     ],
 )
@@ -236,11 +319,13 @@ def test_no_field_raises_anything_else(value: object, name: str) -> None:
 
 # -- out ------------------------------------------------------------------------------------------
 
-USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+USAGE = Usage(1, 2)
+USAGE_FIELDS = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
 
 def _writer(*, usage: bool = False) -> openai.Writer:
-    return openai.Writer('chatcmpl-"1"', "écho", 1_700_000_000, usage=usage)
+    wish = Wish(model="écho", turns=(), stream=True, include_usage=usage, ignored=())
+    return openai.Writer('"1"', wish, 1_700_000_000)
 
 
 def _frames(written: bytes) -> list[Any]:
@@ -293,7 +378,7 @@ def test_the_frame_of_a_stream(usage: bool) -> None:
     assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "length"}]
     assert done == "data: [DONE]"
     assert ("usage" in last, last.get("usage")) == (usage, None)
-    assert [(chunk["choices"], chunk["usage"]) for chunk in more] == [([], USAGE)] * usage
+    assert [(chunk["choices"], chunk["usage"]) for chunk in more] == [([], USAGE_FIELDS)] * usage
     for frame in (first, last, *more):
         chunk = ChatCompletionChunk.model_validate(frame, strict=True)
         assert (chunk.id, chunk.model, chunk.created) == ('chatcmpl-"1"', "écho", 1_700_000_000)
@@ -306,10 +391,10 @@ def test_a_heartbeat_is_a_comment() -> None:
 
 def test_a_whole_answer() -> None:
     """All that the specification requires, null where it is null."""
-    choice = openai.Choice(0)
+    side = Side(0)
     for event in (ReasoningDelta("hm"), TextDelta("thr"), TextDelta("ée"), Finish("stop")):
-        choice.take(event)
-    body = json.loads(_writer().whole([choice], USAGE))
+        side.take(event)
+    body = json.loads(_writer().whole([side], USAGE))
     completion = ChatCompletion.model_validate(body, strict=True)
     assert completion.choices[0].message.content == "thrée"
     assert body["choices"][0]["message"] == {
@@ -318,7 +403,44 @@ def test_a_whole_answer() -> None:
         "refusal": None,
         "reasoning_content": "hm",
     }
-    assert "reasoning_content" not in openai.Choice(0).written()["message"]
+    assert body["usage"] == USAGE_FIELDS
+    (silent,) = json.loads(_writer().whole([Side(0)], USAGE))["choices"]
+    assert "reasoning_content" not in silent["message"]
+
+
+ANSWERS = st.lists(
+    st.one_of(
+        st.builds(TextDelta, st.text(), st.integers(0, 1)),
+        st.builds(Image, st.sampled_from(["http://a/", "data:,"]), st.integers(0, 1)),
+        st.builds(Citation, st.sampled_from(["http://a/", "b"]), st.text(), st.integers(0, 1)),
+    )
+)
+
+
+@given(ANSWERS)
+def test_sources_are_annotations(events: list[TextDelta | Image | Citation]) -> None:
+    """Each points at its link in the text of its own side; a stream tells what a whole does."""
+    writer = _writer()
+    sides = [Side(0, reason="stop"), Side(1, reason="stop")]
+    texts, told = ["", ""], [list[Any](), list[Any]()]
+    for event in events:
+        sides[event.side].take(event)
+        for frame in _frames(writer.event(event)):
+            delta = frame["choices"][0]["delta"]
+            texts[event.side] += delta["content"]
+            for each in delta.get("annotations", []):
+                assert each.pop("index") == len(told[event.side])
+                told[event.side].append(each)
+    body = json.loads(_writer().whole(sides, USAGE))
+    whole = ChatCompletion.model_validate(body, strict=True)
+    for side, choice in enumerate(whole.choices):
+        assert choice.message.content == texts[side]
+        assert body["choices"][side]["message"].get("annotations", []) == told[side]
+        cited = [each for each in events if isinstance(each, Citation) and each.side == side]
+        found = [each.url_citation for each in choice.message.annotations or []]
+        assert [each.url for each in found] == [each.url for each in cited]
+        links = [texts[side][each.start_index : each.end_index] for each in found]
+        assert links == [f"[{each.title}]({each.url})" for each in found]
 
 
 def test_two_answers_are_two_choices() -> None:
@@ -356,11 +478,11 @@ def test_a_failed_side_is_told_as_one() -> None:
     assert role["choices"][0]["delta"]["role"] == "assistant"
     (choice,) = failed["choices"]
     assert choice == {"index": 1, "delta": {}, "finish_reason": "error", "error": FAILED_FIELDS}
-    one, other = openai.Choice(0), openai.Choice(1)
+    one, other = Side(0), Side(1)
     one.take(Finish("stop"))
     other.take(TextDelta("ha", 1))
     other.take(FAILED)
-    body = json.loads(_writer().whole([other, one], USAGE))
+    body = json.loads(_writer().whole([one, other], USAGE))
     assert [(each["index"], each["finish_reason"]) for each in body["choices"]] == [
         (0, "stop"),
         (1, "error"),
@@ -369,27 +491,13 @@ def test_a_failed_side_is_told_as_one() -> None:
     assert body["choices"][1]["message"]["content"] == "ha"
 
 
-@given(st.lists(st.text(), min_size=1), st.integers(0, 10_000))
-def test_usage_adds_up(texts: list[str], chars: int) -> None:
-    """The sum is the sum, and nothing is ever free."""
-    usage = openai.usage(tuple(Turn(role="user", text=text) for text in texts), chars)
-    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
-    assert min(usage.values()) > 0
-
-
-def test_images_and_sources_become_markdown() -> None:
-    """A text client can show both."""
-    assert openai.text_of(Image("http://a/")) == "![image](http://a/)"
-    assert openai.text_of(Citation("http://a/", "A")) == "\n[A](http://a/)"
-    assert openai.text_of(Citation("http://a/", "")) == "\n[http://a/](http://a/)"
-
-
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_errors_have_four_fields(kind: str) -> None:
     """All four are required, null where there is nothing to say."""
     error: RequestError = KINDS[kind]("what", param="model")
-    (frame,) = _frames(openai.error_event(error))
-    assert frame == json.loads(openai.error_object(error))
+    (frame,) = _frames(_writer().failed(error))
+    status, body = openai.refusal(error)
+    assert (status, json.loads(body)) == (error.http_status, frame)
     assert frame["error"] == {
         "message": "what",
         "type": error.error_type,
@@ -413,6 +521,19 @@ def test_a_client_may_choose_how_a_conversation_goes_on() -> None:
     assert openai.parse(msgspec.json.encode(body | {"conversation": "fold"})).strategy == "fold"
     with pytest.raises(InvalidRequest, match="conversation: is 'c1'; must be affinity or fold"):
         openai.parse(msgspec.json.encode(body | {"conversation": "c1"}))
+
+
+def test_several_answers_are_of_new_chats() -> None:
+    """One conversation cannot go on with two answers."""
+    wish = openai.parse(_body(n=3))
+    assert (wish.n, wish.strategy) == (3, "fold")
+    wish = openai.parse(_body(n=1, conversation="affinity"))
+    assert (wish.n, wish.strategy) == (1, "affinity")
+    with pytest.raises(InvalidRequest) as told:
+        openai.parse(_body(n=2, conversation="affinity"))
+    assert told.value.message == (
+        "n: is 2, and a conversation goes on with one answer; ask for 1, or fold it"
+    )
 
 
 def test_a_target_is_taken_or_named() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from arenad.errors import InvalidRequest
 from arenad.frontend import openai, parts
+from arenad.frontend.vocabulary import Wish
 from arenad.schema.chat import Attachment
 from arenad.schema.config import FilesConfig
 
@@ -29,7 +30,7 @@ def _file(data: str, **more: str) -> dict[str, Any]:
     return {"type": "file", "file": {"file_data": data, **more}}
 
 
-def _wish(*content: object, limits: FilesConfig = LIMITS, role: str = "user") -> openai.Wish:
+def _wish(*content: object, limits: FilesConfig = LIMITS, role: str = "user") -> Wish:
     first = {"role": "user", "content": "hello"}
     messages = [first, {"role": role, "content": content}]
     return openai.parse(json.dumps({"model": "m", "messages": messages}).encode(), limits)
@@ -130,10 +131,12 @@ def test_too_many_and_too_much() -> None:
 @pytest.mark.parametrize("role", ["system", "developer", "assistant", "tool"])
 def test_files_belong_to_users(role: str) -> None:
     """Nobody else can attach anything to a chat page; it is not dropped in silence."""
-    with pytest.raises(InvalidRequest, match="put it into one of role user") as told:
+    with pytest.raises(
+        InvalidRequest, match="is not of role user; put it into one that is"
+    ) as told:
         _wish(_image(_url(b"x")), role=role)
     assert told.value.param == "messages[1].content[0]"
-    assert _wish(_text("x"), role=role).turns[1].text == "x"
+    assert "x" in _wish(_text("x"), role=role).turns[1].text
 
 
 def test_fetched_files_stand_where_they_were_put() -> None:

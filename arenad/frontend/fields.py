@@ -1,0 +1,119 @@
+"""A request body's fields: read, refused by name, and their faults in words. A brain: no I/O."""
+
+import re
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from arenad.errors import InvalidRequest
+
+Rule = Literal["honoured", "emulated", "ignored", "refused"]
+
+
+class Field(msgspec.Struct, frozen=True):
+    """What becomes of a field. `note` says more; of a refused one, what to do instead.
+
+    A refused field may be absent, empty or `plain`: then it asks for what is done anyway.
+    """
+
+    rule: Rule
+    note: str = ""
+    plain: object = None
+
+
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
+_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
+_STEP = re.compile(r"\.?(\w+)|\[(\d+)\]")
+
+MAX_NESTING = 64
+"""Lists and objects within each other; tools and schemas of real clients stay far below."""
+
+_fields_of = msgspec.json.Decoder(dict[str, Any]).decode
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+_shown = _short.repr
+
+_Body = TypeVar("_Body", bound=msgspec.Struct)
+
+
+def read(
+    body: bytes, kind: type[_Body], table: Mapping[str, Field], remedies: Mapping[str, str]
+) -> tuple[_Body, tuple[str, ...]]:
+    """A body as a struct, and the names of the fields given that the struct does not have.
+
+    `remedies` say what each field must be, by its path or its name alone; `name[]` is an entry of a
+    list. Raises `InvalidRequest` naming the field, the value and the remedy.
+    """
+    try:
+        given = _fields_of(body)
+        _check_nesting(given)
+        _refuse(given, table)
+        request = _typed(given, kind, remedies)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not a JSON object: {error}") from error
+    except RecursionError as error:
+        told = f"the body is nested deeper than {MAX_NESTING} lists and objects; flatten it"
+        raise InvalidRequest(told) from error
+    return request, tuple(sorted(given.keys() - set(kind.__struct_fields__)))
+
+
+def table(rows: Mapping[str, Field]) -> str:
+    """It as Markdown, for the documentation."""
+    head = ["| field | | |", "|---|---|---|"]
+    return "\n".join(
+        [*head, *(f"| `{name}` | {row.rule} | {row.note} |" for name, row in rows.items())]
+    )
+
+
+def _check_nesting(given: dict[str, Any]) -> None:
+    """Level by level, so that text costs nothing."""
+    level: list[dict[str, Any] | list[Any]] = [given]
+    for _ in range(MAX_NESTING):
+        level = [inner for each in level for inner in _within(each)]
+        if not level:
+            return
+    told = f"the body is nested deeper than {MAX_NESTING} lists and objects; flatten it"
+    raise InvalidRequest(told)
+
+
+def _within(value: dict[str, Any] | list[Any]) -> list[dict[str, Any] | list[Any]]:
+    """The lists and objects in one."""
+    inner: Iterable[Any] = value.values() if isinstance(value, dict) else value
+    return [each for each in inner if isinstance(each, dict | list)]
+
+
+def _refuse(given: dict[str, Any], table: Mapping[str, Field]) -> None:
+    for name, field in table.items():
+        value = given.get(name)
+        if field.rule == "refused" and value and value != field.plain:
+            raise InvalidRequest(f"{name}: is {_shown(value)}; {field.note}", param=name)
+
+
+def _typed(given: dict[str, Any], kind: type[_Body], remedies: Mapping[str, str]) -> _Body:
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise _fault(given, str(error), remedies) from error
+
+
+def _fault(given: dict[str, Any], told: str, remedies: Mapping[str, str]) -> InvalidRequest:
+    """The error that msgspec tells by a path, as field, value and remedy."""
+    at = _PATH.search(told)
+    path = at["path"] if at else ""
+    if missing := _MISSING.search(told):
+        path = f"{path}.{missing['name']}".lstrip(".")
+        shown = "missing"
+    else:
+        shown = _shown(_value_at(given, path))
+    name = re.sub(r"\[\d+\]$", "[]", path.rpartition(".")[2])
+    remedy = remedies.get(path) or remedies[name]
+    return InvalidRequest(f"{path}: is {shown}; {remedy}", param=path)
+
+
+def _value_at(value: Any, path: str) -> object:
+    for name, index in _STEP.findall(path):
+        value = value[name or int(index)]
+    return value
