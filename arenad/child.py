@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from arenad import deadman, link, log
+from arenad import deadman, heap, link, log
 from arenad.errors import ArenadError
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.frame import Body
@@ -160,6 +160,7 @@ async def _live(order: ForkOrder, switch: int, sockets: Sequence[socket.socket],
 def live(order: ForkOrder, switch: int, sockets: Sequence[socket.socket], run: Run) -> int:
     """Run a role in this forked process; gives its exit code. A bug is said and is its end."""
     gc.enable()
+    heap.give_back()
     faulthandler.register(signal.SIGUSR2, STDERR_FD)  # the master asks a hung child where it hangs
     log.setup(order.name, "info", lambda _: None)
     try:

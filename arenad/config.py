@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from arenad import document
 from arenad.errors import ConfigError
 from arenad.schema import engine
-from arenad.schema.config import Config, SiteConfig
+from arenad.schema.config import Config, EgressConfig, SiteConfig
 from arenad.schema.paths import split_address
 
 MAX_PORT = 65535
+MAX_USER_BYTES = 255
 PROXY_NAME = re.compile("[A-Za-z0-9_-]{1,40}")
 
 
@@ -85,7 +86,7 @@ def _contradictions(config: Config, given: set[str]) -> Iterator[tuple[set[str],
         "demo.listen": config.demo.listen,
     }
     yield from _address_faults(dict(sorted(addresses.items(), key=lambda each: each[0] in given)))
-    fleet, life, health = config.fleet, config.life, config.health
+    fleet, life, health, files = config.fleet, config.life, config.health, config.files
     scale = config.autoscale
     most = scale.max or fleet.max_instances
     pairs = (
@@ -99,6 +100,7 @@ def _contradictions(config: Config, given: set[str]) -> Iterator[tuple[set[str],
             life.backoff_limit_s,
         ),
         ("health.silent_s", health.silent_s, "health.hung_s", health.hung_s),
+        ("files.max_bytes", files.max_bytes, "files.keep_bytes", files.keep_bytes),
     )
     for small, value, large, limit in pairs:
         if value > limit:
@@ -140,24 +142,39 @@ def _egress_faults(config: Config) -> Iterator[tuple[set[str], str]]:
             yield {"egress.proxies"}, f"egress.proxies: a proxy is named {name!r}; {must}"
         if bool(proxy.user) != bool(proxy.password_from):
             yield {field}, f"{field}: user and password_from go together; give both or neither"
-        elif proxy.user and proxy.url.startswith("socks5:"):
-            why = "Chromium gives a socks5 proxy no credentials"
-            remedy = "let the proxy admit this machine by its address, or use its http:// port"
-            yield {field}, f"{field}.user: is set, but {why}; {remedy}"
+        elif len(proxy.user.encode()) > MAX_USER_BYTES:
+            why = f"takes more than {MAX_USER_BYTES} bytes, which SOCKS5 has no room for"
+            yield {field}, f"{field}.user: {why}; give a shorter one"
+    yield from _rotation_faults(egress)
     for instance, name in egress.instances.items():
         if name not in egress.proxies:
             field = f"egress.instances.{instance}"
             yield {field}, f"{field}: is {name}, which is none of egress.proxies; name one of them"
 
 
+def _rotation_faults(egress: EgressConfig) -> Iterator[tuple[set[str], str]]:
+    """A plan without a choice."""
+    why = ""
+    if egress.assign != "per_instance":
+        why = f"egress.assign is {egress.assign}; set it to per_instance"
+    elif len(egress.proxies) < 2:  # noqa: PLR2004 - there is no turn among fewer
+        why = "there are not two egress.proxies to turn among; name more"
+    if egress.rotation_interval_s and why:
+        field = "egress.rotation_interval_s"
+        yield {field, "egress.assign"}, f"{field}: is set, but {why}, or leave it at 0"
+
+
 def _engine_faults(config: Config) -> Iterator[tuple[set[str], str]]:
-    """Engines that nothing here drives, of all instances and of templates."""
-    if why := engine.fault(config.browser.engine):
-        yield {"browser.engine"}, f"browser.engine: {why}"
+    """Engines that nothing here drives, or not as wanted, of all instances and of templates."""
+    chosen: dict[str, engine.Engine] = {"browser.engine": config.browser.engine}
     for at, each in enumerate(config.instance_templates):
-        if each.browser is not None and (why := engine.fault(each.browser.engine)):
-            field = f"instance_templates[{at}].browser.engine"
+        if each.browser is not None:
+            chosen[f"instance_templates[{at}].browser.engine"] = each.browser.engine
+    for field, name in chosen.items():
+        if why := engine.fault(name):
             yield {field}, f"{field}: {why}"
+        elif config.egress.proxies and (why := engine.needs(name, "proxies", "there are some")):
+            yield {field, "egress.proxies"}, f"{field}: {why} (egress.proxies)"
 
 
 _Side = tuple[str, float, str]
@@ -169,7 +186,7 @@ def _contrast(small: _Side, large: _Side, given: set[str]) -> str:
     is_large = large[0] in given and small[0] not in given
     (field, value, how), (other, limit, _) = (large, small) if is_large else (small, large)
     remedy = "raise the one or lower the other" if is_large else "lower the one or raise the other"
-    return f"{field}: is {value:g}, {how} {other} ({limit:g}); {remedy}"
+    return f"{field}: is {value:.12g}, {how} {other} ({limit:.12g}); {remedy}"
 
 
 def _address_faults(addresses: dict[str, str]) -> Iterator[tuple[set[str], str]]:
@@ -178,10 +195,9 @@ def _address_faults(addresses: dict[str, str]) -> Iterator[tuple[set[str], str]]
         host, port = split_address(address)
         if not 1 <= port <= MAX_PORT:
             yield {name}, f"{name}: is {address}; a port must be from 1 to {MAX_PORT}"
-        elif not is_loopback(host):
+        elif name == "demo.listen" and not is_loopback(host):
             must = f"{name}: is {address}; must be a loopback address such as 127.0.0.1:{port}"
-            why = "requests carry no key yet, so put a reverse proxy with access control before it"
-            yield {name}, f"{must}; {why}"
+            yield {name}, f"{must}: it is there for trying out"
         if (other := taken.setdefault(address, name)) != name:
             yield {name, other}, f"{name}: is {address}, as {other} is; each needs its own"
 

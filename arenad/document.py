@@ -1,7 +1,6 @@
 """A YAML file as checked structs: everything that is wrong with it is said at once."""
 
 import difflib
-import re
 from pathlib import Path
 from typing import Any, TypeGuard, cast, get_args, get_origin
 
@@ -11,11 +10,10 @@ from msgspec import inspect
 
 from arenad.errors import ConfigError
 from arenad.schema.base import Record
+from arenad.schema.paths import without_credentials
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_SHOWN_CHARS = 60
-CREDENTIALS = re.compile(r"//[^\s/]*@")
-"""What some write into an address before its host: never shown again."""
 
 
 def read(path: Path) -> bytes:
@@ -181,7 +179,7 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "empty", True: "true", False: "false"}[value]
     text = repr(value) if isinstance(value, str | int | float) else str(value)
-    text = CREDENTIALS.sub("//…@", text)
+    text = without_credentials(text)
     return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"
 
 

@@ -7,10 +7,15 @@
     ├── LinkLost                     ours: the process at the other end of a link is gone
     └── RequestError                 a request ends with an error object
         ├── InvalidRequest           client: 400, names the field
+        │   ├── Unauthorized         client: 401, no key, or none that holds
+        │   ├── OutOfScope           client: 403, the key is not for this
         │   ├── ModelNotFound        client: 404
         │   └── ChatFull             client: 400, the site takes no conversation this long
         ├── Refused                  operator: a control command cannot be carried out
         ├── Cancelled                client: left before the end (499, only ever logged)
+        ├── OverLimit                client: 429, the key may ask no more in this minute, or at once
+        │   ├── TooManyTokens        client: 429, or of so many tokens
+        │   └── OverBudget           client: 429, or no more today
         ├── Overloaded               ours:   429, queue full or waited too long
         ├── Busy                     ours:   the instance has no free slot (asked again elsewhere)
         ├── Unavailable              ours:   503, there is no instance and none is on its way
@@ -20,7 +25,10 @@
         ├── Expired                  site:   503, the session has ended; it is begun anew
         ├── ContentRejected          site:   400, the site's moderation
         ├── UpstreamFailed           site:   502, failed, empty or cut answer
-        │   └── Away                 site:   502, cannot be reached; it is tried again
+        │   ├── Away                 site:   502, cannot be reached; it is tried again
+        │   └── NotObeyed            site:   502, the model did not answer as it was told to
+        │       ├── NoToolCalled     site:   502, called no tool
+        │       └── NotTheFormat     site:   502, gave no such JSON
         ├── TimedOut                 site:   504, first event, idle or total deadline
         ├── ProfileOutdated          site:   502, a landmark is gone
         └── WorkerLost               ours:   502, the worker died
@@ -85,6 +93,22 @@ class InvalidRequest(RequestError):
     fault = "client"
 
 
+class Unauthorized(InvalidRequest):
+    """The request came without a key, or with one that does not hold (any more)."""
+
+    kind = "unauthorized"
+    http_status = 401
+    code = "invalid_api_key"
+
+
+class OutOfScope(InvalidRequest):
+    """The key holds, but not for what was asked."""
+
+    kind = "out_of_scope"
+    http_status = 403
+    code = "insufficient_permissions"
+
+
 class ModelNotFound(InvalidRequest):
     """No instance offers this model."""
 
@@ -118,6 +142,37 @@ class Cancelled(RequestError):
     http_status = 499
     code = "client_closed_request"
     fault = "client"
+
+
+class OverLimit(RequestError):
+    """The key has used what it may in a minute, or at once. The type is what there is too much of.
+
+    OpenAI's API reference names it so ("Rate limits").
+    """
+
+    kind = "over_limit"
+    http_status = 429
+    error_type = "requests"
+    code = "rate_limit_exceeded"
+    fault = "client"
+
+
+class TooManyTokens(OverLimit):
+    """The same, of tokens."""
+
+    kind = "too_many_tokens"
+    http_status = 429
+    error_type = "tokens"
+    code = "rate_limit_exceeded"
+
+
+class OverBudget(OverLimit):
+    """The key has used what it may in a day."""
+
+    kind = "over_budget"
+    http_status = 429
+    error_type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class Overloaded(RequestError):
@@ -214,6 +269,33 @@ class Away(UpstreamFailed):
     kind = "away"
     http_status = 502
     code = "upstream_unreachable"
+
+
+class NotObeyed(UpstreamFailed):
+    """The model did not answer in the way that was emulated; it is not asked again elsewhere."""
+
+    kind = "not_obeyed"
+    http_status = 502
+    code = "instructions_not_followed"
+    elsewhere = False
+    said = ""
+    """What it answered, where it may be asked to answer once more; never for the client's eyes."""
+
+
+class NoToolCalled(NotObeyed):
+    """A tool had to be called, and none was."""
+
+    kind = "no_tool_called"
+    http_status = 502
+    code = "tool_call_missing"
+
+
+class NotTheFormat(NotObeyed):
+    """JSON was wanted, perhaps by a schema, and the answer is none such."""
+
+    kind = "not_the_format"
+    http_status = 502
+    code = "response_format_not_met"
 
 
 class TimedOut(RequestError):

@@ -131,7 +131,7 @@ def _show(loaded: Config, options: argparse.Namespace) -> int:
 def as_yaml(profile: Profile) -> str:
     """A profile as a file has it: without what is as it would be anyway."""
     tree = _told(profile)
-    if profile.kind == "openai-http":
+    if profile.kind in profiles.PAGELESS:
         tree = {name: value for name, value in tree.items() if name in API_FIELDS}
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=COLUMNS)
 
@@ -165,6 +165,8 @@ def _print_json(value: object) -> None:
 def _test(loaded: Config, options: argparse.Namespace) -> int:
     own_url = loaded.site.url if loaded.site.profile == options.name else ""
     settings = _settings(loaded, options.name, options.url or own_url)
+    if settings.profile.kind == "echo":
+        raise ArenadError(f"{options.name} is no site; there is nothing to try")
     if settings.profile.kind == "openai-http":
         return _test_upstream(settings, options)
     picture = options.screenshot.open("wb") if options.screenshot else None
@@ -198,7 +200,7 @@ def _learn(loaded: Config, options: argparse.Namespace) -> int:
     settings = _settings(loaded, "generic", options.url)
     out = options.out.open("xb") if options.out else None  # a profile that is there is kept
     name = options.out.stem if options.out else "draft"
-    with _scratch(settings) as scratch:
+    with _scratch(settings) as scratch, _kept_if_written(options.out):
         work = learn(loaded.browser, scratch, settings.profile, settings.site_url, options.prompt)
         lesson = _run(work)
     text = as_yaml(replace(lesson.profile, name=name))
@@ -210,6 +212,20 @@ def _learn(loaded: Config, options: argparse.Namespace) -> int:
     else:
         print(text, end="")
     return HOLDS if lesson.is_whole else GONE
+
+
+@contextmanager
+def _kept_if_written(out: Path | None) -> Generator[None]:
+    """Where nothing was learnt, the new file goes again: the next try finds its place free."""
+    try:
+        yield
+    except BaseException:
+        if out is not None:
+            try:
+                out.unlink()
+            except OSError as error:  # we may be another user by now, who owns no folder there
+                _complain(f"{out} is left empty; remove it ({error.strerror})")
+        raise
 
 
 def _settings(loaded: Config, name: str, url: str) -> Settings:

@@ -115,6 +115,12 @@ CATALOG: tuple[Entry, ...] = (
         "Tells which files it got, with their hashes",
         Reach(input_capabilities=Taken(image=Pictures())),
     ),
+    Entry(
+        "a7d2c1f4-63b8-4e0d-8c15-92e4b0f7d6a1",
+        "demo-clock",
+        OWN,
+        "Tells the time, as often as you name",
+    ),
 )
 """The first one is what a new chat starts with."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, suppress
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Literal, Protocol
 
 from arenad.demo import protocol
@@ -29,13 +29,16 @@ Ending = Literal["finished", "cut", "stopped", "left"]
 
 
 async def paced(pieces: Iterator[Piece]) -> AsyncGenerator[Piece, None]:
-    """Perform the rests of `pieces` against the clock, so that slow writes do not add up."""
+    """Perform the rests of `pieces` against the clock, so that slow writes do not add up.
+
+    A piece of kind `clock` becomes the nanoseconds of the machine's monotonic clock, and a space.
+    """
     due = monotonic()
     for piece in pieces:
         due = max(due, monotonic() - CATCH_UP_S) + piece.pause_s
         # A rest of nothing still lets a stop in.
         await asyncio.sleep(max(0.0, due - monotonic()))
-        yield piece
+        yield piece if piece.kind != "clock" else Piece(f"{monotonic_ns()} ")
 
 
 class Sink(Protocol):
@@ -116,8 +119,8 @@ class Generation:
                 await self._write(piece.text.encode() + b"\n")
             case "finish":
                 await self._finish(piece.text)
-            case "image":
-                raise ValueError("a picture needs an address before it can be written")
+            case "image" | "clock":
+                raise ValueError(f"{piece.kind}: whoever plays the pieces has to make a text of it")
         return True
 
     async def _grow(self, kind: Literal["text", "reasoning"], text: str) -> bool:

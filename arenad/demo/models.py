@@ -18,14 +18,17 @@ CHUNK_LIMIT = 4096
 SLOW_START_S = 3.0
 LONG_DEFAULT_BYTES = 20_000
 LONG_LIMIT_BYTES = 8 * 1024 * 1024
+CLOCK_DEFAULT_CHUNKS = 100
+CLOCK_LIMIT_CHUNKS = 100_000
+CLOCK_LIMIT_PER_S = 10_000
 
 _WORD = re.compile(rf"\S{{1,{CHUNK_LIMIT}}}\s{{0,{CHUNK_LIMIT}}}|\s{{1,{CHUNK_LIMIT}}}")
 _INTEGER = re.compile(r"[0-9]{1,18}")
 
 
-Kind = Literal["text", "reasoning", "image", "line", "raw", "finish"]
+Kind = Literal["text", "reasoning", "image", "line", "raw", "finish", "clock"]
 """What `text` is: `image`: the words to draw; `line`: a line's code (its value is `value`);
-`raw`: a whole line; `finish`: the reason."""
+`raw`: a whole line; `finish`: the reason; `clock`: nothing yet, the time when it is written."""
 
 
 class Piece(NamedTuple):
@@ -145,6 +148,15 @@ def long_wish(prompt: str) -> tuple[int, int]:
     return max(1, min(size_bytes, LONG_LIMIT_BYTES)), named[1] if len(named) > 1 else 0
 
 
+def _clock(conversation: Sequence[Turn], pause_s: float) -> Iterator[Piece]:
+    named = [int(number[0]) for number in islice(_INTEGER.finditer(conversation[-1].text), 2)]
+    count = named[0] if named else CLOCK_DEFAULT_CHUNKS
+    if len(named) > 1:
+        pause_s = 1 / max(1, min(named[1], CLOCK_LIMIT_PER_S))
+    for place in range(max(1, min(count, CLOCK_LIMIT_CHUNKS))):
+        yield Piece("", pause_s if place else 0.0, "clock")
+
+
 def _chunk_length(numbers: Iterator[int]) -> int:
     # A quarter of the chunks is tiny, so that multi-byte sequences are cut apart often.
     limit = 16 if next(numbers) % 4 == 0 else CHUNK_LIMIT
@@ -254,5 +266,6 @@ PERFORMERS: dict[str, Performer] = {
     "demo-search": _search,
     "demo-files": _files,
     "demo-stealth": _eliza,
+    "demo-clock": _clock,
 }
 """Every model that is computed here, by its public name."""

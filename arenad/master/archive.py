@@ -10,8 +10,8 @@ from arenad.errors import ArenadError
 LOGINS = "logins"
 """The folder of the logins that instances keep."""
 
-OURS = ("history.db", LOGINS)
-"""Whatever begins with the first is the recorder's."""
+OURS = ("history.db", LOGINS, "keys.")
+"""How the names in it begin: the first are the recorder's, the last those of `keys`."""
 
 PRIVATE = 0o700
 

@@ -18,7 +18,7 @@ from arenad.master.reload import Reloader
 from arenad.master.supervised import Supervised
 from arenad.master.supervisor import Supervisor
 from arenad.master.upgrade import Upgrader
-from arenad.schema import control, history
+from arenad.schema import control, history, keys
 from arenad.schema.chat import failure_of
 from arenad.schema.frame import Body, Frame, Kind
 from arenad.schema.process import Forget, LogLine, Renew
@@ -46,6 +46,8 @@ CHANGES = (
     control.Reset,
     control.Reload,
     control.Upgrade,
+    keys.CreateKey,
+    keys.RevokeKey,
     control.Shutdown,
 )
 """Commands that change something: each is logged with the uid it came from."""
@@ -89,6 +91,9 @@ class Control:
             control.Reset: self._reset,
             control.GetStory: self._story,
             history.GetHistory: self._history,
+            keys.CreateKey: self._create_key,
+            keys.RevokeKey: self._revoke_key,
+            keys.GetKeys: self._keys,
             control.Reload: self._reload,
             control.Upgrade: self._upgrade,
             control.Shutdown: self._shutdown,
@@ -199,9 +204,9 @@ class Control:
             return control.Done(f"from {before} to {wish.instances} instances of {wish.template}")
         limit = self._supervisor.wishes.most
         if not 0 <= wish.instances <= limit:
-            raise Refused(
-                f"instances: is {wish.instances}; must be 0 to {limit} (fleet.max_instances)"
-            )
+            beside = " beside the others" if self._supervisor.wishes.others else ""
+            must = f"must be 0 to {limit}{beside} (fleet.max_instances)"
+            raise Refused(f"instances: is {wish.instances}; {must}")
         before = self._supervisor.wanted
         note = self._supervisor.scale(wish.instances)
         return control.Done(f"from {before} to {wish.instances} instances{note}")
@@ -272,6 +277,17 @@ class Control:
         self._supervisor.recording.ask(
             wish, lambda answer: channel.send(channel.peer.end(call, answer))
         )
+
+    def _create_key(self, _channel: Channel, _call: int, wish: keys.CreateKey) -> Body:
+        self._supervisor.add_key(wish.key, wish.lasts_s)
+        return control.Done(f"there is a key {wish.key.name}")
+
+    def _revoke_key(self, _channel: Channel, _call: int, wish: keys.RevokeKey) -> Body:
+        self._supervisor.revoke_key(wish.name)
+        return control.Done(f"the key {wish.name} is refused from now on; what runs goes on")
+
+    def _keys(self, _channel: Channel, _call: int, wish: keys.GetKeys) -> Body:
+        return self._supervisor.keys(wish.use_of)
 
     def _reload(self, _channel: Channel, _call: int, wish: control.Reload) -> Body:
         return self._office.reloader.reload(is_rehearsal=wish.dry_run)

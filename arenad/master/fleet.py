@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from arenad.schema.control import Phase
+from arenad.schema.process import template_of
 
 ROLLING_SHARE = 4
 """Of so many instances one at a time is replaced after a reload; of few ones, one."""
@@ -50,11 +51,6 @@ class Plan(msgspec.Struct, frozen=True):
 def name_of(number: int, template: str = "") -> str:
     """The name of an instance; numbers begin at 1."""
     return f"{template}-{number}" if template else f"{_FIRST}{number}"
-
-
-def template_of(name: str) -> str:
-    """The template that an instance's name tells of; empty for those on the site itself."""
-    return name.rpartition("-")[0]
 
 
 def number_of(name: str) -> int:

@@ -18,6 +18,7 @@ from arenad.schema import SCHEMA_VERSION
 from arenad.schema.config import Config
 from arenad.schema.control import Happening
 from arenad.schema.history import Remember
+from arenad.schema.keys import Key
 from arenad.schema.process import (
     Beat,
     Condition,
@@ -124,6 +125,7 @@ class Handover(msgspec.Struct, frozen=True):
     control_fd: int
     folder_fd: int
     state_fd: int = -1
+    keys: tuple[Key, ...] = ()
 
 
 def write(handover: Handover) -> int:

@@ -1,6 +1,6 @@
 """What the master remembers, all of it bounded: the story, the log, the traffic."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
@@ -97,6 +97,11 @@ class Tally:
         """Requests that all frontends have at this instance."""
         return sum(beat.busy.get(instance, 0) for beat in self.now.values())
 
+    def asked_last(self, instance: str) -> str:
+        """Why frontends ask others before this instance; empty while none does."""
+        whys = {beat.asked_last.get(instance, "") for beat in self.now.values()}
+        return "; ".join(sorted(whys - {""}))
+
     @property
     def queue_wait_s(self) -> float:
         """The longest that anybody waits in any frontend's queue."""
@@ -105,12 +110,16 @@ class Tally:
     def traffic(self, queue_limit: int, now_s: float) -> Traffic:
         """The sums, and the rate of accepted requests over the last seconds."""
         before = [sum_ for at_s, sum_ in self._accepted if now_s - at_s >= RATE_WINDOW_S]
+        waiting: Counter[str] = Counter()
+        for beat in self.now.values():
+            waiting.update(beat.waiting)
         grown = self._accepted[-1][1] - (before[-1] if before else self._accepted[0][1])
         return Traffic(
             queued=self._sum("queued"),
             queue_limit=queue_limit * max(1, len(self.now)),
             running=self._sum("running"),
             requests_per_s=grown / RATE_WINDOW_S,
+            waiting=dict(waiting),
             **{field: self._sum(field) for field in _COUNTERS},
         )
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from arenad import pace
-from arenad.master import fleet
 from arenad.master.handover import Standing
 from arenad.master.settings import Settings
 from arenad.master.supervised import Supervised
 from arenad.schema.config import SiteConfig
 from arenad.schema.control import PaceNow
-from arenad.schema.process import Pace, SessionIs
+from arenad.schema.process import Pace, SessionIs, template_of
 
 
 class Pacing:
@@ -38,7 +37,7 @@ class Pacing:
             self._slow(instance)
 
     def _slow(self, instance: str) -> None:
-        name, now_s = fleet.template_of(instance), time.monotonic()
+        name, now_s = template_of(instance), time.monotonic()
         site = self._settings.sites.get(name)
         if site is None:
             return  # its template has just left the configuration
@@ -57,7 +56,7 @@ class Pacing:
         for child in children:
             if child.condition == "resting" and child.rest_until_s is not None:
                 left_s = max(0.0, child.rest_until_s - now_s)
-                rests_s.setdefault(fleet.template_of(child.name), []).append(left_s)
+                rests_s.setdefault(template_of(child.name), []).append(left_s)
         return tuple(
             PaceNow(
                 template=name,

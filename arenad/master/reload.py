@@ -5,7 +5,7 @@ nothing. What cannot be taken by a running process is taken by its successor.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from arenad import log
 from arenad.errors import ConfigError, Refused
@@ -43,7 +43,7 @@ class Reloader:
             if not is_rehearsal:
                 self._listeners.follow(newer)
         except ConfigError as error:
-            raise Refused(f"nothing was changed: {'; '.join(error.faults)}") from error
+            raise Refused(f"nothing was changed: {_listed(error.faults)}") from error
         if changes and not is_rehearsal:
             self._follow(newer, changes)
         return Reloaded(changes)
@@ -89,3 +89,8 @@ class Reloader:
         log.set_level(self._settings.config.daemon.log_level)
         self._supervisor.tell("fleet", f"reloaded; changed: {fields}")
         self._supervisor.renew(changes)
+
+
+def _listed(faults: Sequence[str]) -> str:
+    """One is told as it is; several are counted, and stand on lines of their own."""
+    return faults[0] if len(faults) == 1 else "\n  ".join([f"{len(faults)} faults", *faults])

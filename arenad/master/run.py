@@ -46,9 +46,7 @@ def run(load: Callable[[], Config]) -> int:
     kernel.open_standard_streams()
     if (left := handover.take(os.environ)) is not None:
         settings = Settings(left.config, left.read)
-        settings.claim, settings.state_claim = left.folder_fd, left.state_fd
-        if settings.state_claim < 0:
-            settings.claim_state()
+        settings.resume(left.folder_fd, left.state_fd, left.keys)
         going_on = handover.processes(left)
         settings.groups.claim(settings.runtime, going_on)
         settings.remove_leftovers(going_on)
@@ -122,6 +120,7 @@ class Master:
             control_fd=self._control.fd,
             folder_fd=self._settings.claim,
             state_fd=self._settings.state_claim,
+            keys=self._settings.keys.keys,
         )
 
     def _keep(self, line: LogLine) -> None:

@@ -3,23 +3,33 @@
 import fcntl
 import logging
 import os
-import pwd
 import re
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
 from arenad import __version__
-from arenad.errors import ConfigError
-from arenad.master import archive, change, egress, fleet, secrets
+from arenad.errors import ConfigError, Refused
+from arenad.master import archive, change, egress, secrets
 from arenad.master.cgroup import Groups
+from arenad.master.keys import COUNTERS, KeyStore
+from arenad.master.keys import FILE as KEY_FILE
 from arenad.master.life import Rules
 from arenad.master.reading import load_profile
 from arenad.master.silence import Limits
+from arenad.master.users import user_of
+from arenad.schema import engine
 from arenad.schema.config import Config, SiteConfig, TemplateConfig
-from arenad.schema.paths import CONTROL_SOCKET, RECORDER_SOCKET, runtime_dir, state_dir
+from arenad.schema.keys import Key
+from arenad.schema.paths import (
+    CONTROL_SOCKET,
+    RECORDER_SOCKET,
+    runtime_dir,
+    state_dir,
+    without_credentials,
+)
 from arenad.schema.process import (
     DemoSettings,
     FrontendSettings,
@@ -27,16 +37,14 @@ from arenad.schema.process import (
     RecorderSettings,
     Welcome,
     WorkerSettings,
+    template_of,
 )
 from arenad.schema.profile import Kind, Profile
 
-SLOTS = 1
-"""A page holds one chat at a time."""
+SLOTS: Mapping[Kind, int] = {"page": 1, "openai-http": 1, "echo": 512}
+"""How many chats an instance holds at a time."""
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
-UNPRIVILEGED_USERS = ("arenad", "nobody")
-"""Whom children become when the master is root and `daemon.user` names nobody."""
-
 MAX_SOCKET_PATH_BYTES = 107
 """sun_path of unix(7), less its final zero."""
 
@@ -45,7 +53,11 @@ BEATS_IN_SILENCE = 2.0
 
 WORKERS = "workers"
 TURNS = ".turns"
+KEPT = (TURNS, ".counters")
 FILES = "files"
+ANSWERS = "answers"
+OUR_NAMES = {CONTROL_SOCKET, RECORDER_SOCKET, WORKERS, FILES, ANSWERS}
+"""Nothing else is in the runtime folder."""
 
 LOGIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
@@ -81,7 +93,6 @@ class Settings:
     """Derived at start and at each reload; children are sent their part at their hello."""
 
     version = __version__
-    slots = SLOTS
 
     def __init__(self, config: Config, fallback: "Read | None" = None) -> None:
         """Raises `ConfigError` when a name in the configuration leads nowhere.
@@ -99,7 +110,8 @@ class Settings:
         self.state = state.absolute() if state else None
         self.history_fault = ""
         self.login_fault = ""
-        self.user = _user(config.daemon.user)
+        self.keys = KeyStore()
+        self.user = user_of(config.daemon.user)
         _check_display(config)
         self.read = _read(config, fallback)
 
@@ -132,12 +144,12 @@ class Settings:
 
     @property
     def site_name(self) -> str:
-        """The site, for people, and those of templates."""
-        told = f"{self.config.site.profile} ({self.site_url})"
+        """The site, for people, and those of templates; without what opens an address."""
+        told = _told(self.config.site, self.site_url)
         for each in self.config.instance_templates:
             url = self._url(each.site, self.read.templates[each.name].profile)
-            told += f"; {each.name}: {each.site.profile} ({url})"
-        return told
+            told += f"; {each.name}: {_told(each.site, url)}"
+        return without_credentials(told)
 
     @property
     def gui_url(self) -> str:
@@ -151,6 +163,11 @@ class Settings:
 
     def _url(self, site: SiteConfig, profile: Profile) -> str:
         return f"http://{self.config.demo.listen}/" if _is_demo(site) else site.url or profile.url
+
+    def slots(self, name: str = "") -> int:
+        """How many chats an instance holds; one whose template is gone counts as the site's own."""
+        known = self.read.templates.get(template_of(name), self.read)
+        return SLOTS[known.profile.kind]
 
     @property
     def rules(self) -> Rules:
@@ -182,7 +199,7 @@ class Settings:
             self.claim = os.open(self.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             self._check_claim(self.claim)
             os.fchmod(self.claim, 0o711 if self.user[0] != os.getuid() else 0o700)
-            for folder in (self.workers, self.files):
+            for folder in (self.workers, self.files, self.answers):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 os.chown(folder, *self.user)
         except OSError as error:
@@ -193,18 +210,42 @@ class Settings:
 
     def claim_state(self) -> None:
         """Make the state folder ours; without it nothing is kept, and all else goes on."""
-        config, fault = self.config, ""
-        if not config.history.enabled and not config.session.save:
+        config = self.config
+        has_keys = self.state is not None and os.path.lexists(self.state / KEY_FILE)
+        if not config.history.enabled and not config.session.save and not has_keys:
             return
-        if self.state is None:
-            fault = "no folder for it is known; set daemon.state_dir"
-        else:
-            try:
-                self.state_claim = archive.claim(self.state, self.user)
-            except archive.Unusable as error:
-                fault = f"daemon.state_dir: {error}"
+        fault = self._claim_state()
         self.history_fault = fault if config.history.enabled else ""
         self.login_fault = fault if config.session.save else ""
+        if fault and has_keys:
+            self.keys.fault = fault
+
+    def _claim_state(self) -> str:
+        """Make the folder ours, and read the keys in it; says why not."""
+        if self.state is None:
+            return "no folder for it is known; set daemon.state_dir"
+        try:
+            self.state_claim = archive.claim(self.state, self.user)
+        except archive.Unusable as error:
+            return f"daemon.state_dir: {error}"
+        self.keys.read(self.state_claim)
+        return ""
+
+    def open_keys(self) -> KeyStore:
+        """The store of keys, in a folder that is made for them if nothing else had needed it."""
+        if self.state_claim < 0 and (fault := self._claim_state()):
+            raise Refused(f"there is no place for keys: {fault}")
+        return self.keys
+
+    def resume(self, folder_fd: int, state_fd: int, keys: Collection[Key]) -> None:
+        """Go on with the folders and keys of an earlier program in this process."""
+        self.claim, self.state_claim = folder_fd, state_fd
+        self.keys = KeyStore(tuple(keys))
+        if state_fd < 0:
+            self.claim_state()
+        else:
+            self.keys.read(state_fd)
+        self.answers.mkdir(mode=0o700, exist_ok=True)
 
     def login_file(self, name: str) -> str:
         """Where an instance keeps its login; empty if it keeps none."""
@@ -242,7 +283,7 @@ class Settings:
             raise _unusable(f"another arenad runs in {self.runtime}; stop it first") from None
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise _unusable(f"others may write into {self.runtime}")
-        if strange := set(os.listdir(folder)) - {CONTROL_SOCKET, RECORDER_SOCKET, WORKERS, FILES}:
+        if strange := set(os.listdir(folder)) - OUR_NAMES:
             raise _unusable(f"{self.runtime} holds other things, such as {min(strange)}")
 
     @property
@@ -258,6 +299,17 @@ class Settings:
     def files(self) -> Path:
         """The folder where frontends keep images of answers for a while."""
         return self.runtime / FILES
+
+    @property
+    def answers(self) -> Path:
+        """The folder where frontends keep answers for who asks the same again."""
+        return self.runtime / ANSWERS
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """The files in which frontends count what keys use; the first that can be written."""
+        kept = (self.state,) if self.state_claim >= 0 and self.state else ()
+        return tuple(str(folder / COUNTERS) for folder in (*kept, self.workers))
 
     @property
     def recorder_socket(self) -> Path:
@@ -290,8 +342,8 @@ class Settings:
     def remove_leftovers(self, going_on: Collection[str]) -> None:
         """Remove what processes that are gone have left, but for those that are `going_on`."""
         for path in self.workers.iterdir():
-            if path.name.removesuffix(".sock") in going_on or path.suffix == TURNS:
-                continue  # turns outlive an upgrade, and old ones are known by their time
+            if path.name.removesuffix(".sock") in going_on or path.suffix in KEPT:
+                continue  # they outlive an upgrade, and old ones are known by their time
             try:
                 if path.is_dir() and not path.is_symlink():
                     _remove_tree(path)
@@ -301,12 +353,12 @@ class Settings:
                 logger.warning("cannot remove what an earlier process left: %s", error)
 
     def remove_kept(self) -> None:
-        """Remove the images that frontends kept: none outlives the daemon."""
+        """Remove the images and answers that frontends kept: none outlives the daemon."""
         try:
-            for path in self.files.iterdir():
+            for path in (*self.files.iterdir(), *self.answers.iterdir()):
                 path.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("cannot remove kept images: %s", error)
+            logger.warning("cannot remove kept images and answers: %s", error)
 
     # -- children ----------------------------------------------------------------------------------
 
@@ -329,7 +381,12 @@ class Settings:
                 files=config.files,
                 files_dir=str(self.files),
                 recorder_socket=str(self.recorder_socket) if self.records else "",
-                battle_target=config.site.battle_target,
+                answers_dir=str(self.answers),
+                keys=self.keys.keys,
+                keys_fault=self.keys.fault,
+                counters=self.counters,
+                breaker=config.breaker,
+                battle_targets={name: each.battle_target for name, each in self.sites.items()},
             )
             return Welcome(level, frontend=frontend, beat_s=beat_s, wound_s=wound_s)
         if role == "recorder":
@@ -341,7 +398,7 @@ class Settings:
     def _worker(self, name: str, generation: int) -> WorkerSettings:
         """An instance's settings: its template's, where it has one, and that is still there."""
         config, read = self.config, self.read
-        template = fleet.template_of(name)
+        template = template_of(name)
         browser, site, known = config.browser, config.site, Known(read.profile, read.site_key)
         for each in config.instance_templates:
             if each.name == template:
@@ -354,7 +411,7 @@ class Settings:
             profile=known.profile,
             site_url=self._url(site, known.profile),
             health=config.health,
-            slots=SLOTS,
+            slots=SLOTS[known.profile.kind],
             group_required=config.limits.required,
             site_key=known.key,
             session=config.session,
@@ -362,6 +419,10 @@ class Settings:
             egress=config.egress,
             proxies=egress.proxies_of(config.egress, name, read.passwords),
         )
+
+
+def _told(site: SiteConfig, url: str) -> str:
+    return f"{site.profile} ({url})" if url else site.profile
 
 
 def _is_demo(site: SiteConfig) -> bool:
@@ -379,36 +440,11 @@ def _check_display(config: Config) -> None:
         raise ConfigError([f"browser.headless: {fault}"])
 
 
-def _user(name: str) -> tuple[int, int]:
-    """The uid and gid that children run as: our own, unless we are root."""
-    candidates = (name,) if name else UNPRIVILEGED_USERS
-    entries = [entry for each in candidates if (entry := _entry(each)) is not None]
-    if name and not entries:
-        raise ConfigError([f"daemon.user: there is no user {name}; create one"])
-    if os.getuid() != 0:
-        if name and entries[0].pw_uid != os.getuid():
-            raise ConfigError(
-                [f"daemon.user: is {name}, but only root can become another user; leave it empty"]
-            )
-        return os.getuid(), os.getgid()
-    if not entries:
-        users = " nor ".join(UNPRIVILEGED_USERS)
-        raise ConfigError([f"daemon.user: there is neither user {users}; create one and name it"])
-    return entries[0].pw_uid, entries[0].pw_gid
-
-
-def _entry(name: str) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        return None
-
-
 def _read(config: Config, fallback: Read | None) -> Read:
     try:
-        own = _known(config.site)
-        upstream_key = _secret(config.demo.upstream_key_file)
-        templates = {each.name: _of_template(each) for each in config.instance_templates}
+        own = _known(config.site, config.browser.engine)
+        upstream_key = _upstream_key(config.demo.upstream_key_file)
+        templates = {each.name: _of_template(each, config) for each in config.instance_templates}
         kinds: list[Kind] = [
             own.profile.kind,
             *(known.profile.kind for known in templates.values()),
@@ -422,33 +458,26 @@ def _read(config: Config, fallback: Read | None) -> Read:
         return fallback
 
 
-def _of_template(template: TemplateConfig) -> Known:
+def _of_template(template: TemplateConfig, config: Config) -> Known:
     try:
-        return _known(template.site)
+        return _known(template.site, (template.browser or config.browser).engine)
     except ConfigError as error:
         name = f"{change.TEMPLATES}{template.name}"
         raise ConfigError([f"{name}: {fault}" for fault in error.faults]) from error
 
 
-def _known(site: SiteConfig) -> Known:
-    profile = load_profile(site)
+def _known(site: SiteConfig, name: engine.Engine) -> Known:
+    profile, why = engine.fitted(load_profile(site), name)
+    if why:
+        raise ConfigError([f"browser.engine: {why}"])
     if site.key_from and profile.kind == "page":
         why = f"the profile {profile.name} is of a page, which nobody gives a key"
         raise ConfigError([f"site.key_from: is set, but {why}; leave it empty"])
     return Known(profile, secrets.read("site.key_from", site.key_from, os.environ))
 
 
-def _secret(path: str) -> str:
-    if not path:
-        return ""
-    try:
-        if not Path(path).is_file():
-            raise ConfigError([f"demo.upstream_key_file: {path}: is no file"])
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError([f"demo.upstream_key_file: {path}: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"demo.upstream_key_file: {path}: is not text"]) from error
+def _upstream_key(path: str) -> str:
+    return secrets.in_file("demo.upstream_key_file", Path(path), is_private=False) if path else ""
 
 
 def _remove_tree(path: Path) -> None:

@@ -120,6 +120,7 @@ class Supervised:
             models=self.models,
             reason="" if self.condition == "ready" else self.condition_reason,
             resting_s=self._resting_s(),
+            proxy=self.beat.proxy,
         )
 
     def _resting_s(self) -> float | None:
@@ -128,7 +129,7 @@ class Supervised:
             return None
         return max(0.0, self.rest_until_s - time.monotonic())
 
-    def state(self, slots: int, busy: int) -> ChildState:
+    def state(self, slots: int, busy: int, asked_last: str = "") -> ChildState:
         """For people."""
         now_s = time.monotonic()
         is_silent = self.is_silent and self.life.phase == "ready"
@@ -160,6 +161,8 @@ class Supervised:
             sessions=self.beat.sessions,
             session_id=self.beat.session_id,
             message_id=self.beat.message_id,
+            proxy=self.beat.proxy,
+            asked_last=asked_last,
         )
 
 

@@ -1,22 +1,24 @@
-"""The body of the master: what operators want, the plan for it, the way out, and children's news.
+"""The body of the master: what operators want, the plan for it, the way out.
 
-It decides which child is to begin or end; the keeper below it sees to each single life.
+It decides which child is to begin or end; the keeper below it sees to each single life, and
+`hearing` to what children tell.
 """
 
 import logging
 import os
-import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+
+from msgspec.structs import replace
 
 from arenad.errors import Refused
 from arenad.log import wall_time_s
-from arenad.master import change, fleet, report
+from arenad.master import change, fleet, report, usage
 from arenad.master.autoscale import Autoscaler
 from arenad.master.handover import KeptCrew, KeptLedger, KeptTally
+from arenad.master.hearing import Hearing
 from arenad.master.keeper import Keeper
 from arenad.master.ledger import Ledger, Tally
 from arenad.master.life import Event
@@ -24,30 +26,16 @@ from arenad.master.loop import Channel, Loop
 from arenad.master.pacing import Pacing
 from arenad.master.planner import Planner
 from arenad.master.recording import Recording
-from arenad.master.recycler import Recycler
 from arenad.master.scale import Room, Sample
 from arenad.master.settings import Settings
 from arenad.master.silence import Limits
 from arenad.master.supervised import Supervised
 from arenad.master.watch import Watch
 from arenad.master.wishes import Wishes
-from arenad.schema import SCHEMA_VERSION
 from arenad.schema.control import Change, Effect, State
-from arenad.schema.frame import Frame, Kind
-from arenad.schema.history import Remembered
-from arenad.schema.process import (
-    Alive,
-    Beat,
-    Drained,
-    FrontendBeat,
-    Hello,
-    LogLine,
-    ModelsAre,
-    ProcessRole,
-    Ready,
-    Roster,
-    SessionIs,
-)
+from arenad.schema.frame import Frame
+from arenad.schema.keys import NO_LIMITS, Key, KeysAre
+from arenad.schema.process import LogLine, ProcessRole, Roster, template_of
 
 STORY_IN_STATE = 20
 
@@ -93,29 +81,14 @@ class Supervisor:
         self._keeper = keeper = Keeper(loop, settings, listeners, self.tell)
         self._children = keeper.children
         self.wishes = Wishes(settings, self._readings, self.tell)
-        self._pacing = Pacing(settings, self.tell)
+        self.pacing = Pacing(settings, self.tell)
         self._planner = Planner(keeper, settings, lambda: self.wishes.of_each, self._end)
         self._planner.before_end = self.recording.finish
         self._watch = Watch(loop, self._limits(), self._children.values, self._on_silence)
         self._autoscaler = Autoscaler(loop, settings, self, self.tell)
-        self._recycler = Recycler(settings, self._children, self._recycle)
-        keeper.on_frame = self._on_frame
+        keeper.on_frame = Hearing(self, settings, keeper, self._watch).on_frame
         keeper.on_exit = lambda child: self.tally.end(child.name)
         keeper.on_change = self._on_step
-        self._news: Mapping[tuple[str, type], Callable[[Supervised, Any], None]] = {
-            ("any", Hello): self._on_hello,
-            ("any", Ready): self._on_ready,
-            ("any", Alive): self._on_alive,
-            ("any", LogLine): self._on_line,
-            ("any", Drained): self._on_drained,
-            ("worker", SessionIs): self._on_condition,
-            ("worker", ModelsAre): self._on_models,
-            ("worker", Beat): self._on_beat,
-            ("frontend", FrontendBeat): self._on_frontend_beat,
-            ("recorder", SessionIs): self._on_condition,
-            ("recorder", Remembered): self.recording.on_remembered,
-        }
-        """What a child may tell us, by its role and the message, and who takes it."""
 
     # -- what operators want -----------------------------------------------------------------------
 
@@ -137,18 +110,21 @@ class Supervisor:
             for role in RENEWED.get(each.effect, ()):
                 self._keeper.renew(role, partial(change.concerns, each.field))
         self._watch.limits = self._limits()
-        for child in self._children.values():
-            if child.channel is not None:
-                welcome = self._settings.welcome(child.role, child.name, child.life.generation)
-                child.channel.note(welcome)
+        self._tell_settings({child.role for child in self._children.values()})
         fields = {each.field for each in changes}
         self.wishes.follow(fields)
         if any(field.startswith("autoscale.") for field in fields):
             self._autoscaler.resume(self._autoscaler.aim)
         self._autoscaler.take(self.wanted)
-        self._send_roster()
+        self.send_roster()
         self._planner.follow()
         self._on_change()
+
+    def _tell_settings(self, roles: Collection[str]) -> None:
+        for child in self._children.values():
+            if child.role in roles and child.channel is not None:
+                welcome = self._settings.welcome(child.role, child.name, child.life.generation)
+                child.channel.note(welcome)
 
     # -- another program takes our place -----------------------------------------------------------
 
@@ -159,7 +135,7 @@ class Supervisor:
             born_s=self._born_s,
             wanted=self.wanted,
             others=self.wishes.others,
-            pacing=self._pacing.standings,
+            pacing=self.pacing.standings,
             aim=self._autoscaler.aim,
             enlisted=self._enlisted,
             generations=self._keeper.generations,
@@ -173,9 +149,9 @@ class Supervisor:
 
     def resume(self, crew: KeptCrew) -> None:
         """Go on in the place of an earlier program, then replace all that it started."""
-        self._born_s, self.wishes.first, self._enlisted = crew.born_s, crew.wanted, crew.enlisted
-        self.wishes.others |= crew.others
-        self._pacing.standings |= crew.pacing
+        self._born_s, self._enlisted = crew.born_s, crew.enlisted
+        self.wishes.resume(crew.wanted, crew.others)
+        self.pacing.standings |= crew.pacing
         self.tally.resume(crew.tally.past, crew.tally.now)
         self.ledger.resume(crew.ledger.story, crew.ledger.stories, crew.ledger.log)
         self.recording.resume(crew.outbox)
@@ -191,7 +167,7 @@ class Supervisor:
         if groups := self._settings.groups.sentence:
             self.tell("fleet", groups)
         self.on_sigchld()
-        self._on_life()
+        self.on_life()
 
     @property
     def are_births_over(self) -> bool:
@@ -210,6 +186,11 @@ class Supervisor:
         """How many instances are wished for on the site itself."""
         return self.wishes.first
 
+    @property
+    def wished(self) -> int:
+        """How many instances are wished for, on the site and of templates."""
+        return self.wishes.total
+
     def scale(self, instances: int) -> str:
         """An operator wants so many instances, drained ones included again; says what follows.
 
@@ -217,8 +198,7 @@ class Supervisor:
         """
         if instances > self.wanted and (why := self.wishes.refusal(instances)):
             raise Refused(why)
-        for child in self._children.values():
-            child.held = False
+        self._take_back("")
         note = self._autoscaler.hold(instances)
         self.follow(instances, f"an operator wants {instances} instances")
         return note
@@ -231,13 +211,17 @@ class Supervisor:
     def scale_template(self, template: str, instances: int) -> None:
         """An operator wants so many of a template. Raises `Refused`."""
         self.wishes.want_of(template, instances)
-        for child in self._children.values():
-            child.held &= fleet.template_of(child.name) != template
+        self._take_back(template)
         self._follow(f"an operator wants {instances} instances of {template}")
+
+    def _take_back(self, template: str) -> None:
+        """What an operator drained of this template, or of none, is to be there again."""
+        for child in self._children.values():
+            child.held &= template_of(child.name) != template
 
     def _follow(self, why: str) -> None:
         self.tell("fleet", why)
-        self._send_roster()
+        self.send_roster()
         self._planner.follow()
         self._on_change()
 
@@ -257,7 +241,7 @@ class Supervisor:
             starting=sum(child.is_coming for child in workers),
             busy=sum(self.tally.busy(child.name) for child in workers),
             queued=self.tally.traffic(0, now_s).queued,
-            slots=self._settings.slots,
+            slots=self._settings.slots(),
             queue_wait_s=self.tally.queue_wait_s,
         )
 
@@ -268,10 +252,6 @@ class Supervisor:
     def _readings(self) -> dict[str, int]:
         workers = (child for child in self._children.values() if child.role == "worker")
         return {child.name: child.beat.memory_bytes for child in workers}
-
-    def _recycle(self, child: Supervised, why: str) -> None:
-        self.tell(child.name, f"recycled: {why}; it finishes its chats and is started anew")
-        self._keeper.event(child, Event.RESTART)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -303,6 +283,34 @@ class Supervisor:
         """Remove the login that is kept for this name; whether there was one."""
         return self._settings.forget_login(name)
 
+    def keys(self, use_of: str = "") -> KeysAre:
+        """All keys, without their hashes, what one has used, what is wrong with their store."""
+        store = self._settings.keys
+        shown = (replace(key, salt=b"", digest=b"") for key in store.keys)
+        by_name = tuple(sorted(shown, key=lambda key: key.name))
+        now_unix_s, files = wall_time_s(), self._settings.counters
+        uses = (
+            usage.use_of(files, key, time.monotonic(), now_unix_s)
+            for key in by_name
+            if key.name == use_of and key.limits != NO_LIMITS
+        )
+        return KeysAre(by_name, now_unix_s, store.trouble(), next(uses, None))
+
+    def add_key(self, key: Key, lasts_s: float) -> None:
+        """One key more, which frontends are told at once. Raises `Refused`."""
+        now_unix_s = wall_time_s()
+        expires_at_unix_s = now_unix_s + lasts_s if lasts_s else 0.0
+        key = replace(key, made_at_unix_s=now_unix_s, expires_at_unix_s=expires_at_unix_s)
+        self._settings.open_keys().add(key)
+        self._tell_settings({"frontend"})
+        self.tell("keys", f"{key.name} is made, for {', '.join(key.scopes)}")
+
+    def revoke_key(self, name: str) -> None:
+        """One key less, which frontends are told at once. Raises `Refused`."""
+        self._settings.open_keys().revoke(name)
+        self._tell_settings({"frontend"})
+        self.tell("keys", f"{name} is revoked")
+
     def drain(self, child: Supervised) -> None:
         """Drain and keep down."""
         child.held = True
@@ -333,11 +341,12 @@ class Supervisor:
     def state(self) -> State:
         """Everything that is shown to people."""
         config = self._settings.config
-        slots = self._settings.slots
+        slots, tally = self._settings.slots, self.tally
         children = tuple(
-            child.state(slots, self.tally.busy(child.name)) for child in self._children.values()
+            child.state(slots(child.name), tally.busy(child.name), tally.asked_last(child.name))
+            for child in self._children.values()
         )
-        word, sentence = report.verdict(children, self.wishes.total, leaving=self.leaving)
+        word, sentence = report.verdict(children, self.wished, leaving=self.leaving)
         if not self.leaving:
             sentence += report.history_trouble(children, self._settings.history_fault)
         return State(
@@ -352,7 +361,7 @@ class Supervisor:
             instances_wanted=self.wanted,
             instances_max=self.wishes.most,
             templates=self.wishes.others,
-            paces=self._pacing.state(self._children.values()),
+            paces=self.pacing.state(self._children.values()),
             children=children,
             traffic=self.tally.traffic(config.queue.limit, time.monotonic()),
             story=tuple(self.ledger.story)[-STORY_IN_STATE:],
@@ -377,20 +386,32 @@ class Supervisor:
 
     def _on_step(self, child: Supervised) -> None:
         self.recording.follow(child)
-        self._on_life()
+        self.on_life()
 
-    def _on_life(self) -> None:
+    def on_life(self) -> None:
         """A child took a step: tell whoever must know, and go on with what waited for it."""
-        self._send_roster()
+        self.send_roster()
         if self.leaving:
             self._planner.leave()
         else:
             self._planner.follow()
         self._on_change()
 
-    def _send_roster(self) -> None:
+    def on_news(self) -> None:
+        """Something that is shown to people is another than before."""
+        self._on_change()
+
+    def _on_silence(self, child: Supervised, line: str) -> None:
+        """A child fell silent, or speaks again: frontends hear of it first."""
+        self.send_roster()
+        self.tell(child.name, line)
+        self._on_change()
+
+    def send_roster(self) -> None:
+        """Tell frontends who may be asked."""
         workers = [child for child in self._children.values() if child.role == "worker"]
-        seats = [seat for child in workers if (seat := child.seat(self._settings.slots))]
+        slots = self._settings.slots
+        seats = [seat for child in workers if (seat := child.seat(slots(child.name)))]
         able = {seat.name: seat.condition == "ready" for seat in seats}
         self._enlisted = fleet.enlist(able, self._enlisted, self.wanted)
         for child in workers:
@@ -401,7 +422,7 @@ class Supervisor:
         listed = tuple(seat for seat in seats if seat.name in self._enlisted)
         aside = tuple(seat for seat in seats if seat.name not in self._enlisted)
         coming = sum(child.is_coming for child in workers)
-        roster = Roster(listed, coming, self._pacing.paces(), aside)
+        roster = Roster(listed, coming, self.pacing.paces(), aside)
         for child in self._children.values():
             if child.role == "frontend" and child.channel is not None:
                 child.channel.note(roster)
@@ -414,87 +435,3 @@ class Supervisor:
     def end_all(self) -> bool:
         """After the way out: end the zygote and every stray; false once nothing is left."""
         return self._keeper.end_all()
-
-    # -- news --------------------------------------------------------------------------------------
-
-    def _on_frame(self, child: Supervised, frame: Frame) -> None:
-        self._watch.heard(child)
-        kind = type(frame.body)
-        take = self._news.get(("any", kind)) or self._news.get((child.role, kind))
-        if frame.kind is not Kind.CALL or frame.call:
-            self._on_call(child, frame)
-        elif take is not None:
-            take(child, frame.body)
-        else:
-            self._distrust(child, f"a {child.role} has no business to send {frame.body!r}")
-
-    def _on_call(self, child: Supervised, frame: Frame) -> None:
-        """Frontends pass on what their dashboard's viewers command; nobody else calls us."""
-        if child.channel is not None and child.role == "frontend":
-            self.on_relayed(child.channel, frame)
-        elif child.role == "recorder" and frame.kind is Kind.END:
-            self.recording.on_answer(frame)
-        else:
-            self._distrust(child, f"a {child.role} commands {frame.body!r}")
-
-    def _distrust(self, child: Supervised, reason: str) -> None:
-        """A sibling that breaks the rules has a bug: end it loudly."""
-        logger.error("%s: %s; killing it", child.name, reason)
-        child.signal(signal.SIGKILL)
-
-    def _on_hello(self, child: Supervised, hello: Hello) -> None:
-        generation = child.life.generation
-        ours = (SCHEMA_VERSION, child.role, child.name, generation)
-        if (hello.schema_version, hello.role, hello.name, hello.generation) != ours:
-            self._distrust(child, f"says hello as {hello!r}; it is not the one we started")
-        elif child.channel is not None:
-            logger.debug("%s says hello (generation %d)", child.name, generation)
-            child.channel.note(self._settings.welcome(child.role, child.name, generation))
-            self._watch.begin(child)
-
-    def _on_ready(self, child: Supervised, ready: Ready) -> None:
-        child.models = ready.models
-        if child.role == "worker" and child.condition is None:
-            child.condition = "opening"  # it has not said yet; a ready instance always has one
-        self._keeper.event(child, Event.READY)
-
-    def _on_condition(self, child: Supervised, news: SessionIs) -> None:
-        if child.takes(news):
-            self.tell(child.name, report.happened(news, child.name, self._settings.gui_url))
-            self._pacing.heard(child.name, news)
-            self._on_life()
-
-    def _on_models(self, child: Supervised, news: ModelsAre) -> None:
-        child.models = news.models
-        self._send_roster()
-        self._on_change()
-
-    def _on_alive(self, child: Supervised, alive: Alive) -> None:
-        child.lag_ms = alive.loop_lag_ms
-
-    def _on_silence(self, child: Supervised, line: str) -> None:
-        """A child fell silent, or speaks again: frontends hear of it first."""
-        self._send_roster()
-        self.tell(child.name, line)
-        self._on_change()
-
-    def _on_beat(self, child: Supervised, beat: Beat) -> None:
-        child.beat = beat
-        child.lag_ms = beat.loop_lag_ms
-        self.recording.look(self.state, self.tally.queue_wait_s)
-        if not self.leaving:
-            self._recycler.look(child, self.wishes.total)
-        self._on_change()
-
-    def _on_frontend_beat(self, child: Supervised, beat: FrontendBeat) -> None:
-        self.tally.take(child.name, beat, time.monotonic())
-        self.recording.look(self.state, self.tally.queue_wait_s)
-        self._on_change()
-
-    def _on_line(self, _child: Supervised, line: LogLine) -> None:
-        self.ledger.log.append(line)
-        self.recording.logged(line)
-        self.on_log(line)
-
-    def _on_drained(self, child: Supervised, _drained: Drained) -> None:
-        self._keeper.event(child, Event.DRAINED)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 
 from arenad.errors import Refused
-from arenad.master import budget, fleet
+from arenad.master import budget
 from arenad.master.scale import Room
 from arenad.master.settings import Settings
+from arenad.schema.process import template_of
 
 NUMBERS = frozenset(
     f"fleet.{name}" for name in ("instances", "max_instances", "spares", "memory_budget_bytes")
@@ -49,7 +50,13 @@ class Wishes:
         return {"": self.first + self._settings.config.fleet.spares, **self.others}
 
     def want(self, instances: int) -> None:
-        """Have so many on the site, or as many as the memory budget affords, and say so."""
+        """Have so many on the site, or as many as limit and memory budget leave, and say so."""
+        if instances > self.most:
+            limit = self._settings.config.fleet.max_instances
+            beside = f" beside {_counted(self.others)}" if any(self.others.values()) else ""
+            told = f"{instances} instances{beside} are over fleet.max_instances ({limit})"
+            self._tell("fleet", f"{told}; {self.most} are kept")
+            instances = self.most
         self.first = instances
         if instances > (most := self.room().affordable):
             self._tell("fleet", self.refusal(instances))
@@ -58,8 +65,9 @@ class Wishes:
     def want_of(self, template: str, instances: int) -> None:
         """Have so many of a template. Raises `Refused`, and nothing is changed."""
         if template not in self.others:
-            known = ", ".join(self.others) or "none"
-            raise Refused(f"instances: there is no template {template!r}; there are {known}")
+            known = f"there are {', '.join(self.others)}" if self.others else "none is configured"
+            told = f"there is no template {template!r}; {known} (instance_templates)"
+            raise Refused(f"instances: {told}")
         others = {**self.others, template: instances}
         limit = self._settings.config.fleet.max_instances - self.total + self.others[template]
         if not 0 <= instances <= limit:
@@ -71,20 +79,39 @@ class Wishes:
             raise Refused(why)
         self.others = others
 
+    def resume(self, first: int, others: Mapping[str, int]) -> None:
+        """Go on with what an earlier program wished for, of the templates that there still are.
+
+        The configuration may have changed since that one read it.
+        """
+        self.first = first
+        configured = dict(self.others)
+        self.others |= {name: others[name] for name in others if name in self.others}
+        self._keep_within(configured)
+        if first > self.most:
+            self.want(first)
+
     def follow(self, fields: set[str]) -> None:
         """The configuration has changed in these fields; what operators said of others stays."""
-        field = "instance_templates"
+        config, field = self._settings.config, "instance_templates"
+        configured = {each.name: each.instances for each in config.instance_templates}
         self.others = {
-            each.name: self.others.get(each.name, each.instances)
-            if f"{field}.{each.name}.instances" not in fields
-            else each.instances
-            for each in self._settings.config.instance_templates
+            name: instances
+            if f"{field}.{name}.instances" in fields
+            else self.others.get(name, instances)
+            for name, instances in configured.items()
         }
-        if fields & NUMBERS:
-            is_new = "fleet.instances" in fields
-            self.want(
-                min(self._settings.config.fleet.instances if is_new else self.first, self.most)
-            )
+        self._keep_within(configured)
+        wanted = config.fleet.instances if "fleet.instances" in fields else self.first
+        if fields & NUMBERS or wanted > self.most:
+            self.want(wanted)
+
+    def _keep_within(self, configured: dict[str, int]) -> None:
+        """Of templates there are no more than may be of all; else as many as `configured`."""
+        if sum(self.others.values()) > (limit := self._settings.config.fleet.max_instances):
+            told = f"{_counted(self.others)} are over fleet.max_instances ({limit})"
+            self._tell("fleet", f"{told}; what the file says of templates holds again")
+            self.others = configured
 
     def room(self) -> Room:
         """How many instances there may be on the site."""
@@ -116,4 +143,9 @@ class Wishes:
 
     def _of(self, template: str) -> list[int]:
         readings = self._readings().items()
-        return [each for name, each in readings if fleet.template_of(name) == template]
+        return [each for name, each in readings if template_of(name) == template]
+
+
+def _counted(others: Mapping[str, int]) -> str:
+    """For example `3 of local, 1 of other`."""
+    return ", ".join(f"{count} of {name}" for name, count in others.items())

@@ -69,6 +69,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE source (
             name TEXT PRIMARY KEY, number INTEGER NOT NULL, at_unix_s REAL NOT NULL)""",
     ),
+    ("ALTER TABLE request ADD COLUMN owner TEXT NOT NULL DEFAULT ''",),
 )
 
 

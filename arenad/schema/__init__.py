@@ -5,5 +5,5 @@ and its children tell each other; `control` is what operators ask; `history` is 
 `view` is what a person sees of a page and does to it; `frame` is the envelope of all.
 """
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 10
 """Raised with every change of a message; the ends of a link compare it in the first one."""

@@ -116,7 +116,9 @@ class Citation(Message):
 
 
 class Heartbeat(Message):
-    """The site is still at work; no content."""
+    """The site is still at work; no content. While a request waits, how many are `ahead` of it."""
+
+    ahead: int | None = None
 
 
 class Finish(Message):

@@ -51,6 +51,15 @@ Url = Annotated[
 MediaBytes = Annotated[int, Meta(ge=1, le=40 * 1024 * 1024)]
 """The files of a request cross to a worker in one frame, and so does an image of its answer."""
 
+HeaderBytes = Annotated[int, Meta(ge=1024, le=1024 * 1024)]
+Messages = Annotated[int, Meta(ge=1, le=10_000)]
+Origin = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\*|https?://[^\s/?#]+)\Z",
+        description="an origin such as https://chat.example, without a path, or * for any",
+    ),
+]
 ImageFormat = Literal["url", "data", "file"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -147,7 +156,15 @@ class ApiConfig(Record):
     """The OpenAI-compatible endpoint."""
 
     listen: Address = "127.0.0.1:5102"
+    cors_origins: tuple[Origin, ...] = ()
     max_body_bytes: BodyBytes = 32 * 1024 * 1024
+    idempotency_keep_s: SecondsOrOff = 600.0
+    body_timeout_s: Seconds = 60.0
+    max_header_bytes: HeaderBytes = 16 * 1024
+    head_timeout_s: Seconds = 20.0
+    max_messages: Messages = 10_000
+    max_connections: Positive = 4096
+    emulate: bool = False
 
 
 class GuiConfig(Record):
@@ -162,13 +179,17 @@ class FrontendConfig(Record):
     processes: Few = 1
 
 
+Balancing = Literal["least_busy", "round_robin", "response_time"]
+
+
 class QueueConfig(Record):
-    """Requests that wait for a free slot, in each frontend."""
+    """Requests that wait for a free slot, in each frontend, and which of several they are given."""
 
     limit: Positive = 256
     wait_s: Seconds = 60.0
     conversation_wait_s: SecondsOrOff = 3.0
     wait_for_person_s: SecondsOrOff = 0.0
+    strategy: Balancing = "least_busy"
 
 
 class ChatConfig(Record):
@@ -179,6 +200,15 @@ class ChatConfig(Record):
     idle_timeout_s: Seconds = 60.0
     total_timeout_s: Seconds = 900.0
     keepalive_s: Seconds = 10.0
+
+
+class BreakerConfig(Record):
+    """After which failures an instance, or all on one way to a site, are asked last; 0 is never."""
+
+    failures: Count = 3
+    egress_failures: FewOrNone = 2
+    open_s: Seconds = 5.0
+    open_limit_s: Seconds = 60.0
 
 
 class FilesConfig(Record):
@@ -210,6 +240,7 @@ class BrowserConfig(Record):
     engine: Engine = "chromium"
     path: str = ""
     headless: bool = True
+    pace_frames: bool = True
     allow_no_sandbox: bool = False
     start_timeout_s: Seconds = 30.0
     args: tuple[str, ...] = ()
@@ -262,12 +293,13 @@ class EgressConfig(Record):
     """The ways on which pages reach their site; without proxies it is the machine's own."""
 
     proxies: dict[str, ProxyConfig] = field(default_factory=dict)
-    assign: Literal["per_instance", "manual"] = "per_instance"
+    assign: Literal["per_instance", "manual", "per_request"] = "per_instance"
     instances: dict[str, str] = field(default_factory=dict)
     on_failure: Literal["next", "rest"] = "rest"
     fallback_to_direct: bool = False
     check_url: Url = ""
     check_interval_s: Seconds = 60.0
+    rotation_interval_s: SecondsOrOff = 0.0
 
 
 TemplateName = Annotated[
@@ -314,6 +346,7 @@ class Config(Record):
     frontend: FrontendConfig = field(default_factory=FrontendConfig)
     queue: QueueConfig = field(default_factory=QueueConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
     files: FilesConfig = field(default_factory=FilesConfig)
     browser: BrowserConfig = field(default_factory=BrowserConfig)
     session: SessionConfig = field(default_factory=SessionConfig)

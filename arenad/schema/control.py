@@ -125,7 +125,8 @@ class ChildState(Record):
     A `spare` is ready, but asked by nobody until another instance is lost or more are wanted. An
     `outdated` one was started with what a reload or an upgrade has changed, and is to be replaced.
     `sessions` counts those on the site so far; the ids are the site's own names of the last chat
-    and answer.
+    and answer. `proxy` is the name of that through which the site is reached; empty for none.
+    `asked_last` is why frontends ask others before this instance; empty while none does.
     """
 
     name: str
@@ -154,10 +155,15 @@ class ChildState(Record):
     sessions: int = 0
     session_id: str = ""
     message_id: str = ""
+    proxy: str = ""
+    asked_last: str = ""
 
 
 class Traffic(Record):
-    """Requests over all frontends. Counters grow from the daemon's start."""
+    """Requests over all frontends. Counters grow from the daemon's start.
+
+    `waiting` are those that are queued by the name of their key, which is empty for those without.
+    """
 
     queued: int = 0
     queue_limit: int = 0
@@ -168,6 +174,7 @@ class Traffic(Record):
     retried: int = 0
     cancelled: int = 0
     requests_per_s: float = 0.0
+    waiting: dict[str, int] = {}  # noqa: RUF012 - msgspec gives each its own
 
 
 class Happening(Record):

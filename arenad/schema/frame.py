@@ -8,7 +8,7 @@ import enum
 
 import msgspec
 
-from arenad.schema import chat, control, history, process, view
+from arenad.schema import chat, control, history, keys, process, view
 
 Body = (
     chat.Chat
@@ -55,6 +55,10 @@ Body = (
     | control.Logs
     | control.Done
     | control.StateNow
+    | keys.CreateKey
+    | keys.RevokeKey
+    | keys.GetKeys
+    | keys.KeysAre
     | history.Remember
     | history.Remembered
     | history.GetHistory

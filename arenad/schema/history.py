@@ -13,10 +13,13 @@ Outcome = Literal["answered", "failed", "cancelled"]
 
 
 class RequestEnded(Message):
-    """One request as its frontend saw it. `at_unix_s` is its arrival; `chars` of the answer.
+    """One request as its frontend saw it; of one for several answers (`n`), each of them.
+
+    `at_unix_s` is its arrival; `chars` of the answer.
 
     `instance` is the last one asked, `asked` how many times one was; `error` is the kind of the
     `RequestError` that ended it. `first_event_s` is missing when no part of an answer came.
+    `owner` is the name of the key with which it was asked, never the key; empty without one.
     """
 
     at_unix_s: float
@@ -32,6 +35,7 @@ class RequestEnded(Message):
     first_event_s: float | None
     duration_s: float
     chars: int
+    owner: str = ""
 
 
 class StoryLine(Message):

@@ -1,5 +1,6 @@
 """Where the daemon is to be found, alike for it and for arenactl; its state; addresses. No I/O."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -8,6 +9,8 @@ RUNTIME_DIR_VARIABLE = "ARENAD_RUNTIME_DIR"
 STATE_DIR_VARIABLE = "ARENAD_STATE_DIR"
 CONTROL_SOCKET = "control.sock"
 RECORDER_SOCKET = "recorder.sock"
+
+_CREDENTIALS = re.compile(r"//[^\s/]*@")
 
 
 def runtime_dir(configured: str, environ: Mapping[str, str], uid: int) -> Path:
@@ -46,6 +49,11 @@ def split_address(address: str) -> tuple[str, int]:
     """`host:port` or `[v6]:port` as host and port."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def without_credentials(text: str) -> str:
+    """A text without what some write into an address before its host: that is never shown."""
+    return _CREDENTIALS.sub("//…@", text)
 
 
 def view_url(gui_url: str, name: str) -> str:

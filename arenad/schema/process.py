@@ -11,6 +11,7 @@ from arenad.schema.base import Message, Record
 from arenad.schema.chat import Mode, Target
 from arenad.schema.config import (
     ApiConfig,
+    BreakerConfig,
     BrowserConfig,
     ChatConfig,
     DemoConfig,
@@ -22,6 +23,7 @@ from arenad.schema.config import (
     QueueConfig,
     SessionConfig,
 )
+from arenad.schema.keys import Key
 from arenad.schema.profile import Capability, Profile
 
 ProcessRole = Literal["frontend", "worker", "demo", "recorder"]
@@ -36,6 +38,11 @@ Condition = Literal[
     "outdated",
     "broken",
 ]
+
+
+def template_of(name: str) -> str:
+    """The template that an instance's name tells of; empty for those on the site itself."""
+    return name.rpartition("-")[0]
 
 
 class Model(Record):
@@ -90,7 +97,10 @@ class WorkerSettings(Record):
 class FrontendSettings(Record):
     """A frontend's part of the configuration. Without a recorder its socket's path is empty.
 
-    `files_dir` is where all frontends keep the images of answers.
+    `files_dir` is where all frontends keep the images of answers, `answers_dir` whole answers for
+    who asks again. `counters` is the file of what keys have used, and another for when that cannot
+    be written; `keys_fault` says why the keys are not known. `battle_targets` are those of the
+    sites, by template; that of the site itself is "".
     """
 
     api: ApiConfig
@@ -100,7 +110,12 @@ class FrontendSettings(Record):
     files_dir: str
     files: FilesConfig = field(default_factory=FilesConfig)
     recorder_socket: str = ""
-    battle_target: Target = "both"
+    battle_targets: dict[str, Target] = {}  # noqa: RUF012 - msgspec gives each its own
+    answers_dir: str = ""
+    keys: tuple[Key, ...] = ()
+    keys_fault: str = ""
+    counters: tuple[str, ...] = ()
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
 
 
 class RecorderSettings(Record):
@@ -183,6 +198,7 @@ class Beat(Message):
     `readings` counts the measurements of memory, processor, processes and descriptors so far; a
     beat whose count has not grown repeats the last one. `sessions` counts the sessions on the site;
     the site's own names are those of its last chat and answer, as far as its traffic shows them.
+    `proxy` is the name of that through which the site is reached; empty where there is none.
     """
 
     busy: int
@@ -197,6 +213,7 @@ class Beat(Message):
     sessions: int = 0
     session_id: str = ""
     message_id: str = ""
+    proxy: str = ""
 
 
 class Renew(Message):
@@ -210,7 +227,9 @@ class Forget(Message):
 class FrontendBeat(Message):
     """Frontend to master, at most once a second, when it changed: what it carries, since its start.
 
-    `queue_wait_s` is how long the one has waited who has waited the longest.
+    `queue_wait_s` is how long the one has waited who has waited the longest. `waiting` are those in
+    the queue by the name of their key, which is empty for those without. `asked_last` says of
+    instances why others are asked before them.
     """
 
     queued: int
@@ -222,6 +241,8 @@ class FrontendBeat(Message):
     cancelled: int
     busy: dict[str, int]
     queue_wait_s: float = 0.0
+    waiting: dict[str, int] = {}  # noqa: RUF012 - msgspec gives each its own
+    asked_last: dict[str, str] = {}  # noqa: RUF012 - as above
 
 
 class LogLine(Message):
@@ -237,7 +258,7 @@ class Seat(Record):
     """One instance as frontends see it: who may be asked, with room and rest.
 
     `reason` says why the condition is not `ready`; `resting_s` is what is left of a rest when the
-    roster is sent.
+    roster is sent. `proxy` is the name of that through which the site is reached; empty for none.
     """
 
     name: str
@@ -248,6 +269,7 @@ class Seat(Record):
     models: tuple[Model, ...]
     reason: str = ""
     resting_s: float | None = None
+    proxy: str = ""
 
 
 class Pace(Record):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from time import monotonic_ns
 
 import aiohttp
 import pytest
@@ -67,6 +68,18 @@ def test_silence_is_filled_with_heartbeats(monkeypatch: pytest.MonkeyPatch) -> N
     before, after = lines.split('a0:"late"\n')
     assert 'a2:[{"type":"heartbeat"}]\n' in before
     assert after.startswith("ad:")
+
+
+def test_a_clock_piece_tells_when_it_is_written() -> None:
+    """The time of each is read when its rest is over, not when the answer was made up."""
+    before_ns = monotonic_ns()
+    clocks = [Piece("", kind="clock"), Piece("", pause_s=0.05, kind="clock")]
+    ending, lines = _written(paced(iter(clocks)))
+    assert ending == "finished"
+    first_ns, second_ns = (int(line[4:-2]) for line in lines.splitlines()[1:3])
+    assert before_ns < first_ns
+    assert first_ns < second_ns < monotonic_ns()
+    assert second_ns > before_ns + 49_000_000  # a rest of 50 ms, but for the loop's rounding
 
 
 def test_a_stop_before_the_start_counts() -> None:

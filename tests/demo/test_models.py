@@ -145,6 +145,24 @@ def test_search_names_its_sources_first() -> None:
     assert [(each["title"], each["url"]) for each in told] == list(models.SOURCES)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "wish"),
+    [
+        ("what time is it?", (models.CLOCK_DEFAULT_CHUNKS, 0.5)),
+        ("3 chunks", (3, 0.5)),
+        ("3 50", (3, 0.02)),
+        ("0 0", (1, 0.0)),
+        ("1000000 1000000", (models.CLOCK_LIMIT_CHUNKS, 1 / models.CLOCK_LIMIT_PER_S)),
+    ],
+)
+def test_a_clock_is_told_how_often_and_how_fast(prompt: str, wish: tuple[int, float]) -> None:
+    """The first integer counts the pieces, the second is their pace, both within limits."""
+    pieces = _pieces("demo-clock", prompt, 2.0)
+    assert {piece.kind for piece in pieces} == {"clock"}
+    assert (len(pieces), sum(piece.pause_s for piece in pieces[-1:])) == wish
+    assert pieces[0].pause_s == 0.0
+
+
 def test_files_are_told_line_by_line() -> None:
     """With name, type, size and hash; without a file the model says so."""
     turn = Turn("user", "x", (Attached("a.txt", "text/plain", 3, "0f"),))

@@ -9,7 +9,17 @@ from arenad import deadman
 from arenad.schema import SCHEMA_VERSION
 from arenad.schema.control import Scale
 from arenad.schema.frame import Kind
-from arenad.schema.process import Alive, Drain, Drained, Hello, LogLine, Ready, SessionIs, Stop
+from arenad.schema.process import (
+    Alive,
+    Beat,
+    Drain,
+    Drained,
+    Hello,
+    LogLine,
+    Ready,
+    SessionIs,
+    Stop,
+)
 from arenad.wire import Peer
 
 BEAT_S = 0.4
@@ -28,6 +38,7 @@ def main(order, switch, sockets):
         "well": lambda: peer.note(SessionIs("ready", "signed in")),
         "broken": lambda: peer.note(SessionIs("broken", "the page is gone")),
         "say": lambda: peer.note(LogLine(1.0, "info", order.name, "said by a child")),
+        "rerouted": lambda: peer.note(Beat(0, 0, 0, 0, 0, 0.0, 0.0, proxy="lisbon")),
         "command": lambda: peer.call(Scale(9))[1],
         "garbage": lambda: b"\xff" * 9,
     }

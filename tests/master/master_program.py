@@ -81,3 +81,32 @@ def run_master(program: str, **environment: str) -> dict:
         )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+SUPERVISOR = """
+made = settings(
+    fleet={"instances": 3, "start_parallel": 2},
+    life={"stop_timeout_s": 0.5, "backoff_first_s": 0.01, "backoff_limit_s": 0.02, "deaths": 4},
+)
+acts(frontend="hello ready", worker="hello ready")
+
+def fleet(**changed):
+    changed = msgspec.structs.replace(made.config.fleet, **changed)
+    made.config = msgspec.structs.replace(made.config, fleet=changed)
+
+def begin():
+    global boss, wake
+    boss = Supervisor(loop, made, lambda role: (), lambda: None)
+    wake = sigchld(boss.on_sigchld)
+    boss.start()
+
+def phases():
+    return {child.name: child.phase for child in boss.state().children}
+
+def leave():
+    boss.shutdown()
+    run_until(lambda: not [p for p in phases().values() if p != "stopped"])
+    while boss.end_all():
+        pass
+"""
+"""What comes first in a program that plays the supervisor, for `run_master`."""

@@ -83,13 +83,12 @@ def test_what_is_not_ours_is_closed_with_a_warning():
     assert "the socket called unknown is passed over" in said
 
 
-def test_only_tcp_sockets_that_listen_at_loopback_will_do(tmp_path):
-    """Requests carry no key: an open address is refused like a socket of another kind."""
+def test_only_tcp_sockets_that_listen_will_do(tmp_path):
+    """At any address: whom to answer there is decided by keys."""
     with contextlib.ExitStack() as stack:
         open_to_all = stack.enter_context(listening("0.0.0.0"))
         report, said = start_with([open_to_all], LISTEN_FDNAMES="api")
-        assert (report["handed"], report["open"]) == ({}, [])
-        assert "it listens at 0.0.0.0; requests carry no key yet" in said
+        assert (list(report["handed"]), report["open"]) == (["api.listen"], [3])
         idle = stack.enter_context(socket.socket())
         idle.bind(("127.0.0.1", 0))
         local = stack.enter_context(socket.socket(socket.AF_UNIX))

@@ -308,8 +308,8 @@ say(story=story, left=end(made, keep))
 
 HAS_LIMITS = not WHY_NOT and not _lacks_controllers()
 in_limits = pytest.mark.skipif(
-    not HAS_LIMITS and own_kernel.KERNEL is None,
-    reason="no controllers in cgroup v2 here, and no linux.uml (Debian: user-mode-linux)",
+    not HAS_LIMITS and bool(own_kernel.WHY_NOT),
+    reason=f"no controllers in cgroup v2 here, and {own_kernel.WHY_NOT}",
 )
 
 

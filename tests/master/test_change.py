@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from arenad.master import change
 from arenad.schema.config import (
+    BrowserConfig,
     Config,
     DaemonConfig,
     DemoConfig,
+    EgressConfig,
     FleetConfig,
     HistoryConfig,
     LimitsConfig,
+    ProxyConfig,
     QueueConfig,
     SiteConfig,
     TemplateConfig,
@@ -66,6 +69,7 @@ def test_the_longest_name_counts():
     assert change.effect_of("demo.listen") == "new arena and instances"
     assert change.effect_of("site.url") == "new instances"
     assert change.effect_of("site.battle_target") == "at once"
+    assert change.effect_of("instance_templates.up.site.battle_target") == "at once"
     assert change.effect_of("queue.limit") == "at once"
     assert change.effect_of("apiary.limit") == "at once"
 
@@ -101,6 +105,58 @@ def test_where_the_history_is_changes_only_at_a_restart():
         "history.enabled": "restart",
         "history.keep_days": "at once",
     }
+
+
+def _egress(**proxies: ProxyConfig) -> Config:
+    return Config(egress=EgressConfig(proxies=proxies, instances=dict.fromkeys(proxies, "w1")))
+
+
+def test_what_is_named_is_told_field_by_field():
+    """Each that comes, goes or changes; who somebody is to a proxy is told only as another."""
+    near = ProxyConfig(url="http://10.0.0.1:3128", user="someone", password_from="env:NEAR")
+    moved = msgspec.structs.replace(near, url="http://10.0.0.2:3128", user="else")
+    far = ProxyConfig(url="socks5://10.0.0.3:1080")
+    told = [
+        (each.field, each.before, each.after, each.effect)
+        for each in change.between(_egress(near=near), _egress(near=moved, far=far))
+    ]
+    proxies = "egress.proxies"
+    assert told == [
+        (f"{proxies}.near.url", '"http://10.0.0.1:3128"', '"http://10.0.0.2:3128"', NEW),
+        (f"{proxies}.near.user", "…", "another", NEW),
+        (f"{proxies}.far.url", "null", '"socks5://10.0.0.3:1080"', NEW),
+        ("egress.instances.far", "null", '"w1"', NEW),
+    ]
+    gone = {
+        each.field: (each.before, each.after)
+        for each in change.between(_egress(near=near), Config())
+    }
+    assert gone[f"{proxies}.near.user"] == ("…", "null")
+    come = {
+        each.field: (each.before, each.after)
+        for each in change.between(Config(), _egress(near=near))
+    }
+    assert come[f"{proxies}.near.user"] == ("null", "…")
+
+
+def test_what_opens_an_address_is_not_shown():
+    """Whoever has written a name and a password into one is not told them again."""
+    after = Config(site=SiteConfig(url="https://me:S3CRET@site/"))
+    ((field, shown),) = [(each.field, each.after) for each in change.between(Config(), after)]
+    assert (field, shown) == ("site.url", '"https://…@site/"')
+
+
+def test_a_browser_of_a_templates_own_is_told_field_by_field():
+    """Also where the template had none of its own before."""
+    one = TemplateConfig(name="one", site=SiteConfig())
+    own = msgspec.structs.replace(one, browser=BrowserConfig(headless=False))
+    told = {each.field: each.after for each in change.between(_with(one), _with(own))}
+    assert told["instance_templates.one.browser.headless"] == "false"
+    assert told["instance_templates.one.browser.engine"] == '"chromium"'
+    assert "instance_templates.one.browser.args" not in told, "there are none"
+
+
+NEW = "new instances"
 
 
 def _with(*templates: TemplateConfig) -> Config:

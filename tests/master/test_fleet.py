@@ -16,8 +16,8 @@ from arenad.master.fleet import (
     plan_all,
     relay,
     renew,
-    template_of,
 )
+from arenad.schema.process import template_of
 
 PHASES = ("starting", "ready", "draining", "stopping", "backoff", "failed", "stopped")
 GOALS = {"starting": True, "ready": True, "backoff": True, "failed": True, "stopped": False}

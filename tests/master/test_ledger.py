@@ -63,8 +63,10 @@ def test_counters_survive_a_frontend():
     tally.take("frontend-2", beat(1, answered=1, busy={"w1": 1}), 0.0)
     assert tally.busy("w1") == 3
     tally.end("frontend-1")
-    tally.take("frontend-1", beat(2, answered=1, queued=1), 1.0)
+    tally.take("frontend-1", beat(2, answered=1, queued=1, waiting={"a": 2}), 1.0)
+    tally.take("frontend-2", beat(1, answered=1, busy={"w1": 1}, waiting={"a": 1, "": 1}), 1.0)
     traffic = tally.traffic(10, 1.0)
+    assert traffic.waiting == {"a": 3, "": 1}
     assert (traffic.accepted, traffic.answered) == (10, 7)
     assert (traffic.queued, traffic.running, traffic.queue_limit) == (1, 0, 20)
     assert tally.busy("w1") == 1
@@ -110,3 +112,15 @@ def test_the_rate_counts_what_the_window_saw(beats):
     seen = sum(new for at_s, new in taken if now_s - at_s < RATE_WINDOW_S)
     assert tally.traffic(1, now_s).requests_per_s == seen / RATE_WINDOW_S
     assert len(tally._accepted) <= 1 + sum(now_s - at_s < RATE_WINDOW_S for at_s, _ in taken)
+
+
+def test_why_others_are_asked_first():
+    """Of all frontends, each reason once; what a frontend that is gone has said is gone, too."""
+    tally = Tally()
+    for name, why in {"frontend-1": "asked last: b", "frontend-2": "asked last: a"}.items():
+        tally.take(name, beat(asked_last={"w1": why, "w2": "asked last: c"}), 0.0)
+    assert tally.asked_last("w1") == "asked last: a; asked last: b"
+    assert tally.asked_last("w2") == "asked last: c"
+    tally.end("frontend-1")
+    assert tally.asked_last("w1") == "asked last: a"
+    assert tally.asked_last("w3") == ""

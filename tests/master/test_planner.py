@@ -57,7 +57,7 @@ def test_the_way_out_begins_with_those_who_ask():
     """Frontends drain, then instances stop, then the loop ends with nobody left."""
     found = run_master(CREW + """
 order = []
-before = boss._on_life
+before = boss.on_life
 def note():
     order.extend(c.role for c in boss.children if c.life.phase == "stopped")
     before()

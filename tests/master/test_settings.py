@@ -170,6 +170,12 @@ def test_the_demo_runs_only_as_target(runtime: Path):
     assert elsewhere.site_url == "http://127.0.0.1:9/"
 
 
+def test_people_are_not_shown_what_opens_the_site(runtime: Path):
+    """Whoever has written a name and a password into its address."""
+    opened = settings(runtime, site={"url": "http://me:S3CRET@127.0.0.1:9/"})
+    assert opened.site_name == "demo (http://…@127.0.0.1:9/)"
+
+
 def test_rules_come_from_the_configuration(runtime: Path):
     """Every deadline of a life can be set."""
     made = settings(runtime, life={"deaths": 9}, fleet={"drain_timeout_s": 7})

@@ -1,34 +1,6 @@
 """The supervisor with real processes that act, in a program that plays the master."""
 
-import pytest
-from master_program import run_master
-
-SUPERVISOR = """
-made = settings(
-    fleet={"instances": 3, "start_parallel": 2},
-    life={"stop_timeout_s": 0.5, "backoff_first_s": 0.01, "backoff_limit_s": 0.02, "deaths": 4},
-)
-acts(frontend="hello ready", worker="hello ready")
-
-def fleet(**changed):
-    changed = msgspec.structs.replace(made.config.fleet, **changed)
-    made.config = msgspec.structs.replace(made.config, fleet=changed)
-
-def begin():
-    global boss, wake
-    boss = Supervisor(loop, made, lambda role: (), lambda: None)
-    wake = sigchld(boss.on_sigchld)
-    boss.start()
-
-def phases():
-    return {child.name: child.phase for child in boss.state().children}
-
-def leave():
-    boss.shutdown()
-    run_until(lambda: not [p for p in phases().values() if p != "stopped"])
-    while boss.end_all():
-        pass
-"""
+from master_program import SUPERVISOR, run_master
 
 
 def test_a_fleet_comes_up_and_leaves_in_order():
@@ -87,6 +59,31 @@ say(verdict=verdict, now=now)
     assert found["now"] == "starting"
 
 
+def test_scaling_takes_back_what_was_drained_of_its_own_kind():
+    """The number of one template says nothing of what was drained of another."""
+    found = run_master(SUPERVISOR + """
+others = [{"name": n, "site": {"url": "http://127.0.0.1:9/"}} for n in ("up", "local")]
+sections = {"site": {"url": "http://127.0.0.1:9/"}, "history": {"enabled": False},
+            "fleet": {"instances": 1}, "instance_templates": others}
+made.take(Settings(msgspec.convert(sections, Config)))
+begin()
+crew = "w1", "up-1", "local-1"
+def held():
+    return [name for name in crew if boss.child(name).held]
+run_until(lambda: [phases().get(name) for name in crew] == ["ready"] * 3)
+for name in crew:
+    boss.drain(boss.child(name))
+run_until(lambda: [phases()[name] for name in crew] == ["stopped"] * 3)
+boss.scale(1)
+first = held()
+boss.scale_template("up", 1)
+second = held()
+leave()
+say(first=first, second=second)
+""")  # fmt: skip
+    assert found == {"first": ["up-1", "local-1"], "second": ["local-1"]}
+
+
 def test_a_spare_stands_in_and_whoever_comes_back_is_the_spare():
     """Two wanted, three up; one is killed: two in the roster all the time, and no new name."""
     found = run_master(SUPERVISOR + """
@@ -137,39 +134,3 @@ say(wanted=wanted, refused=refused, fewer=fewer, said=told("6 would take about 1
     assert "fleet.memory_budget_bytes (1200 MiB); ask for at most 4" in found["refused"]
     assert found["fewer"] == ["", 2]
     assert len(found["said"]) == 1
-
-
-def test_last_words_tell_the_reason():
-    """What a worker said before its end stands in its last death."""
-    found = run_master(SUPERVISOR + """
-acts(worker="hello ready broken say die")
-begin()
-run_until(lambda: boss.child("w1").last_death)
-say(last=boss.child("w1").last_death, log=[line.text for line in boss.ledger.log][:1])
-leave()
-""")  # fmt: skip
-    assert found["last"] == "the page is gone; exit code 3"
-    assert found["log"] == ["said by a child"]
-
-
-@pytest.mark.parametrize(
-    ("acts", "said"),
-    [
-        ("old-hello", "it is not the one we started"),
-        ("hello command", "a worker commands Scale"),
-        ("garbage deaf", "broke the protocol"),
-    ],
-)
-def test_a_child_that_breaks_the_rules_is_ended_loudly(acts: str, said: str):
-    """Only the child is ended; the daemon and its plan go on."""
-    found = run_master(SUPERVISOR + f"""
-keeper.LINKLESS_S = 0.1
-acts(worker={acts!r})
-begin()
-run_until(lambda: boss.child("w1") and boss.child("w1").last_death)
-say(last=boss.child("w1").last_death, wanted=boss.wanted, said=len(told({said!r})))
-leave()
-""")  # fmt: skip
-    assert found["last"] == "killed by SIGKILL"
-    assert found["wanted"] == 3
-    assert found["said"]

@@ -76,6 +76,70 @@ def test_each_kind_costs_what_its_own_do(tmp_path: Path, told: list[str]) -> Non
         wishes.want_of("up", 16)
 
 
+def test_an_upgrade_keeps_what_operators_said(tmp_path: Path, told: list[str]) -> None:
+    """Of the templates that there still are: one that has left the file meanwhile stays away."""
+    wishes = _wishes(tmp_path, told, instances=1)
+    wishes.resume(3, {"up": 4, "gone": 2})
+    assert wishes.of_each == {"": 3, "up": 4}
+
+
+@pytest.mark.parametrize(
+    ("limit", "holds", "line"),
+    [
+        (6, {"": 2, "up": 4}, "3 instances beside 4 of up are over fleet.max_instances (6); 2 are"),
+        (3, {"": 1, "up": 2}, "4 of up are over fleet.max_instances (3); what the file says"),
+    ],
+)
+def test_an_upgrade_goes_by_a_limit_that_has_come_down(
+    tmp_path: Path, told: list[str], limit: int, holds: dict[str, int], line: str
+) -> None:
+    """What the file says by then holds, and what it cuts is said."""
+    wishes = _wishes(tmp_path, told, instances=1, max_instances=limit)
+    wishes.resume(3, {"up": 4})
+    assert wishes.of_each == holds
+    assert told[0].startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "changed", "holds", "line"),
+    [
+        (
+            {"instances": 5, "max_instances": 10},
+            {"fleet.instances"},
+            {"": 3, "up": 7},
+            "5 instances beside 7 of up are over fleet.max_instances (10); 3 are kept",
+        ),
+        (
+            {"instances": 3, "max_instances": 9},
+            {"fleet.max_instances"},
+            {"": 2, "up": 7},
+            "3 instances beside 7 of up are over fleet.max_instances (9); 2 are kept",
+        ),
+        (
+            {"instances": 3, "max_instances": 6},
+            {"fleet.max_instances"},
+            {"": 3, "up": 2},
+            "7 of up are over fleet.max_instances (6); what the file says of templates holds again",
+        ),
+    ],
+)
+def test_a_reload_says_what_the_limit_cuts(
+    tmp_path: Path,
+    told: list[str],
+    fleet: dict[str, int],
+    changed: set[str],
+    holds: dict[str, int],
+    line: str,
+) -> None:
+    """Where an operator's number of a template leaves no room for what the file says."""
+    settings = _settings(tmp_path, instances=3, max_instances=10)
+    wishes = Wishes(settings, dict, lambda _about, text: told.append(text))
+    wishes.want_of("up", 7)
+    settings.config = _config(**fleet)
+    wishes.follow(changed)
+    assert (wishes.of_each, told) == (holds, [line])
+
+
 def test_a_reload_keeps_what_operators_said(tmp_path: Path, told: list[str]) -> None:
     """But for the numbers that the file changes."""
     settings = _settings(tmp_path, instances=1)

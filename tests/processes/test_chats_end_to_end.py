@@ -10,6 +10,7 @@ import psutil
 import pytest
 from chats import all_streamed, client, said, streamed, whole
 from daemon import Daemon, running, until
+from openai.types.chat import ChatCompletion
 
 from arenad.demo.models import long_text
 
@@ -52,6 +53,61 @@ def test_five_chats_use_five_instances(five: Daemon) -> None:
         assert await asking == texts
 
     asyncio.run(chat())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_answers_are_of_as_many_instances(five: Daemon, *, stream: bool) -> None:
+    """Each in a chat of its own, at the same time; the choices of one answer."""
+    text = " ".join(f"word-{number}" for number in range(60))
+
+    async def ask() -> list[str]:
+        texts = [""] * 5
+        async with client(five.api_url) as each:
+            answer = await each.chat.completions.create(
+                model="demo-echo", messages=said(text), n=5, stream=stream
+            )
+            if isinstance(answer, ChatCompletion):
+                return [choice.message.content or "" for choice in answer.choices]
+            async for chunk in answer:
+                for choice in chunk.choices:
+                    texts[choice.index] += choice.delta.content or ""
+        return texts
+
+    async def chat() -> None:
+        asking = asyncio.ensure_future(ask())
+        busy = lambda: [child["busy"] for child in five.children("worker")]  # noqa: E731
+        await asyncio.to_thread(until, lambda: busy() == [1] * 5, "each instance has one chat")
+        assert await asking == [text] * 5
+
+    asyncio.run(chat())
+
+
+def test_who_leaves_leaves_several_answers(five: Daemon) -> None:
+    """All their pages stop, so that the next chat has every instance."""
+
+    async def story() -> None:
+        async with client(five.api_url) as each:
+            answer = await each.chat.completions.create(
+                model="demo-long", messages=said("200000 7"), n=5, stream=True
+            )
+            await anext(answer)
+            await answer.close()
+        free = lambda: [child["busy"] for child in five.children("worker")] == [0] * 5  # noqa: E731
+        await asyncio.to_thread(until, free, "every instance is free")
+        assert await whole(five.api_url, "demo-echo", "next") == "next"
+
+    asyncio.run(story())
+
+
+def test_more_answers_than_instances_are_refused(five: Daemon) -> None:
+    """The client is told how many there are."""
+
+    async def ask() -> None:
+        async with client(five.api_url) as each:
+            await each.chat.completions.create(model="demo-echo", messages=said("x"), n=6)
+
+    with pytest.raises(openai.BadRequestError, match=r"n: is 6; .* give 5 answers at once"):
+        asyncio.run(ask())
 
 
 def test_two_hundred_answers_are_intact(five: Daemon) -> None:
@@ -119,16 +175,15 @@ def test_models_are_listed(five: Daemon) -> None:
 
 
 def test_a_client_that_leaves_stops_the_page(five: Daemon) -> None:
-    """Leaving in mid-stream, and before the first event, ends the answer at the site itself."""
+    """In mid-stream, before the first event, waiting for a whole answer: it ends at the site."""
 
     def stats() -> dict[str, int]:
-        with urllib.request.urlopen(f"{five.demo_url}/demo/stats", timeout=5) as answer:
-            return json.load(answer)
+        return _stats(five)
 
-    async def leave(model: str, *, after_first: bool) -> None:
+    async def leave(model: str, *, streams: bool, after_first: bool = False) -> None:
         async with client(five.api_url) as each:
             text = "word " * 400
-            asking = each.chat.completions.create(model=model, messages=said(text), stream=True)
+            asking = each.chat.completions.create(model=model, messages=said(text), stream=streams)
             if after_first:
                 async with await asking as stream:
                     await anext(aiter(stream))
@@ -138,13 +193,83 @@ def test_a_client_that_leaves_stops_the_page(five: Daemon) -> None:
             task.cancel()
             await asyncio.wait([task])
 
-    for model, after_first in (("demo-echo", True), ("demo-slow-start", False)):
+    for leaving in (
+        leave("demo-echo", streams=True, after_first=True),
+        leave("demo-slow-start", streams=True),
+        leave("demo-echo", streams=False),
+    ):
         ended = stats()["stopped"] + stats()["left"]
-        asyncio.run(leave(model, after_first=after_first))
+        asyncio.run(leaving)
         until(lambda ended=ended: stats()["stopped"] + stats()["left"] > ended, "the site stops")
         until(lambda: stats()["running"] == 0, "nothing runs at the site")
     until(lambda: five.state()["word"] == "well", "all instances are ready again")
     assert all(child["restarts"] == 0 for child in five.children("worker"))
+
+
+def test_a_client_that_leaves_the_queue_is_never_asked_for(five: Daemon) -> None:
+    """The site hears of those who had an instance, and of nobody else."""
+    before = _stats(five)
+
+    async def leave() -> None:
+        async with client(five.api_url) as each:
+
+            def ask(text: str) -> asyncio.Task[object]:
+                asking = each.chat.completions.create(
+                    model="demo-echo", messages=said(text), stream=False
+                )
+                return asyncio.ensure_future(asking)
+
+            running = [ask("word " * 400) for _ in range(5)]
+            await asyncio.to_thread(until, lambda: _stats(five)["running"] == 5, "all are busy")
+            queued = ask("never to be said")
+            await asyncio.to_thread(until, lambda: _traffic(five)["queued"] == 1, "one waits")
+            queued.cancel()
+            await asyncio.to_thread(until, lambda: _traffic(five)["queued"] == 0, "nobody waits")
+            for task in running:
+                task.cancel()
+            await asyncio.wait([queued, *running])
+
+    asyncio.run(leave())
+    until(lambda: _stats(five)["running"] == 0, "nothing runs at the site")
+    until(lambda: five.state()["word"] == "well", "all instances are ready again")
+    after = _stats(five)
+    ended = {name: after[name] - before[name] for name in ("finished", "stopped", "left")}
+    assert sum(ended.values()) == 5
+    assert ended["finished"] == 0
+
+
+def test_a_slow_reader_hurts_nobody(five: Daemon) -> None:
+    """A megabyte that one client reads in small bites: others are answered meanwhile, it is whole."""
+    long = asyncio.run(_bitten(five))
+    assert long == long_text(1_000_000, 1)
+
+
+async def _bitten(five: Daemon) -> str:
+    """The answer, of which nothing is taken while others ask."""
+    pieces: list[str] = []
+    frontend = psutil.Process(five.children("frontend")[0]["pid"])
+    async with client(five.api_url) as each:
+        stream = await each.chat.completions.create(
+            model="demo-long", messages=said("1000000 1"), stream=True
+        )
+        chunks = aiter(stream)
+        pieces.append((await anext(chunks)).choices[0].delta.content or "")
+        before = frontend.memory_full_info().uss
+        others = await all_streamed(five.api_url, "demo-echo-instant", [str(n) for n in range(12)])
+        assert others == [str(n) for n in range(12)]
+        assert frontend.memory_full_info().uss - before < 16 * 1024 * 1024
+        async for chunk in chunks:
+            pieces += [choice.delta.content or "" for choice in chunk.choices]
+    return "".join(pieces)
+
+
+def _stats(five: Daemon) -> dict[str, int]:
+    with urllib.request.urlopen(f"{five.demo_url}/demo/stats", timeout=5) as answer:
+        return json.load(answer)
+
+
+def _traffic(five: Daemon) -> dict[str, int]:
+    return five.state()["traffic"]
 
 
 def test_browsers_run_unprivileged_and_sandboxed(five: Daemon) -> None:

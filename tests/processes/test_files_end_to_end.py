@@ -148,7 +148,53 @@ def test_images_kept_for_a_while(one: Daemon) -> None:
         _get(url.replace("/file-", "/file-0"))
     with told.value:
         assert told.value.code == 404
-    assert [path.stat().st_mode & 0o777 for path in (one.runtime / "files").iterdir()] == [0o600]
+    assert {path.stat().st_mode & 0o777 for path in (one.runtime / "files").iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("more", [{}, {"image_format": "file"}])
+def test_images_that_are_asked_for(one: Daemon, more: dict[str, str]) -> None:
+    """By the words for images alone: an address, the site's or ours, behind which stands the image."""
+
+    async def ask() -> list[str]:
+        async with client(one.api_url) as each:
+            answer = await each.images.generate(
+                model="demo-image", prompt="a canoe", extra_body=more
+            )
+            return [image.url or "" for image in answer.data or ()]
+
+    (url,) = asyncio.run(ask())
+    assert url.startswith(f"{one.api_url}/v1/files/" if more else f"{one.demo_url}/demo/storage/")
+    assert _get(url) == ("image/png", picture("a canoe"))
+
+
+def test_images_that_are_asked_for_as_bytes(one: Daemon) -> None:
+    """To the byte, whole and streamed, all that one answer has."""
+    prompt = "a canoe [[demo:two-images]]"
+
+    async def ask() -> list[str | None]:
+        async with client(one.api_url) as each:
+            answer = await each.images.generate(
+                model="demo-image", prompt=prompt, response_format="b64_json"
+            )
+            stream = await each.images.generate(model="demo-image", prompt=prompt, stream=True)
+            return [
+                *(image.b64_json for image in answer.data or ()),
+                *[event.b64_json async for event in stream],
+            ]
+
+    told = [base64.b64decode(each or "") for each in asyncio.run(ask())]
+    assert told == [picture("a canoe"), picture("a canoe\n1")] * 2
+
+
+def test_models_that_draw_nothing_are_told(one: Daemon) -> None:
+    """With those that do, before a page is asked."""
+
+    async def ask() -> None:
+        async with client(one.api_url) as each:
+            await each.images.generate(model="demo-echo", prompt="a canoe")
+
+    with pytest.raises(openai.BadRequestError, match="makes no images; choose one of demo-image"):
+        asyncio.run(ask())
 
 
 def test_nothing_is_kept_beyond_the_daemon() -> None:

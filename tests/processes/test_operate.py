@@ -69,7 +69,7 @@ def test_the_greeting_works_as_it_stands(two: Daemon) -> None:
 
 def test_the_operators_commands_work(two: Daemon) -> None:
     """Every arenactl line of the README, in its order; the last one stops the daemon."""
-    (block,) = [block for block in _blocks(README, "sh") if block.startswith(".venv/bin/arenactl")]
+    block = next(each for each in _blocks(README, "sh") if each.startswith(".venv/bin/arenactl"))
     commands = [shlex.split(line, comments=True) for line in block.splitlines()]
     assert len(commands) >= 7
     for program, *words in commands[:-1]:

@@ -28,9 +28,18 @@ def _ask_all(daemon: Daemon, chats: int) -> tuple[list[int], float]:
     return codes, time.monotonic() - begun_s
 
 
+def _reload(daemon: Daemon, pace: int) -> str:
+    """With another pace; what is told of that."""
+    config = json.loads(daemon.config_path.read_text())
+    config["site"]["pace"] = pace
+    daemon.config_path.write_text(json.dumps(config))
+    return daemon.ctl("reload").stdout
+
+
 def test_a_pace_is_one_for_all_and_follows_refusal_and_reload() -> None:
     """Six chats take five gaps whoever carries them; a 429 halves the pace; a reload lifts it."""
-    with running(2, site={"pace": PACE}, frontend={"processes": 2}) as daemon:
+    wished = {"site": {"pace": PACE}, "queue": {"wait_s": 20}, "frontend": {"processes": 2}}
+    with running(2, **wished) as daemon:
         daemon.wait_well()
         codes, took_s = _ask_all(daemon, 6)
         assert codes == [200] * 6
@@ -49,11 +58,9 @@ def test_a_pace_is_one_for_all_and_follows_refusal_and_reload() -> None:
         )
 
         pids = [child["pid"] for child in daemon.state()["children"]]
-        config = json.loads(daemon.config_path.read_text())
-        config["site"]["pace"] = 0
-        daemon.config_path.write_text(json.dumps(config))
-        assert "site.pace: 120 -> 0 (at once)" in daemon.ctl("reload").stdout
         until(lambda: daemon.state()["word"] == "well", "the end of the rest")
-        codes, took_s = _ask_all(daemon, 6)
-        assert codes == [200] * 6
+        assert "site.pace: 120 -> 1 (at once)" in _reload(daemon, 1)
+        assert _ask_all(daemon, 6)[0] == [429] * 6, "no turn comes within queue.wait_s"
+        assert "site.pace: 1 -> 0 (at once)" in _reload(daemon, 0)
+        assert _ask_all(daemon, 6)[0] == [200] * 6
         assert [child["pid"] for child in daemon.state()["children"]] == pids

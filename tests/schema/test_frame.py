@@ -5,7 +5,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from arenad.schema import SCHEMA_VERSION, base, chat, control, frame, history, process, view
+from arenad.schema import SCHEMA_VERSION, base, chat, control, frame, history, keys, process, view
 from arenad.schema.control import Watch
 from arenad.schema.frame import Body, Frame, Kind
 
@@ -14,7 +14,7 @@ DECODER = msgspec.msgpack.Decoder(Frame)
 
 def test_every_message_can_be_sent() -> None:
     """Each class of the schema that derives from `Message` is a body, or an entry of the history."""
-    modules = (chat, control, history, process, view)
+    modules = (chat, control, history, keys, process, view)
     messages = {
         value
         for module in modules

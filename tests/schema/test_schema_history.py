@@ -6,7 +6,7 @@ import pytest
 from arenad.schema.frame import Frame, Kind
 from arenad.schema.history import Entry, Remember, RequestEnded, StoryLine
 
-TEXTS = {"request_id", "frontend", "model", "instance", "outcome", "error"}
+TEXTS = {"request_id", "frontend", "model", "instance", "outcome", "error", "owner"}
 
 
 def test_a_request_has_no_place_for_what_was_said() -> None:

@@ -2,7 +2,10 @@
 
 import { prose } from "./prose.js";
 
-const BLOCK_CHARS = 64 * 1024;
+// The last block is laid out anew in each frame. A WebSocket's messages come one by one, so of a fast answer
+// there are few to a frame: a large block costs its layout hundreds of times.
+const BLOCK_CHARS = 4 * 1024;
+const LINE_CHARS = 128 * 1024;
 
 /** Text that only grows, in blocks: a chunk touches the last block, never the ones before. */
 export class GrowingText {
@@ -21,7 +24,7 @@ export class GrowingText {
       this.block.appendData(text.slice(from, to));
       // A full block goes on to the end of its line, so that the seam is not seen; but not for ever.
       const ended = room <= 0 && text[to - 1] === "\n";
-      if (ended || this.block.length >= 2 * BLOCK_CHARS) this.block = null;
+      if (ended || this.block.length >= LINE_CHARS) this.block = null;
       from = to;
     }
   }
@@ -36,7 +39,7 @@ export class GrowingText {
 
 function endOfLine(text, from) {
   const end = text.indexOf("\n", from) + 1 || text.length;
-  return Math.min(end, from + BLOCK_CHARS);
+  return Math.min(end, from + LINE_CHARS);
 }
 
 function made(kind, className, text) {
