@@ -115,7 +115,7 @@ async def kill_workers(daemon: Daemon, kills: int) -> Rows:
         os.kill(pid, signal.SIGKILL)
         again, lost, greeted, ready = await asyncio.gather(
             *(
-                _record(records, _says(*words), killed_s, words[1])
+                _record(records, says(*words), killed_s, words[1])
                 for words in (
                     ("w", f"{request} is performed"),
                     ("frontend", f"{request}: {name} failed it"),
@@ -138,7 +138,8 @@ async def kill_workers(daemon: Daemon, kills: int) -> Rows:
     ]
 
 
-def _says(source: str, words: str) -> Callable[[LogLine], bool]:
+def says(source: str, words: str) -> Callable[[LogLine], bool]:
+    """Whether a record of such a source has these words."""
     return lambda line: line.source.startswith(source) and words in line.text
 
 
@@ -331,19 +332,19 @@ def _crash_loop(daemon: Daemon, mark: Path, seconds: float) -> Rows:
     ]
 
 
-def stand_in(daemon: Daemon, kills: int) -> Rows:
-    """Kill an instance of those in the roster, while a spare waits."""
+def lost_to_listed(daemon: Daemon, kills: int) -> list[float]:
+    """Kill, so many times, an instance of those in the roster, while a spare waits; seconds."""
     records = Records(daemon)
-    times: list[float] = []
+    times_s: list[float] = []
     for _ in range(kills):
         daemon.wait_well()
         until(lambda: any(each["spare"] for each in daemon.children("worker")), "a spare waits")
         victim = next(each for each in daemon.children("worker") if not each["spare"])
         killed_s = time.time()
         os.kill(victim["pid"], signal.SIGKILL)
-        listed = records.first(_says("master", "a spare no more"), killed_s, "a spare is listed")
-        times.append(listed.at_unix_s - killed_s)
-    return [("SIGKILL of a worker -> its spare is in the roster", spread(times))]
+        listed = records.first(says("master", "a spare no more"), killed_s, "a spare is listed")
+        times_s.append(listed.at_unix_s - killed_s)
+    return times_s
 
 
 def main() -> None:
@@ -365,7 +366,8 @@ def main() -> None:
         rows += remains(daemon)
     rows += [("left after the daemon's end", "0 processes")]  # `running` asserts it
     with running(given.instances, life=calm, fleet={"spares": 1}) as daemon:
-        rows += stand_in(daemon, max(3, given.kills // 4))
+        listed = spread(lost_to_listed(daemon, max(3, given.kills // 4)))
+        rows += [("SIGKILL of a worker -> its spare is in the roster", listed)]
     rows += crash_loop(60.0 * given.crash_minutes)
     print("| what | measured |\n|---|---|")
     for what, measured in rows:

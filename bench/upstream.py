@@ -10,12 +10,14 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from aiohttp import web
 
 from bench import nasty
 
 MODELS = ("nasty", "nasty-two")
+Spared = tuple[tuple[str, str], ...]
 ASKED = re.compile(r"answer (\d+)")
 
 
@@ -23,13 +25,13 @@ class Upstream:
     """What it answers."""
 
     def __init__(
-        self, *, is_plain_form: bool, large_bytes: int, pause_s: float, spared: str = ""
+        self, *, is_plain_form: bool, large_bytes: int, pause_s: float, spared: Spared = ()
     ) -> None:
         """See `nasty.answer`; `pause_s` is the time between two pieces.
 
-        `spared` is a pattern of what is left out of every answer.
+        `spared`: patterns of what stands in no answer, each with what stands there instead.
         """
-        self._spared = re.compile(spared) if spared else None
+        self._spared = [(re.compile(pattern), instead) for pattern, instead in spared]
         self._form = {"is_plain_form": is_plain_form, "large_bytes": large_bytes}
         self._pause_s = pause_s
         self.address = ""
@@ -38,7 +40,15 @@ class Upstream:
         """The answer of this number; the second model has others."""
         seed = number if model == MODELS[0] else number + 1_000_001
         text = nasty.answer(seed, **self._form)  # pyright: ignore[reportArgumentType]
-        return self._spared.sub("", text) if self._spared else text
+        for pattern, instead in self._spared:
+            text = pattern.sub(instead, text)
+        return text
+
+    def said(self, wish: dict[str, Any]) -> tuple[str, int]:
+        """The text that a request is answered by, and the seed of its pieces."""
+        found = ASKED.findall(json.dumps(wish["messages"][-1], ensure_ascii=False))
+        number = int(found[-1]) if found else 1
+        return self.text(number, wish["model"]), number
 
     async def models(self, request: web.Request) -> web.Response:
         """Which there are."""
@@ -50,9 +60,7 @@ class Upstream:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """An answer, as a stream or whole."""
         wish = await request.json()
-        found = ASKED.findall(json.dumps(wish["messages"][-1], ensure_ascii=False))
-        number = int(found[-1]) if found else 1
-        text = self.text(number, wish["model"])
+        text, number = self.said(wish)
         if not wish.get("stream"):
             return web.json_response(_value(wish["model"], "message", text, "stop"))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -81,10 +89,11 @@ def serving(
     is_plain_form: bool = False,
     large_bytes: int = nasty.LARGE_BYTES,
     pause_s: float = 0.0,
-    spared: str = "",
+    spared: Spared = (),
+    kind: type[Upstream] = Upstream,
 ) -> Iterator[Upstream]:
     """The service, in a thread of its own; its address ends in `/v1`."""
-    upstream = Upstream(
+    upstream = kind(
         is_plain_form=is_plain_form, large_bytes=large_bytes, pause_s=pause_s, spared=spared
     )
     ready, loop = threading.Event(), asyncio.new_event_loop()

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,19 +24,20 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import openai
+import psutil
 from daemon import free_ports
 
 from bench import upstream as upstreams
-from bench.answers import Answered, OwnProfile, ask, fault
+from bench.answers import OwnProfile
+from bench.install import NotInstalled, install, version
+from bench.pages.asking import Told, ask, fault_of, wanted
 from bench.pages.catalog import APPS, PAGES, Third
-from bench.pages.install import NotInstalled, install, version
 from bench.upstream import Upstream
 
 START_S = 90.0
 LARGE_BYTES = 20_000
 HEAD = ("page", "version", "transport", "profile", "answers", "equal", "chunks", "first s", "all s")
-WIDTHS = (15, 9, 24, 9, 8, 6, 7, 8, 6)
+WIDTHS = (26, 9, 24, 9, 8, 6, 7, 8, 6)
 
 
 @contextlib.contextmanager
@@ -69,11 +71,21 @@ def running_page(third: Third, there: Path, upstream: Upstream) -> Iterator[str]
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(5)
+        _end_all_at_home(there)
+        process.wait(5)
+
+
+def _end_all_at_home(home: Path) -> None:
+    """Some servers start others in sessions of their own; all have got the page's home."""
+    left: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("HOME") == str(home):
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, timeout=5)
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -106,6 +118,9 @@ def _profile(third: Third, way: str, address: str, folder: Path) -> str:
 def drive(third: Third, folder: Path, wish: argparse.Namespace) -> bool:
     """One row; whether all answers are equal."""
     there = install(folder, third)
+    if third.never is not None:
+        for old in there.glob(third.never[0]):
+            old.unlink()
     options = {
         "spared": third.spared,
         "is_plain_form": third.is_plain_form or wish.plain,
@@ -124,45 +139,53 @@ def drive(third: Third, folder: Path, wish: argparse.Namespace) -> bool:
             for each in third.profile.parent.glob("*.yaml"):
                 OwnProfile.beside[each.stem] = each.read_text()
         daemon = OwnProfile(1, {"site": {"profile": "own", "url": address}})
+        found: dict[str, list[Told]] = {}
         try:
             daemon.wait_well()
-            found = asyncio.run(_all(daemon.api_url, third.model or "own", wish.count))
+            for asked in (third.asks if wish.way == "own" else ()) or ("own",):
+                found[asked] = asyncio.run(_all(daemon.api_url, asked, wish.count))
         finally:
             daemon.stop()
-        keep = folder / f"{third.name}.daemon.log"
-        shutil.copy(daemon.log_path, keep)
-        wanted = [upstream.text(number) for number in range(1, wish.count + 1)]
-    lines = sum(bool(line.strip()) for line in profile.splitlines())
-    return _row(third, version(there, third), (wish.way, lines), found, wanted)
+        shutil.copy(daemon.log_path, folder / f"{third.name}.daemon.log")
+        lines = sum(bool(line.strip()) for line in profile.splitlines())
+        of, whole = (version(there, third), f"{wish.way} {lines}"), True
+        for asked, each in found.items():
+            allowed = [wanted(upstream, number, asked) for number in range(1, wish.count + 1)]
+            name = f"{third.name} {asked}" if len(found) > 1 else third.name
+            whole &= _row(third, (name, *of), each, allowed)
+    return whole & _is_unspoken(third, there)
 
 
-async def _all(url: str, model: str, count: int) -> list[Answered | str]:
-    """One answer after the other."""
-    found: list[Answered | str] = []
-    for number in range(1, count + 1):
-        try:
-            found.append(await ask(url, f"answer {number}", model))
-        except openai.OpenAIError as error:
-            found.append(repr(error))
-    return found
+async def _all(url: str, asked: str, count: int) -> list[Told]:
+    """One request after the other."""
+    return [await ask(url, f"answer {number}", asked) for number in range(1, count + 1)]
 
 
 def _row(
-    third: Third, of: str, by: tuple[str, int], found: list[Answered | str], wanted: list[str]
+    third: Third, of: tuple[str, str, str], found: list[Told], allowed: list[list[list[str]]]
 ) -> bool:
-    faults = [(n, fault(a, b)) for n, (a, b) in enumerate(zip(found, wanted, strict=True), 1)]
-    good = [each for each in found if isinstance(each, Answered)]
+    faults = [(n, fault_of(a, b)) for n, (a, b) in enumerate(zip(found, allowed, strict=True), 1)]
     wrong = [(number, each) for number, each in faults if each]
-    by_lines = f"{by[0]} {by[1]}"
-    chunks = sum(each.chunks for each in good)
+    good = [each for each in found if not each.error]
     first_s = sorted(each.first_s for each in good)[len(good) // 2] if good else 0.0
-    all_s = sum(each.took_s for each in good)
-    equal = len(found) - len(wrong)
-    row = (third.name, of, third.transport, by_lines, len(found), equal, chunks)
+    chunks, all_s = sum(len(each.order) for each in good), sum(each.took_s for each in good)
+    name, number, way = of
+    row = (name, number, third.transport, way, len(found), len(found) - len(wrong), chunks)
     _print((*row, f"{first_s:.2f}", f"{all_s:.1f}"))
-    for number, each in wrong:
-        print(f"  answer {number}: {each}")
+    for at, each in wrong:
+        print(f"  answer {at}: {each}")
     return not wrong
+
+
+def _is_unspoken(third: Third, there: Path) -> bool:
+    """Whether the page's own records have nothing of what nobody may do, such as to vote."""
+    if third.never is None:
+        return True
+    glob, pattern = third.never
+    lines = [line for file in there.glob(glob) for line in file.read_text().splitlines()]
+    done = sum(bool(re.search(pattern, line)) for line in lines)
+    print(f"  {third.name}: {len(lines)} lines in its own record, {done} with {pattern}")
+    return bool(lines) and not done
 
 
 def _print(row: tuple[object, ...]) -> None:
@@ -190,6 +213,9 @@ def main() -> None:
     whole = True
     for third in PAGES:
         if wish.names and third.name not in wish.names:
+            continue
+        if third.own_only and wish.way != "own":
+            print(f"{third.name}: only by its own profile: {third.own_only}", flush=True)
             continue
         try:
             whole &= drive(third, wish.folder, wish)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.upstream import Spared
+
 HERE = Path(__file__).parent
 APPS, PROFILES = HERE / "apps", HERE / "profiles"
 
@@ -10,8 +12,11 @@ APPS, PROFILES = HERE / "apps", HERE / "profiles"
 class Third(NamedTuple):
     """One page. `{port}`, `{bin}`, `{apps}`, `{home}`, `{upstream}` stand in what it is run with.
 
-    `spared`: a pattern of what it does not carry itself, whoever looks at it. `is_plain_form`: it
-    is read as it is drawn, so only what HTML can bring back is asked for.
+    `spared`: patterns of what it does not carry itself, whoever looks at it, and what stands there
+    instead. `is_plain_form`: it is read as it is drawn, so only what HTML can bring back is asked
+    for. `asks`: see `asking`; the profile's one model if there are none. `never`: files of the
+    page's own record, and a pattern that no line of it may have. `own_only`: why neither `generic`
+    nor `learn` is tried there.
     """
 
     name: str
@@ -21,10 +26,12 @@ class Third(NamedTuple):
     env: tuple[tuple[str, str], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     python: str = "3.11"
-    spared: str = ""
+    spared: Spared = ()
     is_plain_form: bool = False
     is_npm: bool = False
-    model: str = ""
+    asks: tuple[str, ...] = ()
+    never: tuple[str, str] | None = None
+    own_only: str = ""
 
     @property
     def profile(self) -> Path:
@@ -44,11 +51,14 @@ FASTCHAT_MODELS = """{"nasty": {"model_name": "nasty", "api_base": "{upstream}",
 OLD_GRADIO = ("gradio==4.44.1", "huggingface_hub<0.26", "pydantic<2.11", "starlette<0.42")
 """Gradio 4 does not name the last releases of what it needs with which it runs."""
 
-TABS = "\t"
+TABS = (("\t", "x"),)
 """Gradio's chatbot expands them on the server."""
 
-ASTRAL = "[\U00010000-\U0010ffff]"
+ASTRAL = (("[\U00010000-\U0010ffff\u200d\ufe0f]+", "x"),)
 """Panel counts characters on the server, UTF-16 units in the page: it loses some behind such."""
+
+LANGUAGES = (*TABS, (r"(?m)^```.+$", "```"))
+"""NiceGUI and Mesop name no code's language in their HTML; NiceGUI expands tabs."""
 
 PAGES = (
     Third("gradio-4", OLD_GRADIO, "EventSource", _script("gradio_chat"), spared=TABS),
@@ -56,15 +66,21 @@ PAGES = (
     Third("gradio-6", ("gradio>=6",), "fetch (queue)", _script("gradio_chat"), spared=TABS),
     Third(
         "fastchat",
-        ("fschat[model_worker,webui]", "openai", "transformers<4.46", *OLD_GRADIO),
-        "fetch (queue)",
+        ("fschat[model_worker,webui]", "openai", "plotly", "transformers<4.46", *OLD_GRADIO),
+        "EventSource",
         (
-            *("{bin}/python", "-m", "fastchat.serve.gradio_web_server", "--controller-url", ""),
-            *("--register-api-endpoint-file", "{home}/models.json", "--port", "{port}"),
+            *("{bin}/python", "-m", "fastchat.serve.gradio_web_server_multi"),
+            *("--register-api-endpoint-file", "{home}/models.json", "--controller-url", ""),
+            *("--host", "127.0.0.1", "--port", "{port}"),
         ),
         files=(("models.json", FASTCHAT_MODELS),),
         spared=TABS,
-        model="nasty",
+        asks=(
+            *("nasty", "nasty-two", "nasty,nasty-two", "nasty-two,nasty"),
+            *("battle", "battle:A", "battle:B"),
+        ),
+        never=("*-conv.json", '"type": "[a-z_]*vote"'),
+        own_only="several chats in one page, a battle the first",
     ),
     Third(
         "chainlit",
@@ -78,6 +94,7 @@ PAGES = (
         "socket.io, login",
         ("{bin}/chainlit", "run", "{apps}/chainlit_chat.py", "--headless", "--port", "{port}"),
         env=(("LOGIN", "open-sesame"), ("CHAINLIT_AUTH_SECRET", "only-for-this-run" * 3)),
+        own_only="nobody can chat there without its password",
     ),
     Third(
         "streamlit",
@@ -88,7 +105,14 @@ PAGES = (
             *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
         ),
     ),
-    Third("nicegui", ("nicegui",), "socket.io", _script("nicegui_chat"), is_plain_form=True),
+    Third(
+        "nicegui",
+        ("nicegui",),
+        "DOM (socket.io)",
+        _script("nicegui_chat"),
+        spared=LANGUAGES,
+        is_plain_form=True,
+    ),
     Third(
         "shiny",
         ("shiny", "shinychat"),
@@ -108,6 +132,7 @@ PAGES = (
         ("mesop",),
         "DOM (SSE of protobuf)",
         ("{bin}/mesop", "{apps}/mesop_chat.py", "--port", "{port}", "--prod"),
+        spared=LANGUAGES,
         is_plain_form=True,
     ),
     Third(
@@ -115,6 +140,13 @@ PAGES = (
         ("deep-chat",),
         "fetch (SSE), shadow DOM",
         ("python3", "{apps}/deep_chat.py", "{home}/node_modules/deep-chat/dist/deepChat.bundle.js"),
+        is_npm=True,
+    ),
+    Third(
+        "n8n-chat",
+        ("@n8n/chat@1.0.0",),  # later ones ask for packages that the registry does not have
+        "fetch (JSON lines)",
+        ("python3", "{apps}/n8n_chat.py", "{home}/node_modules/@n8n/chat/dist"),
         is_npm=True,
     ),
 )

@@ -1,0 +1,1 @@
+"""What arenad costs as a gateway, beside others over the same upstream."""

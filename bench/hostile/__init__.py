@@ -1,0 +1,1 @@
+"""Good and hostile requests, mixed, through a whole daemon with real browsers."""
