@@ -5,10 +5,10 @@ PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PATH
 
 .DEFAULT_GOAL := help
-.PHONY: help run test answers pages chaos bench renewals hangs check format cover lock clean
+.PHONY: help run test answers variants pages conformance fuzz chaos bench bench-gateway deaths renewals hangs strategies hostile check format cover lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 # A run from the checkout leaves no history in a home folder. Root's children are another user, who may be
 # unable to read the checkout: there it is where it always is.
@@ -21,10 +21,18 @@ run: ## the daemon in the foreground, Ctrl-C ends it; ARGS="…" passes through
 test: check ## check, then all tests; PYTEST_ARGS="…" passes through
 	pytest $(PYTEST_ARGS)
 
-bench: ## what a death, a beat and a command cost; BENCH_ARGS="…" passes through
+deaths: ## what a death, a beat and a command cost; BENCH_ARGS="…" passes through
 	@scripts/setup dev
 	PYTHONPATH=tests/processes python -m bench.supervisor $(BENCH_ARGS)
 	PYTHONPATH=tests/master python -m bench.deaths
+
+bench: ## what an instance and a chunk cost, beside a floor and peers; BENCH_ARGS="…"
+	@scripts/setup dev
+	PYTHONPATH=tests/processes python -m bench.density $(BENCH_ARGS)
+
+bench-gateway: ## what arenad costs as a gateway, beside LiteLLM and a bare server; BENCH_ARGS="…"
+	@scripts/setup dev
+	PYTHONPATH=tests/processes python -m bench.gateway $(BENCH_ARGS)
 
 renewals: ## 50 reloads and 10 upgrades under load: is a request lost?
 	@scripts/setup dev
@@ -34,13 +42,33 @@ hangs: ## how soon a hang is noticed; is a busy machine ever taken for one?
 	@scripts/setup dev
 	PYTHONPATH=tests/processes python -m bench.hangs $(BENCH_ARGS)
 
+strategies: ## queue.strategy's three against each other, simulated on instances that are not alike
+	@scripts/setup dev
+	python -m bench.strategies $(BENCH_ARGS)
+
+hostile: ## 10,000 good and hostile requests, mixed, at 5 browsers: is any good one wrong, does anything leak?
+	@scripts/setup dev
+	PYTHONPATH=tests/processes python -m bench.hostile $(BENCH_ARGS)
+
 answers: ## 500 awkward answers over four transports: does each come as it was sent?
 	@scripts/setup dev
 	PYTHONPATH=tests/processes python -m bench.answers $(BENCH_ARGS)
 
+variants: ## the lmarena profile at each date of its protocol: modes, files, refusals
+	@scripts/setup dev
+	PYTHONPATH=tests/page python -m bench.variants
+
 pages: ## chat pages of other makers, from their registries, through a whole daemon
 	@scripts/setup dev
 	PYTHONPATH=tests/processes python -m bench.pages $(BENCH_ARGS)
+
+conformance: ## clients of many makers, and their own API descriptions, against a whole daemon
+	@scripts/setup dev
+	PYTHONPATH=tests:tests/processes python -m bench.conformance $(BENCH_ARGS)
+
+fuzz: ## requests of every kind, drawn from our own OpenAPI document; ARGS="--seconds 600 --seed 7"
+	@scripts/setup dev
+	PYTHONPATH=tests/processes python -m bench.fuzz $(ARGS)
 
 chaos: ## random trouble under load, every answer checked; SECONDS_=600 SEED=1
 	@scripts/setup dev

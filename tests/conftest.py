@@ -1,4 +1,7 @@
-"""What all tests share: no deadline for one example, no history in anybody's home, lent logging."""
+"""What all tests share: how examples are drawn, no history in anybody's home, lent logging.
+
+In CI they are the same each time. `EXAMPLES=10000 pytest …` looks for longer than a commit can wait.
+"""
 
 import logging
 import os
@@ -8,7 +11,12 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("arenad", deadline=None)  # a busy machine is no fault
+hypothesis.settings.register_profile(
+    "arenad",
+    deadline=None,  # a busy machine is no fault
+    derandomize="CI" in os.environ,
+    max_examples=int(os.environ.get("EXAMPLES", "100")),
+)
 hypothesis.settings.load_profile("arenad")
 
 

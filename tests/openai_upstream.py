@@ -19,7 +19,12 @@ class Upstream:
         self.key = key
         self.models: tuple[str, ...] = MODELS
         self.models_status = 200
+        self.is_out_of_order = False
+        self.words = "Incorrect API key: "
         self.asked: list[dict[str, Any]] = []
+        self.gate = asyncio.Semaphore(0)
+        """What the model `gated` waits for, each time it is asked."""
+
         self.left = threading.Semaphore(0)
         self.under_way = threading.Semaphore(0)
         self.port = 0
@@ -46,7 +51,7 @@ class Upstream:
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
-            return _error(401, f"Incorrect API key: {request.headers.get('Authorization')}")
+            return _error(401, f"{self.words}{request.headers.get('Authorization')}")
         return None
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -62,6 +67,8 @@ class Upstream:
         self.asked.append(body)
         if refusal := self._refusal(request):
             return refusal
+        if self.is_out_of_order:
+            return _error(500, "out of order")
         model, text = body["model"], body["messages"][-1]["content"]
         if model.isdecimal():
             headers = {"Retry-After": "2"} if model == "429" else {"Location": "/elsewhere"}
@@ -72,6 +79,8 @@ class Upstream:
             message = {"role": "assistant", "content": text, "reasoning_content": "hm"}
             return web.json_response({"choices": [{"message": message, "finish_reason": "length"}]})
         try:
+            if model == "gated":
+                await self.gate.acquire()
             return await self._stream(request, model, text)
         except asyncio.CancelledError:
             self.left.release()
@@ -138,6 +147,10 @@ class Threaded:
 
     def stop(self) -> None:
         asyncio.run_coroutine_threadsafe(self.upstream.stop(), self._loop).result(10)
+
+    def let_one_go(self) -> None:
+        """One request of the model `gated` is answered."""
+        self._loop.call_soon_threadsafe(self.upstream.gate.release)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Upstream]:

@@ -13,6 +13,21 @@ from pathlib import Path
 
 KERNEL = shutil.which("linux.uml")
 
+
+def _why_not() -> str:
+    """Why there can be none here; empty if there can.
+
+    It keeps its processes' registers by ptrace(2), of which it knows no more than 4 kB; those of a
+    processor with AMX are larger, and putting them back fails (EFAULT): it panics, or stands still.
+    """
+    if KERNEL is None:
+        return "no linux.uml (Debian: user-mode-linux)"
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return "user-mode Linux does not run on a processor with AMX" if "amx_tile" in flags else ""
+
+
+WHY_NOT = _why_not()
+
 INIT = """#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -31,6 +46,7 @@ poweroff -f
 def run(program: str, folder: Path, timeout_s: float = 90.0) -> str:
     """Run a Python program as root of that machine; gives all that it printed."""
     assert KERNEL is not None
+    assert not WHY_NOT
     script, source = folder / "init", folder / "program.py"
     source.write_text(program)
     script.write_text(

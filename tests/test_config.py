@@ -47,9 +47,11 @@ def test_the_whole_configuration_makes_a_round_trip() -> None:
     assert config.parse(msgspec.yaml.encode(Config())) == Config()
 
 
-@pytest.mark.parametrize("address", ["127.0.0.9:1", "localhost:65535", "[::1]:5102"])
-def test_loopback_addresses_are_taken(address: str) -> None:
-    """By number in both families, and by name."""
+@pytest.mark.parametrize(
+    "address", ["127.0.0.9:1", "localhost:65535", "[::1]:5102", "0.0.0.0:80", "arena.example:80"]
+)
+def test_any_address_can_be_listened_at(address: str) -> None:
+    """By number in both families, and by name; whom to answer there is decided by keys."""
     assert config.parse(f'api: {{listen: "{address}"}}'.encode()).api.listen == address
 
 
@@ -72,17 +74,10 @@ def test_loopback_addresses_are_taken(address: str) -> None:
             "gui.listen: is 127.0.0.1:0; a port must be from 1 to 65535",
         ),
         (
-            "api: {listen: 0.0.0.0:5102}",
+            "demo: {listen: 0.0.0.0:5105}",
             (
-                "api.listen: is 0.0.0.0:5102; must be a loopback address such as 127.0.0.1:5102; "
-                "requests carry no key yet, so put a reverse proxy with access control before it"
-            ),
-        ),
-        (
-            "gui: {listen: arena.example:80}",
-            (
-                "gui.listen: is arena.example:80; must be a loopback address such as 127.0.0.1:80; "
-                "requests carry no key yet, so put a reverse proxy with access control before it"
+                "demo.listen: is 0.0.0.0:5105; must be a loopback address such as 127.0.0.1:5105: "
+                "it is there for trying out"
             ),
         ),
         (
@@ -192,6 +187,13 @@ def test_loopback_addresses_are_taken(address: str) -> None:
             "health: {silent_s: 5}",
             "health.silent_s: is 5, over health.hung_s (4); lower the one or raise the other",
         ),
+        (
+            "files: {keep_bytes: 1048576}",
+            (
+                "files.keep_bytes: is 1048576, below files.max_bytes (10485760); "
+                "raise the one or lower the other"
+            ),
+        ),
     ],
 )
 def test_a_fault_names_field_value_and_remedy(text: str, fault: str) -> None:
@@ -215,7 +217,7 @@ def test_all_faults_are_said_at_once() -> None:
         daemon: 5
         fleet: {instance: 3, instances: 50, max_instances: none}
         queue: {limit: 0, wait_s: -1}
-        api: {listen: 10.0.0.1:80}
+        demo: {listen: 10.0.0.1:80}
         gui: {listen: 127.0.0.1}
         demon: {}
     """
@@ -227,7 +229,7 @@ def test_all_faults_are_said_at_once() -> None:
         "gui.listen",
         "queue.limit",
         "queue.wait_s",
-        "api.listen",
+        "demo.listen",
     ]
 
 
@@ -359,7 +361,7 @@ def test_own_profiles_stand_beside_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "field"),
     [
-        ("browser: {engine: firefox}", "browser.engine"),
+        ("browser: {engine: webkit}", "browser.engine"),
         (
             "instance_templates: [{name: a, site: {}, browser: {engine: webkit}}]",
             "instance_templates[0].browser.engine",
@@ -367,10 +369,21 @@ def test_own_profiles_stand_beside_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_an_engine_without_a_driver_is_refused(text: str, field: str) -> None:
-    """By the check already, with what needs Chromium."""
+    """By the check already, with those that have one."""
     (fault,) = faults_of(text)
-    assert fault.startswith(f"{field}: is ")
-    assert "no reading of answers from the network" in fault
+    assert fault.startswith(f"{field}: is webkit")
+    assert "a driver for chromium and firefox alone" in fault
+
+
+def test_an_engine_without_proxies_is_refused_beside_some() -> None:
+    """Also one of a template, and not where there are none."""
+    assert config.parse(b"browser: {engine: firefox}").browser.engine == "firefox"
+    proxies = "egress: {proxies: {a: {url: 'http://127.0.0.1:1'}}}"
+    (fault,) = faults_of(f"browser: {{engine: firefox}}\n{proxies}")
+    assert fault.startswith("browser.engine: is firefox, which has no proxies, but there are some")
+    template = "instance_templates: [{name: a, site: {}, browser: {engine: firefox}}]"
+    (fault,) = faults_of(f"{template}\n{proxies}")
+    assert fault.startswith("instance_templates[0].browser.engine: is firefox")
 
 
 # -- templates --------------------------------------------------------------------------------------

@@ -62,10 +62,12 @@ def test_kinds_are_unique_and_complete() -> None:
 
 
 def test_codes_differ_unless_clients_need_not_tell_them_apart() -> None:
-    """Only `Busy` shares a code: a client cannot see which of two queues was full."""
-    codes = [kind.code for kind in KINDS if kind is not errors.Busy]
+    """A client cannot see which of two queues was full, and a limit is a limit, whose it may be."""
+    shared = {errors.Busy, errors.OverLimit, errors.TooManyTokens}
+    codes = [kind.code for kind in KINDS if kind not in shared]
     assert len(codes) == len(set(codes))
     assert errors.Busy.code == errors.Overloaded.code
+    assert {errors.OverLimit.code, errors.TooManyTokens.code} == {errors.Resting.code}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.elsewhere])
