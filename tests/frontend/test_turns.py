@@ -255,6 +255,7 @@ async def test_a_turn_that_is_there_but_locked_is_waited_for(
         scene.dispatch.seats._match()  # as when anything else happens meanwhile
         assert not first.is_asked
         assert not second.is_asked
-    for worker in (first, second):
-        await (await worker.asked()).tell("one")
+    asked = [await first.asked(), await second.asked()]
+    for each in asked:  # only now: an instance that is free again may be asked for both
+        await each.tell("one")
     await asyncio.gather(*answers)
