@@ -11,6 +11,10 @@ from contextlib import asynccontextmanager, closing
 NEVER_S = float("inf")
 
 
+def _ignore() -> None:
+    """It is too late for whatever was due."""
+
+
 class Due:
     """Calls back once a time has come that was not put off by then; made where a loop runs."""
 
@@ -33,7 +37,7 @@ class Due:
         self.at(self._loop.time() + limit_s)
 
     def _set(self) -> None:
-        self.close()
+        self._unset()
         self._timer = self._loop.call_at(self._at_s, self._look)
         self._looks_s = self._at_s
 
@@ -45,11 +49,15 @@ class Due:
         elif self._at_s != NEVER_S:
             self._set()
 
-    def close(self) -> None:
-        """Nothing is due any more, and no timer is left."""
+    def _unset(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def close(self) -> None:
+        """Nothing will be due any more. Whose deadline it was is let go of, as it holds this one."""
+        self._unset()
+        self._at_s, self._on_due = NEVER_S, _ignore
 
 
 @asynccontextmanager

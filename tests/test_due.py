@@ -1,6 +1,8 @@
 """A deadline that is put off, on the loop's own clock."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 import uvloop
@@ -67,6 +69,31 @@ def test_it_goes_on_after_it_was_due() -> None:
         due.close()
         await asyncio.sleep(4 * SOON_S)
         assert len(called) == 2
+
+    asyncio.run(story())
+
+
+def test_whose_deadline_it_was_is_gone_at_once_once_it_is_closed() -> None:
+    """Each holds the other; left to the garbage collector, each answer would stay for a while."""
+
+    class Owner:
+        def __init__(self) -> None:
+            self.due = Due(self.too_late)
+
+        def too_late(self) -> None:
+            """Never."""
+
+    async def story() -> None:
+        owner = Owner()
+        owner.due.within(LATER_S)
+        owner.due.close()
+        gone = weakref.ref(owner)
+        gc.disable()
+        try:
+            del owner
+            assert gone() is None
+        finally:
+            gc.enable()
 
     asyncio.run(story())
 

@@ -43,7 +43,6 @@ FLAGS = (
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
-    "--disable-features=Translate,OptimizationHints,MediaRouter,AutofillServerCommunication",
     "--metrics-recording-only",
     "--mute-audio",
     "--password-store=basic",
@@ -51,6 +50,9 @@ FLAGS = (
     "--force-color-profile=srgb",
 )
 """Plain documented switches: quiet and lean, none that hides what this browser is."""
+
+UNWANTED = ("Translate", "OptimizationHints", "MediaRouter", "AutofillServerCommunication")
+"""Features that are of no use here."""
 
 log = logging.getLogger("arenad.browser")
 
@@ -118,6 +120,7 @@ async def launch(config: BrowserConfig, scratch: Path, name: str) -> Browser:
     flags = [
         *FLAGS,
         *(frames.FLAGS if is_drawn_by_us else ()),
+        f"--disable-features={','.join(UNWANTED + (frames.UNWANTED if is_drawn_by_us else ()))}",
         *(["--headless"] if config.headless else _window_flags()),
         f"--user-data-dir={scratch / 'profile'}",
         *_sandbox_flags(config),

@@ -10,19 +10,23 @@ Acting is also to open it, and to wait for what it shows next.
 
 
 class Pace(NamedTuple):
-    """Frames in a second; and for how long after this began, or an act, there are others."""
+    """Frames in a second; and for how long after this began, or an act, there are others.
+
+    `share` of the time is the most that drawing may take: a page of a megabyte takes a second.
+    """
 
     hz: float
     settle_s: float = 0.0
     settling_hz: float = 0.0
+    share: float = 0.25
 
 
 PACES: dict[Doing, Pace] = {
     # As the browser does by itself, but for acts in a row: a frame between two of them delays the
     # next one, and what a page does at a frame is waited for as soon as no further act comes.
-    "acting": Pace(60.0, settle_s=0.03, settling_hz=20.0),
-    "watching": Pace(30.0),  # `answer.js` looks at what is drawn each 50 ms
-    "streaming": Pace(4.0),
+    "acting": Pace(60.0, settle_s=0.03, settling_hz=20.0, share=1.0),
+    "watching": Pace(30.0, share=0.5),  # `answer.js` looks at what is drawn each 50 ms
+    "streaming": Pace(0.5),  # a piece that comes during a frame waits for its end
     "resting": Pace(1 / 60, settle_s=1.0, settling_hz=60.0),
 }
 
@@ -30,8 +34,8 @@ VIEWED_HZ = 10.0
 """While a person looks: as many pictures as a screencast shows."""
 
 
-def interval_s(doing: Doing, since_s: float, *, is_viewed: bool) -> float:
-    """From one frame to the next, `since_s` after this began or somebody last acted."""
+def interval_s(doing: Doing, since_s: float, took_s: float, *, is_viewed: bool) -> float:
+    """From one frame, which took so long, to the next, `since_s` after this or the last act began."""
     pace = PACES[doing]
     hz = pace.settling_hz if since_s < pace.settle_s else pace.hz
-    return 1 / max(hz, VIEWED_HZ if is_viewed else 0.0)
+    return max(1 / max(hz, VIEWED_HZ if is_viewed else 0.0), took_s / pace.share)

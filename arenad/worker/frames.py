@@ -14,8 +14,23 @@ from arenad.worker.devtools import DevTools
 from arenad.worker.frame_rate import Doing, interval_s
 from arenad.worker.page_port import BrowserError, BrowserGone
 
-FLAGS = ("--enable-begin-frame-control", "--run-all-compositor-stages-before-draw")
-"""The first allows it, and the browser refuses it without the second."""
+FLAGS = (
+    "--enable-begin-frame-control",
+    "--run-all-compositor-stages-before-draw",
+    "--disable-checker-imaging",
+)
+"""The first allows it, and the browser refuses it without the second.
+
+Of what is left undrawn at first, as images are by the third, a frame may wait for itself for good.
+"""
+
+UNWANTED = ("DeferRendererTasksAfterInput", "RasterInducingScroll")
+"""Features that suit a browser which draws by itself alone.
+
+After a click the first has all else wait for the next frame, an answer too, for up to 50 ms. By the
+second a scroll is drawn in a frame of the compositor's own: where another one comes of the page
+meanwhile, each waits for the other (seen in a trace of Chromium 150, `cc::SchedulerStateMachine`).
+"""
 
 UNLIKE = "--site-per-process"
 """The browser does not start with both this and our frames."""
@@ -29,6 +44,9 @@ While it owes a frame, one of another page would be drawn at once with it. (Meas
 
 AGAIN_S = 1.0
 """A page without frames goes nowhere: after one that failed or did not end, there is another."""
+
+STUCK_AFTER = 5
+"""So many that failed in a row are no page that is merely busy: it does not move any more."""
 
 END_TIMEOUT_S = 2.0
 
@@ -46,6 +64,7 @@ class Frames:
         self._doing: Doing = "acting"
         self._since_s = float("-inf")
         self._is_viewed = self._is_over = False
+        self._failed = 0
         self._turned = asyncio.Event()
         self._tasks = Tasks()
 
@@ -74,6 +93,11 @@ class Frames:
         self._is_viewed = is_viewed
         self._turned.set()
 
+    @property
+    def are_stuck(self) -> bool:
+        """Whether the page is not drawn any more, though it should be."""
+        return self._failed >= STUCK_AFTER
+
     async def _draw(self, turn: asyncio.Lock) -> None:
         loop = asyncio.get_running_loop()
         method, level = "HeadlessExperimental.beginFrame", logging.WARNING
@@ -87,10 +111,12 @@ class Frames:
             except BrowserError as error:
                 log.log(level, "the page was not drawn: %s", error)
                 level = logging.DEBUG  # only the first of a row is news
+                self._failed += 1
                 await asyncio.sleep(AGAIN_S)
             else:
-                level = logging.WARNING
-            while (left_s := drawn_s + self._interval_s(loop.time()) - loop.time()) > 0:
+                level, self._failed = logging.WARNING, 0
+            took_s = loop.time() - drawn_s
+            while (left_s := drawn_s + self._interval_s(took_s, loop.time()) - loop.time()) > 0:
                 self._turned.clear()
                 if self._is_over:
                     return
@@ -98,8 +124,8 @@ class Frames:
                     async with asyncio.timeout(left_s):
                         await self._turned.wait()
 
-    def _interval_s(self, now_s: float) -> float:
-        return interval_s(self._doing, now_s - self._since_s, is_viewed=self._is_viewed)
+    def _interval_s(self, took_s: float, now_s: float) -> float:
+        return interval_s(self._doing, now_s - self._since_s, took_s, is_viewed=self._is_viewed)
 
     async def end(self) -> None:
         """There is nothing to be drawn any more; what is being drawn may come to its end."""

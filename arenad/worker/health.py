@@ -86,8 +86,9 @@ class Health:
         browser = _Peer("the browser", self._browser.ask, lambda: self._browser.heard)
         before = browser.heard()
         silent_s = await self._silence(page)
-        if silent_s is None:
-            return ""  # and so does the browser, through which we ask
+        if silent_s is None:  # and so does the browser, through which we ask
+            is_cured = self.page.is_frozen and not self._is_answering()
+            return "the page is not drawn any more" if is_cured else ""
         mute_s = silent_s if browser.heard() == before else 0.0  # others of it may have spoken
         for peer, used_s in ((browser, mute_s), (page, silent_s)):
             if reason := await self._patience(peer, used_s):

@@ -178,6 +178,11 @@ class Page(PagePort):
             raise BrowserGone("the page crashed")
         return await self._devtools.command(method, params, self._session, **wait)
 
+    @property
+    def is_frozen(self) -> bool:
+        """Its frames have come to no end for a while."""
+        return self._frames.are_stuck
+
     def draw_for(self, doing: Doing) -> None:
         """Draw as often as this needs."""
         self._frames.follow(doing)

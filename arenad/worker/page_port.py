@@ -224,6 +224,11 @@ class PagePort(ABC):
     def transcript(self) -> Hearing:
         """Hear all that the network brings from now on."""
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it answers and is not drawn any more, which an engine cures by a new start."""
+        return False
+
     def draw_for(self, doing: Doing) -> None:  # noqa: B027 - an engine may draw by itself
         """Draw the page as often as this needs; as ever, if nobody says so."""
 

@@ -131,6 +131,39 @@ def test_chats_need_no_frames_for_their_answers(
     tell(story())
 
 
+MOVES = """Promise.race([
+    new Promise((resolve) => requestAnimationFrame(() => resolve(true))),
+    new Promise((resolve) => setTimeout(() => resolve(false), 20000)),
+])"""
+
+
+def test_a_page_that_scrolls_with_a_long_answer_is_drawn_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame of the scroll and one of the page waited for each other, for good."""
+    monkeypatch.setitem(frame_rate.PACES, "streaming", Pace(60.0, share=1.0))
+
+    async def story() -> None:
+        async with arena_in(tmp_path) as arena:
+            for number in range(3):
+                turn = Turn(role="user", text="1000000 1")
+                given = Chat(f"r{number}", "demo-long", (turn,), 30.0, 30.0, 50.0)
+                coming = asyncio.Event()
+
+                async def emit(event: Event, coming: asyncio.Event = coming) -> None:
+                    if isinstance(event, TextDelta):
+                        coming.set()
+
+                chat = asyncio.ensure_future(arena.site.chat(given, emit))
+                await coming.wait()
+                await asyncio.sleep(0.7)  # it has been drawn meanwhile, and scrolled to its end
+                chat.cancel()
+                await asyncio.wait([chat])
+                assert await arena.page.evaluate(MOVES, 30.0)
+
+    tell(story())
+
+
 def test_frames_go_on_without_their_process(tmp_path: Path) -> None:
     """The one that draws may be killed while it draws; the browser makes another one."""
 

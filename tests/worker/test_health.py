@@ -40,7 +40,7 @@ class Answers:
         self.pid = pid
         self.asked = 0
         self.end: type[Exception] | None = None
-        self.speaks = False
+        self.speaks = self.is_frozen = False
         self.messages = 0
         self.valve = Valve(pid)
 
@@ -260,3 +260,21 @@ def test_evidence_brings_the_next_look_at_once(tree: tuple[int, int]) -> None:
         health.suspect()
 
     assert told(health, suspect) == "the page gave no sign of life for 0.3 s"
+
+
+@pytest.mark.parametrize("is_answering", [False, True])
+def test_a_page_that_is_not_drawn_any_more_is_told(
+    tree: tuple[int, int],
+    is_answering: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """It answers, and nothing on it moves; but an answer that comes all the same is not cut."""
+    _, page, health = watched(tree[0], is_answering=is_answering)
+
+    def freeze() -> None:
+        page.is_frozen = True
+
+    if is_answering:
+        with pytest.raises(TimeoutError):
+            told(health, freeze, timeout_s=1.0)
+    else:
+        assert told(health, freeze) == "the page is not drawn any more"
