@@ -264,8 +264,7 @@ def test_evidence_brings_the_next_look_at_once(tree: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("is_answering", [False, True])
 def test_a_page_that_is_not_drawn_any_more_is_told(
-    tree: tuple[int, int],
-    is_answering: bool,  # noqa: FBT001 - a parameter of the test
+    tree: tuple[int, int], is_answering: bool
 ) -> None:
     """It answers, and nothing on it moves; but an answer that comes all the same is not cut."""
     _, page, health = watched(tree[0], is_answering=is_answering)
