@@ -55,7 +55,7 @@ class Due:
             self._timer = None
 
     def close(self) -> None:
-        """Nothing will be due any more; whose deadline it was, which holds this one, is let go of."""
+        """Nothing will be due any more. Whose deadline it was, and holds this, is let go of."""
         self._unset()
         self._at_s, self._on_due = NEVER_S, _ignore
 

@@ -4,6 +4,7 @@ Gateways have the first processor, upstream and client the last one, as far as t
 """
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -106,14 +107,22 @@ def arenad(upstream: str, instances: int = INSTANCES, **more: dict[str, Any]) ->
 @contextlib.contextmanager
 def _over_http(upstream: str) -> Iterator[Gateway]:
     with arenad(upstream, chat={"idle_timeout_s": PATIENCE_S}) as daemon:
-        yield Gateway(HTTP, daemon.api_url, daemon.processes)
+        yield Gateway(HTTP, daemon.api_url, daemon.processes, _key(daemon))
 
 
 @contextlib.contextmanager
 def _echo(upstream: str) -> Iterator[Gateway]:
     del upstream
     with running(1, site={"profile": "echo"}, daemon={"log_level": "info"}) as daemon:
-        yield Gateway(ECHO, daemon.api_url, daemon.processes)
+        yield Gateway(ECHO, daemon.api_url, daemon.processes, _key(daemon))
+
+
+def _key(daemon: Daemon) -> str:
+    """One with limits of every kind, which are counted at each request and never met."""
+    limits = ("requests-per-minute", "tokens-per-minute", "requests-per-day", "tokens-per-day")
+    words = (word for limit in (*limits, "concurrency") for word in (f"--{limit}", "100000000"))
+    made = daemon.ctl("keys", "create", "bench", *words, "--json")
+    return str(json.loads(made.stdout)["key"])
 
 
 @contextlib.contextmanager
