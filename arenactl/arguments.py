@@ -15,6 +15,9 @@ from arenad.schema.keys import SCOPES, Scope
 
 LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 KINDS: tuple[HistoryKind, ...] = get_args(HistoryKind)
+MOST = 2**31 - 1
+"""What a count may be (`Limit` in `arenad.schema.keys`)."""
+
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 EXIT_CODES = """\
@@ -262,9 +265,9 @@ def _add_placing(parser: _Parser) -> None:
 
 
 def _count(word: str) -> int:
-    if word.isascii() and word.isdigit() and len(word) <= len("1000000"):
+    if word.isascii() and word.isdigit() and len(word) <= len(str(MOST)) and int(word) <= MOST:
         return int(word)
-    raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0")
+    raise argparse.ArgumentTypeError(f"{word!r} is not a whole number from 0 to {MOST}")
 
 
 def _wish(word: str) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arenactl.arguments import Usage, parse
+from arenactl.arguments import MOST, Usage, parse
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ def test_stop_waits_unless_told_not_to() -> None:
         ("history dreams", "requests, story, log, samples"),
         ("history --since 1w", "'1w' is not a number above 0 with a unit of s, m, h, d"),
         ("history --since m", "'m'"),
+        ("keys create k --concurrency 2147483648", "'2147483648' is not a whole number from 0 to"),
     ],
 )
 def test_a_wrong_line_says_what_is_wrong(words: str, said: str) -> None:
@@ -69,6 +70,12 @@ def test_history_is_of_requests_unless_told_otherwise() -> None:
     """The first thing an operator asks of the past."""
     assert parse(["history"]).kind == "requests"
     assert parse(["history", "story", "-n", "3"]).kind == "story"
+
+
+def test_a_limit_may_be_as_large_as_a_key_holds() -> None:
+    """Ten million tokens a day are no rare wish."""
+    words = ["keys", "create", "k", "--tokens-per-day", str(MOST)]
+    assert parse(words).tokens_per_day == MOST
 
 
 def test_a_template_is_scaled_by_its_name() -> None:
