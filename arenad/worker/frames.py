@@ -21,7 +21,7 @@ FLAGS = (
 )
 """The first allows it, and the browser refuses it without the second.
 
-Of what is left undrawn at first, as images are by the third, a frame may wait for itself for good.
+Without the third, images are left out at first, and drawn in frames of the compositor's own.
 """
 
 UNWANTED = ("DeferRendererTasksAfterInput", "RasterInducingScroll")
@@ -102,9 +102,9 @@ class Frames:
         loop = asyncio.get_running_loop()
         method, level = "HeadlessExperimental.beginFrame", logging.WARNING
         while not self._is_over:
-            drawn_s = loop.time()
             try:
                 async with turn:
+                    drawn_s = loop.time()
                     await self._devtools.command(method, {}, self._session, FRAME_TIMEOUT_S)
             except BrowserGone:
                 return
@@ -113,8 +113,8 @@ class Frames:
                 level = logging.DEBUG  # only the first of a row is news
                 self._failed += 1
                 await asyncio.sleep(AGAIN_S)
-            else:
-                level, self._failed = logging.WARNING, 0
+                continue
+            level, self._failed = logging.WARNING, 0
             took_s = loop.time() - drawn_s
             while (left_s := drawn_s + self._interval_s(took_s, loop.time()) - loop.time()) > 0:
                 self._turned.clear()
