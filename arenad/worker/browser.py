@@ -6,6 +6,7 @@ No port is opened, so no other user of the machine can reach it, and it ends whe
 import asyncio
 import logging
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from arenad.schema.config import BrowserConfig
@@ -53,6 +54,8 @@ FLAGS = (
 
 UNWANTED = ("Translate", "OptimizationHints", "MediaRouter", "AutofillServerCommunication")
 """Features that are of no use here."""
+
+WITHOUT = "--disable-features="
 
 log = logging.getLogger("arenad.browser")
 
@@ -120,11 +123,11 @@ async def launch(config: BrowserConfig, scratch: Path, name: str) -> Browser:
     flags = [
         *FLAGS,
         *(frames.FLAGS if is_drawn_by_us else ()),
-        f"--disable-features={','.join(UNWANTED + (frames.UNWANTED if is_drawn_by_us else ()))}",
+        _without(UNWANTED + (frames.UNWANTED if is_drawn_by_us else ()), config.args),
         *(["--headless"] if config.headless else _window_flags()),
         f"--user-data-dir={scratch / 'profile'}",
         *_sandbox_flags(config),
-        *config.args,
+        *(each for each in config.args if not each.startswith(WITHOUT)),
     ]
     try:
         os.mkdir(scratch, 0o700)  # noqa: PTH102 - one quick call on a local disk
@@ -139,6 +142,12 @@ async def launch(config: BrowserConfig, scratch: Path, name: str) -> Browser:
         raise
     log.info("%s is up: %s, pid %d", path, browser.version, browser.pid)
     return browser
+
+
+def _without(features: Sequence[str], args: Iterable[str]) -> str:
+    """One switch for these and the operator's own: of two, the browser hears the last alone."""
+    own = (each.removeprefix(WITHOUT) for each in args if each.startswith(WITHOUT))
+    return WITHOUT + ",".join((*features, *own))
 
 
 def _may_draw(config: BrowserConfig, path: Path) -> bool:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 from real_browser import CONFIG, ENOUGH_S, browser_in, tell, until
 
 from arenad.schema.config import BrowserConfig
 from arenad.worker import browser as browser_module
-from arenad.worker import browser_process
+from arenad.worker import browser_process, frames
 from arenad.worker.browser import launch
 from arenad.worker.browser_process import BrowserBroken
 from arenad.worker.finder import BrowserNotFound
@@ -138,6 +139,24 @@ def _open_descriptors() -> list[str]:
     """What is open, except for what a loop opens for itself."""
     targets = [f"{fd}: {fd.readlink()}" for fd in Path("/proc/self/fd").iterdir() if fd.exists()]
     return sorted(target for target in targets if "pipe:" in target or "pidfd" in target)
+
+
+def test_an_operators_features_stand_beside_ours(tmp_path: Path) -> None:
+    """Of two such switches the browser hears the last one, so pages would freeze by an operator's."""
+
+    async def story() -> None:
+        config = replace(CONFIG, args=("--disable-features=Nothing,Else", "--lang=de"))
+        browser = await launch(config, tmp_path / "scratch", "test")
+        try:
+            words = psutil.Process(browser.pid).cmdline()
+        finally:
+            await browser.close()
+        (switch,) = (each for each in words if each.startswith(browser_module.WITHOUT))
+        off = switch.removeprefix(browser_module.WITHOUT).split(",")
+        assert {*browser_module.UNWANTED, *frames.UNWANTED, "Nothing", "Else"} == {*off}
+        assert "--lang=de" in words
+
+    tell(story())
 
 
 def test_a_browser_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
