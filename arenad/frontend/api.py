@@ -36,7 +36,7 @@ from arenad.frontend.counters import Counters, Refusal
 from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.kept import Kept
 from arenad.frontend.keys import KEY, Keyring
-from arenad.frontend.once import HEADER, Claim, Once
+from arenad.frontend.once import HEADER, Claim, Once, mark_of
 from arenad.frontend.quota import Allowance
 from arenad.frontend.recording import Recording
 from arenad.frontend.reference import Reference
@@ -113,8 +113,7 @@ class Api:
     def app(self) -> web.Application:
         """The application to serve."""
         doorman = guard.Doorman(self._admit)
-        limit = self.settings.api.max_body_bytes
-        app = guard.application(limit, self._stamp, VOCABULARIES, doorman)
+        app = guard.application(self._stamp, VOCABULARIES, doorman)
         app.middlewares[:0] = [self._count, self._preflight]
         app.add_routes(
             [
@@ -172,16 +171,9 @@ class Api:
     async def _answer(self, words: Vocabulary, request: web.Request) -> web.StreamResponse:
         """One chat, in the words of its client; or the answer that the same request had before."""
         request[_BEGAN_S] = time.monotonic()
-        body = await guard.posted(request, self.settings.api)
-        wish = guard.taken(words.parse(body, self.settings.files), self.settings.api)
-        if wish.wants_image:
-            images.check_model(wish.model, self._dispatch.models())
-        if wish.n > 1:
-            abreast.check(wish, self._dispatch.sides(wish), self._dispatch.room(wish.model))
+        wish, once, mark = await self._asked(words, request)
         key = request.get(KEY)
-        once = "" if wish.stream else request.headers.get(HEADER, "")
-        asked = request.path.encode() + b"\n" + body
-        async with self.once.claim(once, key.id if key else "", asked) as claim:
+        async with self.once.claim(once, key.id if key else "", mark) as claim:
             if (given := claim.answer) is not None:
                 told = {**given.headers, "idempotent-replayed": "true"}
                 return web.Response(body=given.body, content_type=guard.JSON, headers=told)
@@ -189,6 +181,20 @@ class Api:
                 wish = await fetch.filled(wish, self.settings.files)
                 reply = Reply(request, words, wish, self.settings, account)
                 return await self._perform(reply, wish, account, claim)
+
+    async def _asked(self, words: Vocabulary, request: web.Request) -> tuple[Wish, str, bytes]:
+        """What is wished for, and by which key and mark the same request is known.
+
+        The body, which may be large, ends with this and not with the answer.
+        """
+        body = await guard.posted(request, self.settings.api)
+        wish = guard.taken(words.parse(body, self.settings.files), self.settings.api)
+        if wish.wants_image:
+            images.check_model(wish.model, self._dispatch.models())
+        if wish.n > 1:
+            abreast.check(wish, self._dispatch.sides(wish), self._dispatch.room(wish.model))
+        once = "" if wish.stream else request.headers.get(HEADER, "")
+        return wish, once, mark_of(request.path, body) if once else b""
 
     @asynccontextmanager
     async def _counted(self, request: web.Request, wish: Wish) -> AsyncGenerator[Account]:

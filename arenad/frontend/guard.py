@@ -154,7 +154,6 @@ async def _local_alone(request: web.Request) -> None:
 
 
 def application(
-    max_body_bytes: int,
     stamp: Stamp,
     spoken: Mapping[str, Vocabulary] | None = None,
     doorman: Doorman = Doorman(_local_alone),  # noqa: B008 - it is frozen
@@ -169,7 +168,7 @@ def application(
         response.headers["Server"] = "arenad"
         stamp(request, response)
 
-    app = web.Application(middlewares=[_boundary], client_max_size=max_body_bytes)
+    app = web.Application(middlewares=[_boundary])
     app[_SPOKEN] = spoken or {}
     app[_DOORMAN] = doorman
     app.on_response_prepare.append(begin)
@@ -398,11 +397,11 @@ def taken(wish: Wish, limits: ApiConfig) -> Wish:
 
 
 async def body(request: web.Request, max_bytes: int, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
-    """The whole body. Raises `TooLarge`, `TooSlow` or `InvalidRequest`."""
+    """The whole body, which nobody else holds. Raises `TooLarge`, `TooSlow`, `InvalidRequest`."""
     too_large = TooLarge(f"the body is larger than {max_bytes} bytes; send less")
     if (request.content_length or 0) > max_bytes:
         raise too_large
-    return await _within(timeout_s, _read(request, too_large))
+    return await _within(timeout_s, _read(request, max_bytes, too_large))
 
 
 async def _within(timeout_s: float, reading: Awaitable[bytes]) -> bytes:
@@ -415,10 +414,14 @@ async def _within(timeout_s: float, reading: Awaitable[bytes]) -> bytes:
         ) from error
 
 
-async def _read(request: web.Request, too_large: TooLarge) -> bytes:
+async def _read(request: web.Request, max_bytes: int, too_large: TooLarge) -> bytes:
+    """Not by `request.read()`, which would hold the body until the answer has been given."""
+    held = bytearray()
     try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise too_large from error
+        while piece := await request.content.readany():
+            held += piece
+            if len(held) > max_bytes:
+                raise too_large
     except (web.RequestPayloadError, HttpProcessingError) as error:
         raise InvalidRequest(f"the body cannot be read: {error}") from error
+    return bytes(held)

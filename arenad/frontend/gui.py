@@ -68,7 +68,7 @@ class Gui:
     def app(self) -> web.Application:
         """The application to serve."""
         doorman = guard.Doorman(self._admit, CHALLENGE)
-        app = guard.application(MAX_BODY_BYTES, _stamp, doorman=doorman)
+        app = guard.application(_stamp, doorman=doorman)
         app.add_routes(
             [
                 web.get("/", _to_dashboard),

@@ -53,6 +53,11 @@ class StillRunning(InvalidRequest):
     code = "idempotency_key_in_use"
 
 
+def mark_of(path: str, body: bytes) -> bytes:
+    """What tells a request from any other with its key: all of it that makes a difference."""
+    return sha256(path.encode() + b"\n" + body).digest()
+
+
 class Answered(msgspec.Struct, frozen=True):
     """An answer that was given."""
 
@@ -95,10 +100,10 @@ class Once:
         self._wait_s = wait_s
 
     @asynccontextmanager
-    async def claim(self, key: str, owner: str, asked: bytes) -> AsyncGenerator[Claim]:
+    async def claim(self, key: str, owner: str, mark: bytes) -> AsyncGenerator[Claim]:
         """The right to answer what was asked, or the answer. Raises `RequestError`.
 
-        `asked` is all of the request that makes a difference. Without a key nothing is kept.
+        `mark` is what `mark_of` makes of the request. Without a key nothing is kept.
         """
         if not key or not self._keep_s:
             yield Claim()
@@ -108,7 +113,7 @@ class Once:
             raise InvalidRequest(told, param=HEADER)
         path = self._folder / sha256(f"{owner}\n{key}".encode(errors="replace")).hexdigest()
         try:
-            file, answer = await self._held(path, sha256(asked).digest())
+            file, answer = await self._held(path, mark)
         except OSError as error:
             log.warning("%s is not honoured: %s", HEADER, error.strerror)
             yield Claim()

@@ -48,8 +48,8 @@ class EchoSite:
         due_s = loop.time()
         try:
             async with asyncio.timeout(chat.total_timeout_s):
-                for word in _WORD.findall(chat.turns[-1].text):
-                    await emit(TextDelta(word))
+                for word in _WORD.finditer(chat.turns[-1].text):
+                    await emit(TextDelta(word[0]))
                     due_s += pause_s
                     if pause_s:
                         await asyncio.sleep(due_s - loop.time())

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from scripted import Wire, api_serving, play, serving, stage
 
 from arenad.frontend import guard
@@ -193,13 +195,36 @@ def test_a_body_over_a_limit(
     play(story())
 
 
+def test_a_limit_that_was_raised_counts_at_once(tmp_path: Path) -> None:
+    """Also for a body that does not say how long it is."""
+    chunked = {"Host": "localhost", "Content-Type": guard.JSON, "Transfer-Encoding": "chunked"}
+
+    async def status_of(address: tuple[str, int]) -> int:
+        wire = await Wire.to(address)
+        wire.send(CHAT, **chunked)
+        wire.writer.write(b"c8\r\n%s\r\n0\r\n\r\n" % (b" " * 200))
+        return (await wire.answer())[0]
+
+    async def story() -> None:
+        async with (
+            stage(tmp_path) as scene,
+            api_serving(scene, limits=ApiConfig(max_body_bytes=100)) as (api, address),
+        ):
+            assert await status_of(address) == 413
+            raised = replace(api.settings, api=ApiConfig(max_body_bytes=1000))
+            api.adjust(raised)
+            assert await status_of(address) == 400  # no JSON, but read
+
+    play(story())
+
+
 def test_a_bug_outside_of_a_handler(monkeypatch: pytest.MonkeyPatch, caplog):
     """It is in the log, and told without its text."""
 
     async def broken(*_: object) -> None:
         raise ZeroDivisionError("a secret")
 
-    app = guard.application(100, lambda *_: None)
+    app = guard.application(lambda *_: None)
     app.on_response_prepare.append(broken)
 
     async def story() -> None:

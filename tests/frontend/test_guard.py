@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import sys
 import unittest.mock
 from collections.abc import Awaitable, Callable
 
@@ -47,7 +48,7 @@ def _stamp(request: web.Request, response: web.StreamResponse) -> None:
 
 def _on_wire(story: Callable[[Wire], Awaitable[None]]) -> None:
     async def played() -> None:
-        app = guard.application(LIMIT, _stamp)
+        app = guard.application(_stamp)
         app.add_routes(
             [
                 web.post("/", _ok),
@@ -207,6 +208,27 @@ def test_a_body_arrives_whole() -> None:
     assert got[2] == body
 
 
+def test_a_body_is_held_by_its_reader_alone() -> None:
+    """Else each would last as long as the answer, which may be minutes."""
+    holders = list[int]()
+
+    async def read(request: web.Request) -> web.Response:
+        body = await guard.body(request, LIMIT)
+        holders.append(sys.getrefcount(body))
+        return web.Response()
+
+    async def story() -> None:
+        app = guard.application(_stamp)
+        app.add_routes([web.post("/", read)])
+        async with serving(app) as address:
+            wire = await Wire.to(address)
+            wire.send("POST / HTTP/1.1", b"x" * LIMIT, Host="localhost")
+            assert (await wire.answer())[0] == 200
+
+    play(story())
+    assert holders == [2]  # the variable, and the question itself
+
+
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
@@ -265,7 +287,7 @@ def test_an_own_address_is_this_machine() -> None:
             request = got
             return web.Response()
 
-        app = guard.application(LIMIT, _stamp)
+        app = guard.application(_stamp)
         app.add_routes([web.get("/", keep)])
         async with serving(app) as address:
             wire = await Wire.to(address)

@@ -14,11 +14,11 @@ from api_scene import CHAT, HELLO
 from scripted import Ask, Stage, Wire, Worker, api_serving, as_test, play, stage, until
 
 from arenad.frontend import once as module
-from arenad.frontend.once import Claim, KeyReused, Once, StillRunning
+from arenad.frontend.once import Claim, KeyReused, Once, StillRunning, mark_of
 from arenad.schema.config import ApiConfig
 
 SAID = json.dumps({"model": "echo", "messages": HELLO}).encode()
-ASKED = b"what"
+ASKED = mark_of("/v1/chat/completions", b"what")
 
 
 class Scene:
@@ -258,7 +258,7 @@ def test_nobody_waits_for_ever(tmp_path: Path) -> None:
             with pytest.raises(StillRunning):
                 await _perform(once, "k1")
             with pytest.raises(KeyReused):
-                async with once.claim("k1", "", b"other"):
+                async with once.claim("k1", "", mark_of("/v1/chat/completions", b"other")):
                     pass
         assert await _perform(once, "k1") == b"{}"
         held = os.open(_only(tmp_path), os.O_RDONLY)

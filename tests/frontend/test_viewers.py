@@ -36,7 +36,7 @@ class Page:
 @asynccontextmanager
 async def _serving(text: str) -> AsyncIterator[tuple[Page, tuple[str, int]]]:
     page = Page(text)
-    app = guard.application(4096, lambda _request, _response: None)
+    app = guard.application(lambda _request, _response: None)
     app.add_routes([web.get("/", page.ws)])
     async with serving(app) as address:
         yield page, address
