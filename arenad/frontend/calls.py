@@ -79,7 +79,7 @@ class FunctionTool(msgspec.Struct, tag="function", tag_field="type"):
 class Named(msgspec.Struct):
     """The tool that has to be called."""
 
-    name: str
+    name: Name
 
 
 class ChosenFunction(msgspec.Struct, tag="function", tag_field="type"):
@@ -153,7 +153,7 @@ class ResponseTool(Function, tag="function", tag_field="type"):
 class ChosenResponseTool(msgspec.Struct, tag="function", tag_field="type"):
     """The choice of a response."""
 
-    name: str
+    name: Name
 
 
 class FlatSchemaFormat(msgspec.Struct, tag="json_schema", tag_field="type"):

@@ -91,6 +91,7 @@ def test_calls_and_results_of_the_history_are_text() -> None:
 
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "add", "strict": True}}
+NAMELESS = {"type": "function", "function": {"name": ""}}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +100,7 @@ TOOL: dict[str, Any] = {"type": "function", "function": {"name": "add", "strict"
         ({"tools": [{"type": "custom"}]}, "tools[0].type", "function"),
         ({"tools": [{"type": "function", "name": "a"}]}, "tools[0].function", "object with name"),
         ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice", "none, auto, required"),
+        ({"tools": [TOOL], "tool_choice": NAMELESS}, "tool_choice.function.name", "name of 1"),
         ({"tools": [TOOL], "parallel_tool_calls": 1}, "parallel_tool_calls", "true or false"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "name of"),
     ],

@@ -93,6 +93,9 @@ def test_items_become_turns() -> None:
     assert (remote.turn, remote.place, remote.param) == (3, 0, "input[4].content[0].image_url")
 
 
+NAMELESS = {"type": "function", "name": ""}
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -129,6 +132,10 @@ def test_items_become_turns() -> None:
         (
             {"tools": [{"type": "web_search"}]},
             "tools[0].type: is 'web_search'; must be message, function_call, function_call_output or reasoning; of a part input_text, input_image or input_file; of a tool function",
+        ),
+        (
+            {"tools": [{"type": "function", "name": "a"}], "tool_choice": NAMELESS},
+            "tool_choice.name: is ''; must be a name of 1 to 128 letters, digits, _ . : or -",
         ),
         (
             {"previous_response_id": "r"},
