@@ -53,11 +53,6 @@ class Account:
         said = self._others[side - 1].said if side and self._others else self.said
         said.take(piece)
 
-    @property
-    def chars(self) -> int:
-        """How much was said in all."""
-        return sum(each.said.chars for each in self.answers())
-
     def tokens(self) -> int:
         """About how many tokens that is."""
         return sum(each.said.tokens() for each in self.answers())

@@ -84,9 +84,8 @@ class Reply:
             if isinstance(event, Heartbeat | Began):
                 continue
             sides.setdefault(event.side, Side(event.side)).take(event)
-            self._hear(event)
-            held += len(event.url) if isinstance(event, Image) else 0
-            if self._account.chars + held > MAX_WHOLE_CHARS:
+            held += self._hear(event) + (len(event.url) if isinstance(event, Image) else 0)
+            if held > MAX_WHOLE_CHARS:
                 raise UpstreamFailed(f"the answer is longer than {MAX_WHOLE_CHARS} characters")
         has_end = any(side.reason for side in sides.values())
         if not (has_end and isinstance(last, Finish | SideFailed)):
@@ -99,9 +98,13 @@ class Reply:
     def _usage(self) -> Usage:
         return Usage(self._wish.prompt_tokens, self._account.tokens())
 
-    def _hear(self, event: Shown) -> None:
-        if isinstance(event, _SAID):
-            self._account.takes(event.side, _piece(event))
+    def _hear(self, event: Shown) -> int:
+        """Count what is said; gives how many characters that is."""
+        if not isinstance(event, _SAID):
+            return 0
+        piece = _piece(event)
+        self._account.takes(event.side, piece)
+        return len(piece)
 
     async def _send_whole(self, body: bytes) -> None:
         notes = notes_of(self._wish, self._account.began)

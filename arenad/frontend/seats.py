@@ -307,13 +307,14 @@ class Seats:
         """Seat everybody who can be seated now; the pool is looked at anew when a seat is taken."""
         if not newcomers and not len(self._queue):
             return
-        loads = self._loads()
+        loads: list[Load] | None = None
 
         def seat_for(ticket: Ticket) -> Seat | None:
             nonlocal loads
-            seat = self._reserve(ticket, loads)
-            if seat is not None:
+            if loads is None:
                 loads = self._loads()
+            if (seat := self._reserve(ticket, loads)) is not None:
+                loads = None
             return seat
 
         for ticket, seat in self._queue.match(seat_for, *newcomers):

@@ -8,10 +8,11 @@ from api_scene import CHAT, HELLO, Scene, chat, frames, served
 from scripted import Wire, until
 
 from arenad.errors import UpstreamFailed
-from arenad.frontend import openai, vocabulary
+from arenad.frontend import openai, reply, vocabulary
 from arenad.schema.chat import (
     Began,
     Event,
+    Image,
     TextDelta,
 )
 from arenad.schema.config import ChatConfig
@@ -290,3 +291,29 @@ async def test_how_a_conversation_went_is_told_in_headers(at: Scene, *, stream: 
     assert headers["x-arenad-conversation"] == "new"
     assert headers["x-arenad-session"] == "s1"
     assert "x-arenad-message" not in headers
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ([TextDelta("12345")], 200),
+        ([TextDelta("123"), TextDelta("456")], 502),
+        ([TextDelta("12"), Image("data:,1234")], 502),
+    ],
+)
+@served()
+async def test_a_whole_answer_has_a_bound(
+    at: Scene, *, said: list[Event], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that it holds counts, images in full; the chat is stopped."""
+    monkeypatch.setattr(reply, "MAX_WHOLE_CHARS", 5)
+    wire = await at.wire()
+    ask = await at.worker.asked()
+    await ask.say(*said)
+    if status == 200:
+        ask.finish()
+    got, _, body = await wire.answer()
+    assert got == status
+    if status != 200:
+        assert "the answer is longer than 5 characters" in json.loads(body)["error"]["message"]
+        await ask.cancelled.wait()
