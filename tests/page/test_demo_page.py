@@ -1,20 +1,13 @@
 """The demo arena's page in a real Chromium: every landmark that the profile relies on."""
 
-import asyncio
-import os
 import re
-import shutil
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from demo_browser import address, browser  # noqa: F401 - fixtures
+from playwright.sync_api import Browser, Page, expect
 
 from arenad.demo import models
-from arenad.demo.site import make_runner
-from arenad.schema.config import DemoConfig
-from arenad.schema.process import DemoSettings
 
 PUT = """(box, text) => {
     box.value = text;
@@ -25,43 +18,8 @@ PUT = """(box, text) => {
 DONE = "article[data-role=assistant][data-status=done]"
 
 
-async def _serve(address: "Future[str]", over: threading.Event) -> None:
-    from aiohttp import web
-
-    runner = make_runner(DemoSettings(demo=DemoConfig(chunks_per_s=200.0), upstream_key=""))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    address.set_result(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    await asyncio.to_thread(over.wait)
-    await runner.cleanup()
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The base address of a running arena."""
-    told: Future[str] = Future()
-    over = threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(told, over)))
-    thread.start()
-    yield told.result(timeout=10)
-    over.set()
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real Chromium; its absence is a failure of the setup, not a reason to skip."""
-    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    assert path is not None, "no Chromium here: run the setup script"
-    with sync_playwright() as playwright:
-        sandbox = os.geteuid() != 0
-        browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=sandbox)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
+def page(browser: Browser, address: str) -> Iterator[Page]:  # noqa: F811 - fixtures
     """A fresh visitor's page, past the terms; a script error or a blocked resource is a failure."""
     context = browser.new_context(base_url=address)
     page = context.new_page()
@@ -131,7 +89,7 @@ def test_keys_send_and_break_lines(page: Page) -> None:
     expect(page.locator(DONE)).to_contain_text("one\ntwo")
 
 
-def test_stop_reaches_the_site(page: Page, address: str) -> None:
+def test_stop_reaches_the_site(page: Page, address: str) -> None:  # noqa: F811 - a fixture
     """The stop button is there while an answer runs, and ends it at the site."""
     before = page.request.get(f"{address}/demo/stats").json()["stopped"]
     _ask(page, "never said", "demo-slow-start")
@@ -142,7 +100,7 @@ def test_stop_reaches_the_site(page: Page, address: str) -> None:
     assert page.request.get(f"{address}/demo/stats").json()["stopped"] == before + 1
 
 
-def test_new_chat_leaves_nothing_behind(page: Page, address: str) -> None:
+def test_new_chat_leaves_nothing_behind(page: Page, address: str) -> None:  # noqa: F811 - a fixture
     """Without a reload, the page is as new, and the running answer is given up."""
     page.evaluate("window.sameDocument = true")
     before = page.request.get(f"{address}/demo/stats").json()["left"]

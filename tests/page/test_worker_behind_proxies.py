@@ -17,7 +17,7 @@ from real_browser import (
     tell,
     until,
 )
-from whole_worker import Master, whole_worker
+from whole_worker import Master, noted_pages, whole_worker
 
 from arenad import link
 from arenad.errors import Away, Resting
@@ -240,14 +240,7 @@ def test_who_watches_follows_to_another_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is another session, counted and shown as any other; one left while blank is none."""
-    pages: list[Page] = []
-    create = Page.create
-
-    async def noted(devtools: Any, *way: Any) -> Page:
-        pages.append(await create(devtools, *way))
-        return pages[-1]
-
-    monkeypatch.setattr(Page, "create", noted)
+    pages = noted_pages(monkeypatch)
 
     async def story() -> None:
         async with serving_demo() as address, http_proxy() as second, socks_proxy() as third:

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from real_browser import ENOUGH_S, browser_in, serving_demo, tell, until
-from whole_worker import Master, whole_worker
+from whole_worker import Master, noted_pages, whole_worker
 
 from arenad import link
 from arenad.schema.chat import Chat, Turn
@@ -46,14 +46,7 @@ def test_a_login_is_kept_taken_up_and_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second process needs no person, nor does a fresh session; one that forgets does again."""
-    pages: list[Page] = []
-    create = Page.create
-
-    async def noted(devtools: Any, *way: Any) -> Page:
-        pages.append(await create(devtools, *way))
-        return pages[-1]
-
-    monkeypatch.setattr(Page, "create", noted)
+    pages = noted_pages(monkeypatch)
     file = tmp_path / "state" / "logins" / "w1.json"
     file.parent.parent.mkdir()
     given: dict[str, Any] = {"session": SessionConfig(save=True), "login_file": str(file)}
@@ -99,14 +92,7 @@ def test_a_login_that_does_not_help_is_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_from_file: bool
 ) -> None:
     """A session that began with it and expired before any chat is followed by a stranger's."""
-    pages: list[Page] = []
-    create = Page.create
-
-    async def noted(devtools: Any, *way: Any) -> Page:
-        pages.append(await create(devtools, *way))
-        return pages[-1]
-
-    monkeypatch.setattr(Page, "create", noted)
+    pages = noted_pages(monkeypatch)
     file = tmp_path / "logins" / "w1.json"
     given: dict[str, Any] = {"session": SessionConfig(save=True), "login_file": str(file)}
 

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from real_browser import ENOUGH_S, serving_demo, tell, until
-from whole_worker import Master, whole_worker
+from whole_worker import Master, noted_pages, whole_worker
 
 from arenad import link
 from arenad.errors import Overloaded
@@ -172,14 +171,7 @@ def test_who_looks_follows_to_a_fresh_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next picture is of its page, and what is done goes there."""
-    pages: list[Page] = []
-    create = Page.create
-
-    async def noted(devtools: Any, *way: Any) -> Page:
-        pages.append(await create(devtools, *way))
-        return pages[-1]
-
-    monkeypatch.setattr(Page, "create", noted)
+    pages = noted_pages(monkeypatch)
 
     async def story() -> None:
         async with _watched(tmp_path) as (master, frontend):

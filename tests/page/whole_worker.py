@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from msgspec.structs import replace
 from real_browser import CONFIG, demo_profile, until
 
@@ -17,6 +18,7 @@ from arenad.schema.config import BrowserConfig, HealthConfig
 from arenad.schema.frame import Body
 from arenad.schema.process import ForkOrder, SessionIs, Welcome, WorkerSettings
 from arenad.worker import run
+from arenad.worker.page import Page
 
 
 class Master:
@@ -42,6 +44,19 @@ class Master:
     def last_condition(self) -> SessionIs:
         """What the worker said of its session at last."""
         return [note for note in self.heard if isinstance(note, SessionIs)][-1]
+
+
+def noted_pages(monkeypatch: pytest.MonkeyPatch) -> list[Page]:
+    """Every page that workers make from now on, in their order."""
+    pages: list[Page] = []
+    create = Page.create
+
+    async def noted(devtools: Any, *way: Any) -> Page:
+        pages.append(await create(devtools, *way))
+        return pages[-1]
+
+    monkeypatch.setattr(Page, "create", noted)
+    return pages
 
 
 @asynccontextmanager
