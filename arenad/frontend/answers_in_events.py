@@ -174,7 +174,7 @@ MESSAGES = Told(
 
 # -- responses ------------------------------------------------------------------------------------
 
-ItemStatus = Literal["in_progress", "completed"]
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
 class UrlCitation(Source, tag_field="type", tag="url_citation"):
@@ -283,7 +283,7 @@ class Response(Shape):
     output: list[Item]
     error: None
     incomplete_details: Incomplete | None
-    instructions: None
+    instructions: str | None
     metadata: dict[str, str]
     parallel_tool_calls: bool
     temperature: None

@@ -41,9 +41,8 @@ from arenad.frontend.quota import Allowance
 from arenad.frontend.recording import Recording
 from arenad.frontend.reference import Reference
 from arenad.frontend.reply import Answer, Reply, notes_of
-from arenad.frontend.vocabulary import Vocabulary, Wish
+from arenad.frontend.vocabulary import Shown, Vocabulary, Wish
 from arenad.log import wall_time_s
-from arenad.schema.chat import Event
 from arenad.schema.history import Outcome
 from arenad.schema.keys import NO_LIMITS, Scope
 from arenad.schema.process import FrontendSettings, Model
@@ -188,7 +187,8 @@ class Api:
         The body, which may be large, ends with this and not with the answer.
         """
         body = await guard.posted(request, self.settings.api)
-        wish = guard.taken(words.parse(body, self.settings.files), self.settings.api)
+        field = "input" if "input" in words.fields else "messages"
+        wish = guard.taken(words.parse(body, self.settings.files), self.settings.api, field)
         if wish.wants_image:
             images.check_model(wish.model, self._dispatch.models())
         if wish.n > 1:
@@ -271,12 +271,11 @@ class Api:
         answer = self._dispatch.answer(wish, account.request_id, account)
         if wish.image_format == "file":
             answer = self.kept.answer(answer, base)
-        if wish.is_cut:
-            answer = through(answer, cut.Cutter(wish, self._dispatch.sides(wish)))
-        if wish.emulation is None:
-            return answer
         sides = self._dispatch.sides(wish)
-        return through(answer, obeyed.Reader(wish.emulation, sides, guard.new_id))
+        shown: Answer = answer
+        if wish.emulation is not None:  # first: a client knows nothing of how calls are written
+            shown = through(answer, obeyed.Reader(wish.emulation, sides, guard.new_id))
+        return through(shown, cut.Cutter(wish, sides)) if wish.is_cut else shown
 
     async def count_tokens(self, request: web.Request) -> web.Response:
         """POST /v1/messages/count_tokens: an estimate, which no instance is asked for."""
@@ -378,22 +377,21 @@ def scope_of(path: str) -> Scope | None:
     return next(scope for begin, scope in SCOPES if path.startswith(begin))
 
 
-_Shown_co = TypeVar("_Shown_co", covariant=True)
+_Taken = TypeVar("_Taken")
+_Taken_contra = TypeVar("_Taken_contra", contravariant=True)
 
 
-class Step(Protocol[_Shown_co]):
+class Step(Protocol[_Taken_contra]):
     """A brain on the way of an answer's events."""
 
     is_over: bool
 
-    def take(self, event: Event) -> Sequence[_Shown_co]:
+    def take(self, event: _Taken_contra) -> Sequence[Shown]:
         """What is shown once this has come."""
         ...
 
 
-async def through(
-    events: AsyncGenerator[Event], step: Step[_Shown_co]
-) -> AsyncGenerator[_Shown_co]:
+async def through(events: AsyncGenerator[_Taken], step: Step[_Taken]) -> Answer:
     """What a brain makes of the events; the page is told to stop when it wants no more of them."""
     async with aclosing(events):
         async for event in events:

@@ -12,6 +12,7 @@ from arenad.conversation import text_of
 from arenad.errors import RequestError
 from arenad.frontend import answers, fields, openai, parts
 from arenad.frontend.fields import Field
+from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     ANSWERS,
     ANSWERS_REMEDY,
@@ -91,8 +92,6 @@ _REMEDIES = {
     **OURS_REMEDIES,
 }
 
-_encode = msgspec.json.Encoder().encode
-
 
 class _Request(Ours, kw_only=True):
     """The fields that are used; all others are refused or ignored by name."""
@@ -138,7 +137,7 @@ class Writer:
             "model": wish.model,
         }
         self._usage = wish.include_usage
-        self._before = b"data: " + _encode(self._head)[:-1] + b',"choices":['
+        self._before = b"data: " + encode(self._head)[:-1] + b',"choices":['
         self._after = b"]" + (b',"usage":null' if self._usage else b"") + b"}\n\n"
 
     def first(self) -> bytes:
@@ -156,13 +155,13 @@ class Writer:
                 ended = Side(number)
                 ended.take(event)
                 choice = _choice("", ended)
-        return self._before + _encode(choice) + self._after
+        return self._before + encode(choice) + self._after
 
     def end(self, usage: Usage) -> bytes:
         """After the reasons: the chunk with the usage if wanted, the end."""
         none: list[object] = []
         told = {**self._head, "choices": none, "usage": openai.usage_object(usage)}
-        return (b"data: " + _encode(told) + b"\n\n" if self._usage else b"") + openai.DONE
+        return (b"data: " + encode(told) + b"\n\n" if self._usage else b"") + openai.DONE
 
     def failed(self, error: RequestError) -> bytes:
         """The error in mid-stream."""
@@ -171,7 +170,7 @@ class Writer:
     def whole(self, sides: Sequence[Side], usage: Usage) -> bytes:
         """The answer as one object."""
         choices = [_choice("".join(side.texts), side) for side in sides]
-        return _encode({**self._head, "choices": choices, "usage": openai.usage_object(usage)})
+        return encode({**self._head, "choices": choices, "usage": openai.usage_object(usage)})
 
 
 def _choice(text: str, side: Side) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Which web pages of other origins may use the endpoint (Fetch standard, CORS). A brain."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 ANY = "*"
@@ -7,16 +8,19 @@ MAX_AGE_S = 600
 """So long a browser asks no second time what it may send."""
 
 METHODS = "GET, HEAD, POST, OPTIONS"
+_NOTES = ("attempts", "conversation", "ignored", "instance", "message", "session", "usage")
+_SHARES = list(itertools.product(("limit", "remaining", "reset"), ("requests", "tokens")))
 EXPOSED = ", ".join(
     (
+        "idempotent-replayed",
         "openai-processing-ms",
         "request-id",
         "retry-after",
         "x-request-id",
-        *(
-            f"x-arenad-{name}"
-            for name in ("attempts", "conversation", "ignored", "instance", "usage")
-        ),
+        "x-should-retry",
+        *(f"x-arenad-{name}" for name in _NOTES),
+        *(f"x-ratelimit-{part}-{what}" for part, what in _SHARES),
+        *(f"anthropic-ratelimit-{what}-{part}" for part, what in _SHARES),
     )
 )
 """What a page may read of an answer's headers."""

@@ -1,7 +1,8 @@
 """Ends an answer where its client wants it ended: at some words, or at a length. A brain: no I/O.
 
-A page knows neither. Text that may be the beginning of a stop sequence is held back until it is
-known whether it is; all else goes on at once. Of two answers each is ended by itself.
+A page knows neither. What counts is what the client is shown: of a call its name and arguments.
+Text that may be the beginning of a stop sequence is held back until it is known whether it is; all
+else goes on at once. Of two answers each is ended by itself.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,10 @@ from msgspec.structs import replace
 
 from arenad.conversation import text_of
 from arenad.frontend.tokens import Meter
-from arenad.frontend.vocabulary import Stopped, Wish
+from arenad.frontend.vocabulary import Shown, Stopped, ToolCall, Wish
 from arenad.schema.chat import (
     Began,
     Citation,
-    Event,
     Finish,
     Heartbeat,
     Image,
@@ -23,7 +23,7 @@ from arenad.schema.chat import (
     TextDelta,
 )
 
-_Content = TextDelta | ReasoningDelta | Image | Citation
+_Content = TextDelta | ReasoningDelta | Image | Citation | ToolCall
 _Sided = _Content | Finish | SideFailed
 
 
@@ -38,7 +38,7 @@ class Cutter:
         self.is_over = False
         """Whether nothing that comes would be shown."""
 
-    def take(self, event: Event) -> Sequence[Event]:
+    def take(self, event: Shown) -> Sequence[Shown]:
         """What is shown once this has come.
 
         How a side was cut is said at its own end; or at once, when no other is waited for.
@@ -67,7 +67,7 @@ class _Side:
         self._meter = Meter()
         self._most = wish.max_tokens
 
-    def take(self, event: _Sided) -> list[Event]:
+    def take(self, event: _Sided) -> list[Shown]:
         """What is shown of it."""
         if isinstance(event, Finish | SideFailed):
             return self._end(event)
@@ -82,30 +82,36 @@ class _Side:
                 return shown
             case ReasoningDelta(text):
                 return self._within(event, text)
+            case ToolCall(name=name, arguments=arguments):
+                return self._whole(event, name + arguments)
             case Image() | Citation():
-                rest = self._rest()
-                return rest if self.is_closed else [*rest, *self._within(event, text_of(event))]
+                return self._whole(event, text_of(event))
 
-    def _end(self, event: Finish | SideFailed) -> list[Event]:
+    def _whole(self, event: Image | Citation | ToolCall, text: str) -> list[Shown]:
+        """All of it or nothing, after what was held back."""
+        rest = self._rest()
+        return rest if self.is_closed else [*rest, *self._within(event, text)]
+
+    def _end(self, event: Finish | SideFailed) -> list[Shown]:
         shown = [] if self.is_closed else self._rest()
         shown.append(self.finish or event)
         self.is_closed, self.finish = True, None
         return shown
 
-    def _rest(self) -> list[Event]:
+    def _rest(self) -> list[Shown]:
         """What was held back, and begins no stop sequence after all."""
         text = self._finder.rest()
         return self._within(TextDelta(text, self._number), text)
 
-    def _within(self, event: _Content, text: str) -> list[Event]:
-        """As much of it as the length allows; of an image and a source all or nothing."""
+    def _within(self, event: _Content, text: str) -> list[Shown]:
+        """As much of it as the length allows."""
         if not text and isinstance(event, TextDelta):
             return []
         left = self._meter.left(text, self._most) if self._most is not None else None
         if left is None:
             return [event]
         self._cut(Finish("length", self._number))
-        if not left or isinstance(event, Image | Citation):
+        if not left or isinstance(event, Image | Citation | ToolCall):
             return []
         return [replace(event, text=left)]
 

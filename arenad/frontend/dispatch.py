@@ -85,8 +85,11 @@ class Dispatch:
         if wish.battle_target in {"A", "B"}:
             return 1
         modes = [each.modes[0] for each in self.models() if each.id == wish.model]
-        is_pair = "battle" in modes or (not modes and len(pair_in(wish.model)) > 1)
-        return 2 if is_pair else 1
+        if "battle" not in modes:
+            return 2 if not modes and pair_in(wish.model) else 1
+        sites = self.seats.sites_of(wish.model)
+        defaults = {self.battle_targets.get(site, "both") for site in sites}
+        return 2 if "both" in (wish.battle_target or "", *defaults) else 1
 
     def room(self, model: str) -> int:
         """How many chats all instances of a model take at once, busy or not."""

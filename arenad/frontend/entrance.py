@@ -7,7 +7,7 @@ import asyncio
 from typing import cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from arenad.errors import InvalidRequest, RequestError, Unavailable
@@ -23,6 +23,12 @@ TURNED_AWAY_S = 1.0
 RETRY_AFTER_S = 1
 MAX_HEADERS = 128
 BAD_REQUEST = web.HTTPBadRequest.status_code
+
+
+class TooManyConnections(Unavailable):
+    """As many connections are open as are kept at once."""
+
+    code = "too_many_connections"
 
 
 class HeadTooLarge(InvalidRequest):
@@ -52,7 +58,7 @@ class Entrance:
         most = self._limits.max_connections
         if len(self._server.connections) >= most:
             told = f"connections: {most} are open (api.max_connections); try again, or keep fewer"
-            return _TurnedAway(Unavailable(told, retry_after_s=RETRY_AFTER_S))
+            return _TurnedAway(TooManyConnections(told, retry_after_s=RETRY_AFTER_S))
         return _Connection(self._server, self._limits)
 
 
@@ -142,6 +148,8 @@ class _Connection(RequestHandler):
             most = self._limits.max_header_bytes
             told = f"a line of the request's head is over {most} bytes (api.max_header_bytes)"
             return HeadTooLarge(f"{told}; send less")
+        if isinstance(error, ContentEncodingError):
+            return guard.wrong_coding("is not read here")
         if isinstance(error, HttpProcessingError):
             said = " ".join(error.message.split())
             return InvalidRequest(f"the request is no HTTP: {said[:200]}; send HTTP/1.1")

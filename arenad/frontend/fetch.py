@@ -24,6 +24,9 @@ _CHUNK_BYTES = 64 * 1024
 _EMBEDDED = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that a translator turns into the IPv4 address in their end (RFC 6052)."""
 
+_LOCAL = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "::/96", "fec0::/10")))
+"""Of nobody in the internet (RFC 8215, 4291, 3879), but Python 3.11 takes them for global."""
+
 _AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
 """As of `socket.getaddrinfo`."""
 
@@ -60,6 +63,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(str(inner))
+        if any(ip in each for each in _LOCAL):
+            return False
     return ip.is_global and not ip.is_multicast
 
 

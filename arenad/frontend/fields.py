@@ -88,8 +88,13 @@ def _within(value: dict[str, Any] | list[Any]) -> list[dict[str, Any] | list[Any
 def _refuse(given: dict[str, Any], table: Mapping[str, Field]) -> None:
     for name, field in table.items():
         value = given.get(name)
-        if field.rule == "refused" and value and value != field.plain:
+        if field.rule == "refused" and _asks(value) and value != field.plain:
             raise InvalidRequest(f"{name}: is {_shown(value)}; {field.note}", param=name)
+
+
+def _asks(value: object) -> bool:
+    """Whether a value asks for anything: 0 may."""
+    return value is not None and value is not False and value not in ("", [], {})
 
 
 def _typed(given: dict[str, Any], kind: type[_Body], remedies: Mapping[str, str]) -> _Body:

@@ -19,8 +19,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from arenad.due import NEVER_S, Due
-from arenad.errors import InvalidRequest, RequestError, Unauthorized
-from arenad.frontend import cors, openai
+from arenad.errors import InvalidRequest, OverLimit, RequestError, Unauthorized
+from arenad.frontend import cors, messages, openai
 from arenad.frontend.vocabulary import Vocabulary, Wish
 from arenad.schema.config import ApiConfig
 
@@ -37,6 +37,7 @@ OWNER = web.RequestKey("owner", str)
 """The name of the key with which a request came; absent where none is asked for."""
 
 _ID = web.RequestKey("id", str)
+_OWN_ID = web.RequestKey("own id", str)
 _BEGUN = web.RequestKey("begun", bool)
 
 
@@ -50,8 +51,11 @@ class Doorman(NamedTuple):
 _SPOKEN = web.AppKey("spoken", Mapping[str, Vocabulary])
 _DOORMAN = web.AppKey("doorman", Doorman)
 
-MAX_RETRY_AFTER_S = 60.0
-"""OpenAI's clients wait no longer, but try again at once: such a wait is for their callers."""
+CODINGS = ("identity", "gzip", "deflate")
+"""How a body may be packed."""
+
+MAX_RETRY_AFTER_S = 120.0
+"""OpenAI's clients (openai-python 3) wait no longer: such a wait is for their callers."""
 
 log = logging.getLogger("arenad.http")
 
@@ -105,7 +109,7 @@ class TooSlow(InvalidRequest):
 
 
 class WrongType(InvalidRequest):
-    """The body is of another type than JSON."""
+    """The body is of another type than JSON, or packed in another way than is read."""
 
     http_status = 415
     code = "unsupported_media_type"
@@ -138,7 +142,11 @@ UNSUPPORTED: Mapping[str, str] = {
     "/v1/batches": "batches are not taken; send a request for each",
     "/v1/files": "files are not stored here; send them in a message",
     "/v1/uploads": "files are not stored here; send them in a message",
+    "/v1/messages/batches": "batches are not taken; send a request for each",
+    "/v1/chat/completions": _NO_STORE,
     "/v1/responses": _NO_STORE,
+    "/v1/containers": "no code is run here, and no files are kept for it",
+    "/v1/evals": "a chat page's models are not evaluated here",
     "/v1/conversations": _NO_STORE,
     "/v1/assistants": _NO_STORE,
     "/v1/threads": _NO_STORE,
@@ -200,8 +208,9 @@ def refusal(request: web.Request, error: RequestError) -> web.Response:
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-        if error.retry_after_s > MAX_RETRY_AFTER_S:
-            headers["x-should-retry"] = "false"
+    never_s = math.inf if isinstance(error, OverLimit) else 0.0  # it is over the limit by itself
+    if (error.retry_after_s or never_s) > MAX_RETRY_AFTER_S:
+        headers["x-should-retry"] = "false"
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = request.app[_DOORMAN].scheme
     level = logging.INFO if error.fault == "client" else logging.WARNING
@@ -221,11 +230,12 @@ def routed_wrong(request: web.Request, error: web.HTTPException) -> web.Response
 
 
 def _words_of(request: web.Request) -> Vocabulary:
+    """Those of the path. Both makers' clients ask for models: Anthropic's always send a version."""
+    at = f"{request.path}/"
+    if at.startswith("/v1/models/") and "anthropic-version" in request.headers:
+        return messages.MESSAGES
     spoken = request.app[_SPOKEN].items()
-    at = request.path
-    return next(
-        (words for path, words in spoken if at == path or at.startswith(f"{path}/")), openai.CHAT
-    )
+    return next((words for path, words in spoken if at.startswith(f"{path}/")), openai.CHAT)
 
 
 def _routing_error(request: web.Request, error: web.HTTPException) -> RequestError:
@@ -261,11 +271,20 @@ def _meant(request: web.Request) -> str:
 def request_id(request: web.Request) -> str:
     """The client's own id when it is a sane one, else a new one; the same for all its life."""
     if _ID not in request:
-        headers = request.headers
-        given = headers.get("X-Client-Request-Id") or headers.get("X-Request-Id") or ""
-        is_sane = len(given) <= MAX_ID_CHARS and _SANE_ID.fullmatch(given)
-        request[_ID] = given if is_sane else new_id()
+        given = (request.headers.get(name, "") for name in ("X-Client-Request-Id", "X-Request-Id"))
+        request[_ID] = next(filter(_is_sane, given), "") or own_id(request)
     return request[_ID]
+
+
+def _is_sane(given: str) -> bool:
+    return len(given) <= MAX_ID_CHARS and _SANE_ID.fullmatch(given) is not None
+
+
+def own_id(request: web.Request) -> str:
+    """One that no other request has, whatever clients call theirs; the same for all its life."""
+    if _OWN_ID not in request:
+        request[_OWN_ID] = new_id()
+    return request[_OWN_ID]
 
 
 def new_id() -> str:
@@ -371,6 +390,14 @@ def check_json(request: web.Request) -> None:
     given = request.headers.get("Content-Type")
     if given is not None and request.content_type != JSON:
         raise WrongType(f"Content-Type: is {given[:80]!r}; must be {JSON}")
+    coding = request.headers.get("Content-Encoding", "identity")
+    if coding.lower() not in CODINGS:
+        raise wrong_coding(f"is {coding[:80]!r}")
+
+
+def wrong_coding(what: str) -> WrongType:
+    """The error for a body that is packed in a way which is not read here (RFC 9110, 8.4)."""
+    return WrongType(f"Content-Encoding: {what}; must be one of {', '.join(CODINGS)}")
 
 
 async def posted(request: web.Request, limits: ApiConfig) -> bytes:
@@ -380,15 +407,15 @@ async def posted(request: web.Request, limits: ApiConfig) -> bytes:
     return await body(request, limits.max_body_bytes, limits.body_timeout_s)
 
 
-def taken(wish: Wish, limits: ApiConfig) -> Wish:
+def taken(wish: Wish, limits: ApiConfig, field: str = "messages") -> Wish:
     """The wish, if it is not of too many messages, nor of what is not done here.
 
-    Raises `InvalidRequest`.
+    `field` is the one that holds the messages. Raises `InvalidRequest`.
     """
     count, most = len(wish.turns), limits.max_messages
     if count > most:
         told = f"are {count}; {most} are taken (api.max_messages); send fewer"
-        raise InvalidRequest(f"messages: {told}", param="messages")
+        raise InvalidRequest(f"{field}: {told}", param=field)
     if wish.emulation is not None and not limits.emulate:
         param = wish.emulation.param
         told = "is not emulated here; leave it out, or have the operator set api.emulate"

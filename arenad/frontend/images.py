@@ -15,6 +15,7 @@ from arenad.conversation import text_of
 from arenad.errors import InvalidRequest, RequestError, UpstreamFailed
 from arenad.frontend import answers, fields, openai, parts
 from arenad.frontend.fields import Field
+from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     ANSWERS,
     OURS,
@@ -85,8 +86,6 @@ MAX_TOLD = 10
 """So many models are named that make images."""
 
 _DATA = re.compile(r"data:image/([a-z0-9.-]+)(?:\+xml)?;base64,")
-
-_encode = msgspec.json.Encoder().encode
 
 
 class _Request(Ours, kw_only=True):
@@ -191,7 +190,7 @@ class Writer:
             "created_at": self._created_unix_s,
             "usage": _usage(usage),
         }
-        return b"event: " + kind.encode() + b"\ndata: " + _encode(told) + b"\n\n"
+        return b"event: " + kind.encode() + b"\ndata: " + encode(told) + b"\n\n"
 
     def end(self, usage: Usage) -> bytes:
         """The last image. Raises `NoImage`."""
@@ -216,7 +215,7 @@ class Writer:
                 raise _none("".join(side.texts))
             told += (self._object(image) for image in side.images)
         body = {"created": self._created_unix_s, "data": told, "usage": _usage(usage)}
-        return _encode(body)
+        return encode(body)
 
     def _object(self, image: Image) -> dict[str, object]:
         if not self._as_bytes:

@@ -14,6 +14,7 @@ from arenad.errors import RequestError
 from arenad.frontend import answers_in_events, calls, fields, instruct, parts
 from arenad.frontend.fields import Field
 from arenad.frontend.message_blocks import GivenMessage, GivenText
+from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     LENGTH,
     LENGTH_REMEDY,
@@ -129,8 +130,6 @@ _REMEDIES = {
     **OURS_REMEDIES,
 }
 
-_encode = msgspec.json.Encoder().encode
-
 
 class _ThinkingWish(msgspec.Struct):
     type: str
@@ -186,7 +185,7 @@ def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B00
     reader = parts.Reader(files)
     names = dict[str, str]()
     said = [message.turn(reader, number, names) for number, message in enumerate(request.messages)]
-    parts.check_text("messages", said)
+    parts.check_text("messages", said, has_file=reader.awaits(len(said) - 1))
     system = _system(request.system)
     remote = [replace(each, turn=each.turn + len(system)) for each in reader.remote]
     emulation = request.emulation()
@@ -223,7 +222,7 @@ STOP_REASONS: dict[Ending, str] = {
 
 
 def _frame(kind: str, **told: object) -> bytes:
-    return b"event: " + kind.encode() + b"\ndata: " + _encode({"type": kind, **told}) + b"\n\n"
+    return b"event: " + kind.encode() + b"\ndata: " + encode({"type": kind, **told}) + b"\n\n"
 
 
 PING = _frame("ping")
@@ -277,7 +276,7 @@ class Writer:
 
     def _piece(self, kind: str, text: str) -> bytes:
         opening = b"" if kind == self._kind else self._closing() + self._opened(kind)
-        return opening + self._before + _encode(text) + b"}}\n\n"
+        return opening + self._before + encode(text) + b"}}\n\n"
 
     def _opened(self, kind: str) -> bytes:
         self._kind = kind
@@ -324,7 +323,7 @@ class Writer:
             content.append(_EMPTY_BLOCKS["text"] | {"text": text})
         content += [_call_block(call, msgspec.Raw(call.arguments.encode())) for call in side.calls]
         ending = _ending(*_reasons(side.ending or "stop", side.sequence))
-        return _encode(self._message(content, ending, usage))
+        return encode(self._message(content, ending, usage))
 
     def _message(
         self, content: list[dict[str, object]], ending: dict[str, object], usage: Usage
@@ -375,7 +374,7 @@ def _usage(usage: Usage) -> dict[str, object]:
 
 def counted(wish: Wish) -> bytes:
     """What counting a message's tokens answers: an estimate."""
-    return _encode({"input_tokens": wish.prompt_tokens})
+    return encode({"input_tokens": wish.prompt_tokens})
 
 
 _UNKNOWN_DATE = "1970-01-01T00:00:00Z"
@@ -419,7 +418,7 @@ def refusal(error: RequestError) -> Refusal:
         "details": {"error_code": error.code},
     }
     body = {"type": "error", "error": told, "request_id": None}  # it stands in the header
-    return Refusal(_STATUSES.get(status, status), _encode(body))
+    return Refusal(_STATUSES.get(status, status), encode(body))
 
 
 MESSAGES = Vocabulary(parse, Writer, refusal, FIELDS, _Request, answers_in_events.MESSAGES)

@@ -13,7 +13,7 @@ from arenad.errors import NotObeyed, NoToolCalled, NotTheFormat
 from arenad.frontend import instruct
 from arenad.frontend.instruct import Emulation, Tool
 from arenad.frontend.only_json import OnlyJson
-from arenad.frontend.vocabulary import Shown, Stopped, ToolCall
+from arenad.frontend.vocabulary import Shown, ToolCall
 from arenad.schema.chat import (
     Began,
     Citation,
@@ -132,7 +132,7 @@ class _Side:
 
     def error(self, finish: Finish) -> NotObeyed | None:
         """Why an answer that ends so is not what was wanted; a cut one is no fault of the model."""
-        if finish.reason != "stop" or isinstance(finish, Stopped) or self._has_called:
+        if finish.reason != "stop" or self._has_called:
             return None
         if self._wanted.chosen or self._wanted.choice == "required":
             wanted = f"the tool {self._wanted.chosen}" if self._wanted.chosen else "any tool"

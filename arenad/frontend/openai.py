@@ -13,6 +13,7 @@ from arenad.conversation import text_of
 from arenad.errors import RequestError
 from arenad.frontend import answers, calls, fields, instruct, parts
 from arenad.frontend.fields import Field
+from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     ANSWERS,
     ANSWERS_REMEDY,
@@ -100,7 +101,7 @@ FIELDS: Mapping[str, Field] = {
     "function_call": Field("ignored", "without functions there is nothing to choose"),
     "functions": Field("refused", "send them as tools"),
     "logprobs": Field("refused", _NO_PROBABILITIES),
-    "top_logprobs": Field("refused", _NO_PROBABILITIES),
+    "top_logprobs": Field("refused", _NO_PROBABILITIES, plain=0),
     "audio": Field("refused", "audio is not supported; leave it out"),
     "modalities": Field("refused", "only ['text'] is supported; leave it out", plain=["text"]),
     **OURS,
@@ -152,14 +153,21 @@ _REMEDIES = {
 }
 """What each field of the structs below must be, by its name; [] is an entry of a list."""
 
-_encode = msgspec.json.Encoder().encode
-
 
 class _TextPart(msgspec.Struct, tag="text", tag_field="type"):
     text: str
 
     def piece(self) -> parts.Piece:
         return self.text
+
+
+class _RefusalPart(msgspec.Struct, tag="refusal", tag_field="type"):
+    """What a model refused to do, in the history."""
+
+    refusal: str
+
+    def piece(self) -> parts.Piece:
+        return self.refusal
 
 
 class _ImageUrl(msgspec.Struct):
@@ -192,7 +200,7 @@ class _FilePart(msgspec.Struct, tag="file", tag_field="type"):
 
 class _Message(msgspec.Struct):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[_TextPart | _ImagePart | _FilePart] | None = None
+    content: str | list[_TextPart | _RefusalPart | _ImagePart | _FilePart] | None = None
     name: str | None = None
     tool_calls: list[calls.FormerCall] | None = None
     tool_call_id: str | None = None
@@ -279,7 +287,7 @@ def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B00
         )
         for number, message in enumerate(request.messages)
     ]
-    parts.check_text("messages", said)
+    parts.check_text("messages", said, has_file=reader.awaits(len(said) - 1))
     emulation = request.emulation()
     turns, remote = instruct.arranged(said, reader.remote, _joins(request.messages), emulation)
     wish = Wish(
@@ -317,7 +325,7 @@ class Writer:
         name = f"chatcmpl-{request_id}"
         self._head = {"id": name, "created": created_unix_s, "model": wish.model}
         self._usage = usage = wish.include_usage
-        self._opening = _encode({**self._head, "object": "chat.completion.chunk"})[:-1]
+        self._opening = encode({**self._head, "object": "chat.completion.chunk"})[:-1]
         self._ending = b"]" + (b',"usage":null' if usage else b"") + b"}\n\n"
         self._after = b',"finish_reason":null}' + self._ending
         self._before: dict[int, bytes] = {}
@@ -339,18 +347,18 @@ class Writer:
         before = first + self._before[event.side]
         match event:
             case ReasoningDelta(text):
-                return before + b'{"reasoning_content":' + _encode(text) + b"}" + self._after
+                return before + b'{"reasoning_content":' + encode(text) + b"}" + self._after
             case TextDelta(text):
                 self._chars[event.side] += len(text)
-                return before + b'{"content":' + _encode(text) + b"}" + self._after
+                return before + b'{"content":' + encode(text) + b"}" + self._after
             case Image() | Citation() | ToolCall():
-                return before + _encode(self._delta(event)) + self._after
+                return before + encode(self._delta(event)) + self._after
             case Finish(reason):
                 has_called = self._places[event.side, "tool_calls"] > 0
                 told = "tool_calls" if reason == "stop" and has_called else reason
-                return before + b'{},"finish_reason":' + _encode(told) + b"}" + self._ending
+                return before + b'{},"finish_reason":' + encode(told) + b"}" + self._ending
             case SideFailed(failure):
-                error = _encode(error_fields(error_of(failure)))
+                error = encode(error_fields(error_of(failure)))
                 failed = b'{},"finish_reason":"error","error":' + error + b"}"
                 return before + failed + self._ending
 
@@ -382,7 +390,7 @@ class Writer:
         none: list[object] = []
         told = {"choices": none, "usage": usage_object(usage)}
         return (
-            b"data: " + _encode({**self._head, "object": "chat.completion.chunk", **told}) + b"\n\n"
+            b"data: " + encode({**self._head, "object": "chat.completion.chunk", **told}) + b"\n\n"
         )
 
     def failed(self, error: RequestError) -> bytes:
@@ -392,7 +400,7 @@ class Writer:
     def whole(self, sides: Sequence[Side], usage: Usage) -> bytes:
         """The answer as one object."""
         told = {"choices": [_choice(side) for side in sides], "usage": usage_object(usage)}
-        return _encode({**self._head, "object": "chat.completion", **told})
+        return encode({**self._head, "object": "chat.completion", **told})
 
 
 def _choice(side: Side) -> dict[str, object]:
@@ -443,7 +451,7 @@ def usage_object(usage: Usage) -> dict[str, int]:
 
 def refusal(error: RequestError) -> Refusal:
     """The error as OpenAI clients expect it."""
-    return Refusal(error.http_status, _encode({"error": error_fields(error)}))
+    return Refusal(error.http_status, encode({"error": error_fields(error)}))
 
 
 def error_fields(error: RequestError) -> dict[str, str | None]:

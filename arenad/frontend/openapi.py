@@ -12,7 +12,7 @@ import msgspec
 
 from arenad import errors
 from arenad.errors import RequestError
-from arenad.frontend import answers, entrance, guard, kept, once
+from arenad.frontend import answers, entrance, guard, kept, messages, once
 from arenad.frontend.answers import AnthropicError, OpenAIError, Shape
 from arenad.frontend.answers_in_events import TokenCount
 from arenad.frontend.fields import Field
@@ -27,7 +27,7 @@ JSON, EVENTS = "application/json", "text/event-stream"
 
 _SCHEMAS = "#/components/schemas/"
 _ALONE = "Alone"
-_NOTHING: tuple[object, ...] = (None, False, 0, "", [], {})
+_NOTHING: tuple[object, ...] = (None, False, "", [], {})
 """Values that ask for nothing: with them a refused field is taken."""
 
 ANYWHERE: Errors = (
@@ -36,7 +36,7 @@ ANYWHERE: Errors = (
     guard.WrongExpectation,
     entrance.HeadTooLarge,
     entrance.HeadTooSlow,
-    errors.Unavailable,
+    entrance.TooManyConnections,
     RequestError,
 )
 WITH_A_KEY: Errors = (errors.Unauthorized, errors.OutOfScope, errors.Overloaded)
@@ -52,9 +52,10 @@ OF_A_CHAT: Errors = (
 )
 BEFORE_A_REQUEST: Errors = (
     errors.InvalidRequest,
+    guard.WrongType,
     entrance.HeadTooLarge,
     entrance.HeadTooSlow,
-    errors.Unavailable,
+    entrance.TooManyConnections,
 )
 """These may come before it is known whom one speaks to; then they come in OpenAI's words."""
 
@@ -373,11 +374,13 @@ def _responses(route: Route, raised: Errors, components: _Components) -> Json:
 def _refusals(route: Route, raised: Errors) -> dict[int, tuple[list[str], list[type[Shape]]]]:
     """Codes and shapes of errors by status."""
     found: dict[int, tuple[list[str], list[type[Shape]]]] = {}
+    words = route.words
+    if "anthropic-version" in route.parameters:  # in either's words
+        words = messages.MESSAGES
     for kind in raised:
-        words = route.words
         error = kind("")
         ways: list[tuple[int, type[Shape]]] = []
-        if kind in BEFORE_A_REQUEST or words is None:
+        if kind in BEFORE_A_REQUEST or route.words is None:
             ways.append((kind.http_status, OpenAIError))
         if words is not None:
             ways.append((words.refusal(error).status, words.told.error))

@@ -16,7 +16,7 @@ from arenad.errors import InvalidRequest
 from arenad.schema.chat import Attachment, Role, Turn
 from arenad.schema.config import FilesConfig
 
-_DATA_URL = re.compile(r"data:(?P<kind>[^,;]*)(?P<parameters>(?:;[^,;]*)*),", re.IGNORECASE)
+_DATA_URL = re.compile(r"data:(?P<kind>[^,;]*)(?P<parameters>[^,]*),", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 _short = reprlib.Repr()
@@ -82,6 +82,10 @@ class Reader:
                 remote += 1
         return Turn(role=role, text=joint.join(texts), attachments=tuple(files))
 
+    def awaits(self, number: int) -> bool:
+        """Whether the message has a file that stands at an address."""
+        return any(each.turn == number for each in self.remote)
+
     def _file(self, file: File, path: str, turn: int, place: int) -> Attachment | Remote:
         self._count += 1
         most = self._limits.max_count
@@ -113,10 +117,17 @@ class Reader:
         return named(file, self._count)
 
 
-def check_text(param: str, turns: Sequence[Turn]) -> None:
-    """Raises `InvalidRequest` unless something is said."""
+def check_text(param: str, turns: Sequence[Turn], *, has_file: bool = False) -> None:
+    """Raises `InvalidRequest` unless something is said, and the last message says something.
+
+    `has_file`: that one has a file which is yet to be fetched.
+    """
     if not any(turn.text.strip() for turn in turns):
         raise InvalidRequest(f"{param}: hold no text; say something", param=param)
+    last = turns[-1]
+    if not (last.text.strip() or last.attachments or has_file):
+        told = "the last one says nothing; say something, or leave it out"
+        raise InvalidRequest(f"{param}: {told}", param=param)
 
 
 def placed(

@@ -4,6 +4,7 @@ Requests and tokens of a minute are counted by the second, over so many seconds 
 of them there is more than the limit. What is kept of them is `arenad.usage`.
 """
 
+import math
 from array import array
 from collections.abc import Callable
 from typing import NamedTuple
@@ -124,7 +125,7 @@ def _over_minute(key: Key, use: Use, wanted: Wanted, now_s: float) -> RequestErr
             return kind(f"{told}, and this request alone is {more}; send less")
         wait_s = _until_fits(counts, use.second, now_s, limit - more)
         told = f"{told}, has used {used}, and this request is {more}"
-        return kind(f"{told}; ask again in {wait_s:.0f} s", retry_after_s=wait_s)
+        return kind(f"{told}; ask again in {math.ceil(wait_s)} s", retry_after_s=wait_s)
     return None
 
 

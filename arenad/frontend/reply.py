@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from arenad.conversation import text_of
 from arenad.errors import RequestError, UpstreamFailed
@@ -65,7 +65,7 @@ class Reply:
         self.patience = guard.Patience(request, limit_s)
         self._account = account
         self._has_begun = False
-        self._writer = words.writer(guard.request_id(request), wish, int(wall_time_s()))
+        self._writer = words.writer(guard.own_id(request), wish, int(wall_time_s()))
 
     @property
     def base(self) -> str:
@@ -180,6 +180,8 @@ class Reply:
             }
         )
         self._has_begun = True
+        if self._request.version < HttpVersion11:
+            self.response.force_close()  # which is the end of the body (RFC 9112, 6.3)
         await self.response.prepare(self._request)
 
 

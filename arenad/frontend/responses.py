@@ -14,7 +14,9 @@ from msgspec.structs import replace
 from arenad.conversation import text_of
 from arenad.errors import RequestError, UpstreamFailed
 from arenad.frontend import answers_in_events, calls, fields, instruct, openai, parts
+from arenad.frontend.answers_in_events import ItemStatus
 from arenad.frontend.fields import Field
+from arenad.frontend.one_line import encode
 from arenad.frontend.response_items import NEEDED, GivenItem
 from arenad.frontend.vocabulary import (
     LENGTH,
@@ -49,6 +51,7 @@ from arenad.schema.chat import (
 from arenad.schema.config import FilesConfig
 
 MAX_ITEMS = 10_000
+MAX_METADATA, MAX_METADATA_CHARS = 16, 512
 
 _NO_SWITCH = "a page has no such switch"
 _NO_STORE = "nothing is stored; send all that was said as input"
@@ -75,7 +78,7 @@ FIELDS: Mapping[str, Field] = {
     "context_management": Field("ignored"),
     "include": Field("ignored"),
     "image": Field("ignored"),
-    "metadata": Field("ignored"),
+    "metadata": Field("honoured", "the response repeats it"),
     "moderation": Field("ignored"),
     "prompt_cache_key": Field("ignored"),
     "prompt_cache_options": Field("ignored"),
@@ -89,7 +92,7 @@ FIELDS: Mapping[str, Field] = {
     "background": Field("refused", _NO_STORE),
     "previous_response_id": Field("refused", _NO_STORE),
     "prompt": Field("refused", _NO_STORE),
-    "top_logprobs": Field("refused", "a chat page tells no probabilities; leave it out"),
+    "top_logprobs": Field("refused", "a chat page tells no probabilities; leave it out", plain=0),
     **OURS,
     "conversation": Field("honoured", f"{OURS['conversation'].note}; OpenAI's ids are refused"),
     "image_format": Field("honoured", "`data` is served as `file`: an item has no place for it"),
@@ -111,6 +114,8 @@ _REMEDIES = {
     "file_url": "must be an address",
     "filename": "must be text",
     "instructions": "must be text",
+    "metadata": f"must be an object of at most {MAX_METADATA} texts",
+    "metadata[...]": f"must be text of at most {MAX_METADATA_CHARS} characters",
     "stream": "must be true or false",
     "text": "must be text; as a field of the request an object with format",
     "format": "must be an object with type",
@@ -124,14 +129,19 @@ _REMEDIES = {
     **OURS_REMEDIES,
 }
 
-_encode = msgspec.json.Encoder().encode
-
 
 class _TextWish(msgspec.Struct):
     format: calls.TextFormat | calls.ObjectFormat | calls.FlatSchemaFormat | None = None
 
 
 _Tools = Annotated[list[calls.ResponseTool], msgspec.Meta(max_length=calls.MAX_TOOLS)]
+
+
+_Metadata = Annotated[
+    dict[str, Annotated[str, msgspec.Meta(max_length=MAX_METADATA_CHARS)]],
+    msgspec.Meta(max_length=MAX_METADATA),
+]
+"""As OpenAI bounds it (API reference, "Responses")."""
 
 
 class _Request(Ours, kw_only=True):
@@ -146,6 +156,7 @@ class _Request(Ours, kw_only=True):
     tools: _Tools | None = None
     tool_choice: calls.Choice | calls.ChosenResponseTool | None = None
     parallel_tool_calls: bool | None = None
+    metadata: _Metadata | None = None
 
     def emulation(self) -> instruct.Emulation | None:
         """What is to be emulated."""
@@ -175,7 +186,7 @@ def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B00
     kept = [(number, item) for number, item in enumerate(items) if item.type != "reasoning"]
     names = dict[str, str]()
     said = [item.turn(reader, number, names) for number, item in kept]
-    parts.check_text("input", said)
+    parts.check_text("input", said, has_file=reader.awaits(len(items) - 1))
     place = {number: len(turns) + at for at, (number, _) in enumerate(kept)}
     pairs = itertools.pairwise(item for _, item in kept)
     joins = {len(turns) + at for at, (one, two) in enumerate(pairs, 1) if two.joins(one)}
@@ -191,6 +202,7 @@ def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B00
         remote=remote,
         max_tokens=request.max_output_tokens,
         emulation=emulation,
+        repeated={"instructions": request.instructions, "metadata": request.metadata or {}},
     )
     return request.applied(wish, files, has_images=False, is_single=True)
 
@@ -311,13 +323,13 @@ class Writer:
         added = self._frame("response.output_item.added", output_index=at, item=item)
         return added + self._frame("response.content_part.added", **self._here(), part=_PART[kind])
 
-    def _closed(self) -> bytes:
+    def _closed(self, status: ItemStatus = "completed") -> bytes:
         kind, text, at = self._kind, "".join(self._texts), len(self._items)
         if kind is None:
             return b""
         name, more = _EVENTS[kind]
         part = _part(kind, text, self._sources)
-        item = _item(self._item_id(at), kind, [part], "completed")
+        item = _item(self._item_id(at), kind, [part], status)
         written = self._frame(f"{name}.done", **self._here(), text=text, **more)
         written += self._frame("response.content_part.done", **self._here(), part=part)
         written += self._frame("response.output_item.done", output_index=at, item=item)
@@ -327,7 +339,7 @@ class Writer:
 
     def end(self, usage: Usage) -> bytes:
         """The last item's end, and the whole response."""
-        closing = self._closed()
+        closing = self._closed(_how(self._reason))
         response = self._ended(self._reason, self._items, usage)
         return closing + self._frame(f"response.{response['status']}", response=response)
 
@@ -352,13 +364,16 @@ class Writer:
                 name = self._item_id(len(items))
                 part = _part(kind, "".join(texts), sources)
                 items.append(_item(name, kind, [part], "completed"))
+        reason = side.reason or "stop"
+        if items and not side.calls:
+            items[-1]["status"] = _how(reason)
         items += [_call_item(self._item_id(at), x) for at, x in enumerate(side.calls, len(items))]
-        return _encode(self._ended(side.reason or "stop", items, usage))
+        return encode(self._ended(reason, items, usage))
 
     def _frame(self, kind: str, **told: object) -> bytes:
         self._number += 1
         body = {"type": kind, "sequence_number": self._number - 1, **told}
-        return b"event: " + kind.encode() + b"\ndata: " + _encode(body) + b"\n\n"
+        return b"event: " + kind.encode() + b"\ndata: " + encode(body) + b"\n\n"
 
     def _ended(
         self, reason: FinishReason, items: Sequence[dict[str, object]], usage: Usage
@@ -381,13 +396,17 @@ class Writer:
             **known,
             "error": None,
             "incomplete_details": None,
-            "instructions": None,
-            "metadata": {},
+            **self._wish.repeated,
             "temperature": None,
             "top_p": None,
             **_told_of_tools(self._wish.emulation),
             "store": False,
         }
+
+
+def _how(reason: FinishReason) -> ItemStatus:
+    """How the last item of an answer ends that ends so."""
+    return "incomplete" if reason in _CUT else "completed"
 
 
 def _part(kind: Kind, text: str, sources: Sequence[Source]) -> dict[str, object]:
@@ -400,7 +419,7 @@ def _annotation(source: Source) -> dict[str, object]:
 
 
 def _item(
-    name: str, kind: Kind, content: Sequence[dict[str, object]], status: str
+    name: str, kind: Kind, content: Sequence[dict[str, object]], status: ItemStatus
 ) -> dict[str, object]:
     """An item with its one part; without any while it is new."""
     item: dict[str, object] = {"id": name, "type": kind, "status": status, "content": content}

@@ -148,6 +148,10 @@ class Seats:
         known = {model.id: model for seat in self._roster.seats for model in seat.models}
         return [known[name] for name in sorted(known)]
 
+    def sites_of(self, model: str) -> set[str]:
+        """The templates whose instances have the model."""
+        return {template_of(seat.name) for seat in self._roster.seats if offers(seat, model)}
+
     def room(self, model: str) -> int:
         """How many chats all instances of a model take at once, busy or not."""
         return sum(seat.slots for seat in self._roster.seats if offers(seat, model))

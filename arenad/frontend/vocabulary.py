@@ -57,6 +57,7 @@ class Wish(msgspec.Struct, frozen=True):
     `prompt_tokens` is an estimate (`tokens`). `stops` and `max_tokens` are applied by `cut`.
     `emulation` is what the turns tell the model, and `obeyed` reads its answer by.
     `wants_image` is for an answer that is nothing without one; `n` answers are of as many chats.
+    `repeated` are fields that the answer repeats as they were given.
     """
 
     model: str
@@ -77,6 +78,7 @@ class Wish(msgspec.Struct, frozen=True):
     emulation: Emulation | None = None
     wants_image: bool = False
     n: int = 1
+    repeated: Mapping[str, object] = {}
 
     @property
     def is_cut(self) -> bool:
@@ -178,7 +180,7 @@ MAX_ANSWERS = 128
 Answers = Annotated[int, msgspec.Meta(ge=1, le=MAX_ANSWERS)]
 ANSWERS_REMEDY = f"must be a whole number from 1 to {MAX_ANSWERS}"
 ANSWERS = Field(
-    "honoured", "each by an instance of its own, in a new chat; as many as the model's instances"
+    "honoured", "each in a new chat of its own; as many as the model's instances take at once"
 )
 
 STOP = Field("honoured", f"by us, {MAX_STOPS} of up to {MAX_STOP_CHARS} characters; stops the page")

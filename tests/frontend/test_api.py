@@ -317,3 +317,30 @@ async def test_a_whole_answer_has_a_bound(
     if status != 200:
         assert "the answer is longer than 5 characters" in json.loads(body)["error"]["message"]
         await ask.cancelled.wait()
+
+
+@served()
+async def test_the_end_of_a_stream_is_the_end_of_an_old_connection(at: Scene) -> None:
+    """HTTP/1.0 knows no chunks, whatever it says of the connection."""
+    wire = await Wire.to(at.address)
+    body = json.dumps({"model": "echo", "messages": HELLO, "stream": True}).encode()
+    kept = {"Host": "localhost", "Connection": "keep-alive", "Content-Type": "application/json"}
+    wire.send(CHAT.replace("1.1", "1.0"), body, **kept)
+    await (await at.worker.asked()).tell("a")
+    assert (await wire.reader.read()).endswith(b"data: [DONE]\n\n")
+
+
+@served()
+async def test_an_answer_has_an_id_of_its_own(at: Scene) -> None:
+    """Also where a client calls all its requests the same; else it is the request's."""
+    told = list[tuple[str, str]]()
+    for asks in ({"X_Request_Id": "same"}, {"X_Request_Id": "same"}, {}):
+        wire = await Wire.to(at.address)
+        body = json.dumps({"model": "echo", "messages": HELLO}).encode()
+        wire.send(CHAT, body, Host="localhost", Content_Type="application/json", **asks)
+        await (await at.worker.asked()).tell("a")
+        _, headers, answer = await wire.answer()
+        told.append((headers["x-request-id"], json.loads(answer)["id"]))
+    assert [name for name, _ in told[:2]] == ["same", "same"]
+    assert len({name for _, name in told}) == 3
+    assert told[2][1] == f"chatcmpl-{told[2][0]}"

@@ -203,6 +203,9 @@ async def test_what_no_chat_page_can_do_is_told(at: Scene) -> None:
             (theirs.images.edit(model="echo", image=b"a", prompt="a"), "/v1/chat/completions"),
             (theirs.responses.retrieve("resp_1"), "nothing is stored"),
             (theirs.batches.retrieve("batch_1"), "send a request for each"),
+            (theirs.chat.completions.retrieve("chatcmpl-1"), "nothing is stored"),
+            (theirs.containers.retrieve("c"), "no code is run"),
+            (theirs.evals.retrieve("e"), "not evaluated"),
         ):
             with pytest.raises(openai.NotFoundError, match=why) as told:
                 await asking

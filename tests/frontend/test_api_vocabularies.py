@@ -152,6 +152,9 @@ async def test_a_bad_message_is_refused_in_its_own_words(at: Scene) -> None:
         with pytest.raises(anthropic.NotFoundError) as missing:
             await theirs.messages.batches.list()
         assert missing.value.type == "not_found_error"
+        with pytest.raises(anthropic.NotFoundError, match="no 'nope'") as unknown:
+            await theirs.models.retrieve("nope")
+        assert unknown.value.type == "not_found_error"
     wire = await Wire.to(at.address)
     wire.send("GET /v1/messagesx HTTP/1.1", Host="127.0.0.1")
     assert json.loads((await wire.answer())[2])["error"]["code"] == "not_found"

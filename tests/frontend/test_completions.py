@@ -69,6 +69,7 @@ def test_streaming_with_usage() -> None:
         ({"echo": True}, "echo: is True; the prompt is not repeated; leave it out"),
         ({"suffix": "x"}, "suffix: is 'x'; a chat page fills no gaps; leave it out"),
         ({"logprobs": 1}, "logprobs: is 1; a chat page tells no probabilities; leave it out"),
+        ({"logprobs": 0}, "logprobs: is 0; a chat page tells no probabilities; leave it out"),
     ],
 )
 def test_a_bad_field_is_named(fields: dict[str, Any], message: str) -> None:

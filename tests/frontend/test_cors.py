@@ -7,6 +7,7 @@ from api_scene import CHAT, chat
 from scripted import Wire, api_serving, play, stage
 
 from arenad.frontend import cors
+from arenad.frontend.openapi_headers import HEADERS
 from arenad.schema.config import ApiConfig
 
 PAGE = "https://chat.example"
@@ -86,3 +87,9 @@ def test_origins_are_told_apart_whole() -> None:
         assert not cors.allows((PAGE,), other)
     assert cors.headers((), {"Origin": PAGE}) == {}
     assert cors.headers((PAGE,), {}) == {"Vary": "Origin"}
+
+
+def test_a_page_may_read_what_the_document_tells() -> None:
+    """Each header of ours, but for those that browsers always show or never do."""
+    told = {name.lower() for name in HEADERS} - {"etag", "www-authenticate"}
+    assert told <= set(cors.EXPOSED.split(", "))

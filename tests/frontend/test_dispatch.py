@@ -117,6 +117,8 @@ async def test_a_worker_is_told_the_mode(
     worker.models = ("echo", "poet", "battle")
     await scene.enlist(worker)
     scene.dispatch.battle_targets = {"": "A", "up": default}
+    one_side = wanted[0] == "direct" or wanted[3] != "both"
+    assert scene.dispatch.sides(_arena(**given)) == (1 if one_side else 2)
     async with aclosing(scene.dispatch.answer(_arena(**given), "r")) as events:
         asking = asyncio.ensure_future(anext(events))
         ask = await worker.asked()

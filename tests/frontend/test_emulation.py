@@ -378,3 +378,29 @@ async def test_a_response_is_parsed(at: Scene) -> None:
         await says(at, "no")
         with pytest.raises(openai.APIError, match="did not call the tool now"):
             [event async for event in await opening]
+
+
+@served(limits=ON)
+async def test_what_is_shown_is_cut_and_not_how_it_is_written(at: Scene) -> None:
+    """No client knows how a call is written: a stop in it is none, and no half of one is text."""
+    async with client(at.address) as theirs:
+
+        async def told(*texts: str, **more: Any) -> tuple[Any, str, int]:
+            asked: Any = {"model": "echo", "messages": HELLO, **more}
+            asking = asyncio.ensure_future(theirs.chat.completions.create(**asked))
+            ask = await at.worker.asked()
+            await ask.say(*map(TextDelta, texts))
+            if not ask.cancelled.is_set():
+                ask.finish()
+            choice = (await asking).choices[0]
+            made = choice.message.tool_calls or ()
+            return choice.message.content, choice.finish_reason, len(made)
+
+        call = f"So:\n\n{BLOCK}\n{BLOCK}"
+        assert await told(call, tools=TOOLS, stop=["```", "arguments"]) == ("So:", "tool_calls", 2)
+        assert await told(call, tools=TOOLS, max_tokens=4) == ("So:", "length", 0)
+        assert await told(call, tools=TOOLS, max_tokens=12) == ("So:", "length", 1)
+        form = {"type": "json_object"}
+        fenced = '```json\n{"a": "b"}\n```'
+        assert await told(fenced, response_format=form, stop="```") == ('{"a": "b"}', "stop", 0)
+        assert await told(fenced, response_format=form, stop='"b') == ('{"a": ', "stop", 0)

@@ -134,6 +134,7 @@ def test_too_many_connections(tmp_path):
             status, headers, body = await third.answer()
             error = error_of(body)
             assert (status, headers["retry-after"]) == (503, "1")
+            assert error["code"] == "too_many_connections"
             assert error["message"].startswith("connections: 2 are open (api.max_connections)")
             assert await third.reader.read() == b""
             first.leave()

@@ -155,6 +155,22 @@ PRIVATE = (
 """Addresses of this machine, as an address of a file may be written."""
 
 
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("64:ff9b:1::7f00:1", False),
+        ("::127.0.0.1", False),
+        ("fec0::1", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::808:808", True),
+        ("2606:4700::1111", True),
+    ],
+)
+def test_what_an_address_is(address: str, public: bool) -> None:
+    """IPv6 of translators and of local networks, which Python takes for global."""
+    assert fetch.is_public(address) is public
+
+
 def test_private_addresses_are_not_asked() -> None:
     """By number or by name, in odd spellings: no connection is made."""
 

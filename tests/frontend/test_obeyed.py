@@ -10,7 +10,7 @@ from arenad import notation
 from arenad.errors import NoToolCalled, NotTheFormat, UpstreamFailed
 from arenad.frontend.instruct import Emulation, Format, Tool
 from arenad.frontend.obeyed import MAX_SAID_CHARS, Reader
-from arenad.frontend.vocabulary import Shown, Stopped, ToolCall
+from arenad.frontend.vocabulary import Shown, ToolCall
 from arenad.schema.chat import (
     Citation,
     Event,
@@ -102,7 +102,7 @@ def test_a_call_that_had_to_come(more: dict[str, Any]) -> None:
     for text in ("no", notation.call("sure", {"a": 1}) if "chosen" in more else ""):
         with pytest.raises(NoToolCalled, match="did not call"):
             read(reader(wanted), text, Finish("stop"))
-    for end in (Finish("length"), Finish("content_filter"), Stopped("stop", 0, "x")):
+    for end in (Finish("length"), Finish("content_filter")):
         assert read(reader(wanted), "no", end)[-1] == end
     assert read(reader(wanted), ADD, Finish("stop"))[-1] == Finish("stop")
 

@@ -28,6 +28,7 @@ from arenad.schema.chat import (
     Turn,
     failure_of,
 )
+from arenad.schema.config import FilesConfig
 from arenad.schema.process import Model
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -58,13 +59,23 @@ def test_roles_and_parts() -> None:
     roles = ("developer", "system", "user", "assistant", "tool", "function")
     messages: list[dict[str, Any]] = [{"role": role, "content": role} for role in roles]
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    messages += [{"role": "user", "content": parts}, {"role": "assistant", "content": None}]
+    messages += [{"role": "assistant", "content": None}, {"role": "user", "content": parts}]
     turns = openai.parse(_body(messages=messages)).turns
     assert [turn.role for turn in turns] == [
         *("system", "system", "user", "assistant", "user"),
-        *("user", "assistant"),
+        *("assistant", "user"),
     ]
-    assert [turn.text for turn in turns[-2:]] == ["a\n\nb", ""]
+    assert [turn.text for turn in turns[-2:]] == ["", "a\n\nb"]
+
+
+def test_a_last_message_may_be_a_file_alone() -> None:
+    """If anything was said before; also one that is yet to be fetched. A refusal is text."""
+    refused = {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}
+    for url in ("data:image/png;base64,YQ==", "https://a.example/b.png"):
+        file = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+        limits = FilesConfig(fetch_urls=True)
+        turns = openai.parse(_body(messages=[*HELLO, refused, file]), limits).turns
+        assert [turn.text for turn in turns] == ["hello", "no", ""]
 
 
 def test_calls_and_results_of_the_history_are_text() -> None:
@@ -208,6 +219,11 @@ ROLES = "must be one of system, developer, user, assistant, tool, function"
             {"messages": [{"role": "user", "content": " "}]},
             "messages",
             "messages: hold no text; say something",
+        ),
+        (
+            {"messages": [*HELLO, {"role": "user"}]},
+            "messages",
+            "messages: the last one says nothing; say something, or leave it out",
         ),
         ({"stream": "yes"}, "stream", "stream: is 'yes'; must be true or false"),
         ({"stream_options": []}, "stream_options", "stream_options: is []; must be an object"),

@@ -20,6 +20,7 @@ from arenad.frontend.reference import PARTS
 from arenad.schema.chat import Began, Heartbeat, Image, ReasoningDelta, TextDelta
 from arenad.schema.keys import Key
 
+PACKED = {"Content-Type": "application/json"}
 ASKED: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": "echo", "messages": HELLO, "seed": 1},
     "/v1/completions": {"model": "echo", "prompt": "hello", "seed": 1},
@@ -156,6 +157,8 @@ async def test_a_failure_is_as_it_says(at: Scene, *, path: str) -> None:
         (404, {"json": {"model": "nobody"}}),
         (413, {"data": None, "headers": {"Content-Type": "application/json"}}),
         (415, {"data": b"a=b", "headers": {"Content-Type": "text/plain"}}),
+        (415, {"data": b"{}", "headers": PACKED | {"Content-Encoding": "zstd"}}),
+        (415, {"data": b"{}", "headers": PACKED | {"Content-Encoding": "odd"}}),
         (403, {"json": {}, "headers": {"Origin": "http://evil.example"}}),
         (403, {"json": {}, "headers": {"Host": "evil.example"}}),
         (400, {"json": {"priority": "none"}}),

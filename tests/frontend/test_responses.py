@@ -48,6 +48,7 @@ def test_a_plain_body() -> None:
         ignored=("store",),
         battle_target="A",
         prompt_tokens=13,
+        repeated={"instructions": "be brief", "metadata": {}},
     )
 
 
@@ -101,6 +102,14 @@ NAMELESS = {"type": "function", "name": ""}
     [
         ({"input": 5}, "input: is 5; must be text or a list of 1 to 10000 items"),
         ({"input": " "}, "input: hold no text; say something"),
+        (
+            {"metadata": {"a": 1}},
+            "metadata[...]: is {'a': 1}; must be text of at most 512 characters",
+        ),
+        (
+            {"metadata": dict.fromkeys(map(str, range(17)), "")},
+            "metadata: is {'0': '', '1': '', '10': '', '11': '', ...}; must be an object of at most 16 texts",
+        ),
         (
             {"input": [{"content": "x"}]},
             "input[0].role: is missing; must be user, assistant, system or developer",
@@ -303,6 +312,7 @@ def test_a_cut_answer_is_incomplete(reason: FinishReason) -> None:
     for response in (end["response"], json.loads(whole)):
         assert response["status"] == ("incomplete" if cut else "completed")
         assert response["incomplete_details"] == ({"reason": cut} if cut else None)
+        assert response["output"][-1]["status"] == ("incomplete" if cut else "completed")
 
 
 def test_a_side_that_failed_is_an_error() -> None:
