@@ -11,7 +11,7 @@ import msgspec
 from arenad.conversation import text_of
 from arenad.errors import RequestError
 from arenad.frontend import answers, fields, openai, parts
-from arenad.frontend.fields import Field
+from arenad.frontend.fields import OBJECT, TEXT, WHOLE, Field, number
 from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     ANSWERS,
@@ -62,13 +62,13 @@ FIELDS: Mapping[str, Field] = {
     "best_of": Field("honoured", "only 1"),
     "max_tokens": Field("honoured", f"{LENGTH.note}; without it there is no limit"),
     "stop": STOP,
-    "temperature": Field("ignored", _NO_SWITCH),
-    "top_p": Field("ignored", _NO_SWITCH),
-    "frequency_penalty": Field("ignored", _NO_SWITCH),
-    "presence_penalty": Field("ignored", _NO_SWITCH),
-    "logit_bias": Field("ignored", _NO_SWITCH),
-    "seed": Field("ignored", _NO_SWITCH),
-    "user": Field("ignored"),
+    "temperature": Field("ignored", _NO_SWITCH, kind=number(0, 2)),
+    "top_p": Field("ignored", _NO_SWITCH, kind=number(0, 1)),
+    "frequency_penalty": Field("ignored", _NO_SWITCH, kind=number(-2, 2)),
+    "presence_penalty": Field("ignored", _NO_SWITCH, kind=number(-2, 2)),
+    "logit_bias": Field("ignored", _NO_SWITCH, kind=OBJECT),
+    "seed": Field("ignored", _NO_SWITCH, kind=WHOLE),
+    "user": Field("ignored", kind=TEXT),
     "echo": Field("refused", "the prompt is not repeated; leave it out"),
     "logprobs": Field("refused", "a chat page tells no probabilities; leave it out"),
     "suffix": Field("refused", "a chat page fills no gaps; leave it out"),

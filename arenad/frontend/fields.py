@@ -3,7 +3,7 @@
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,15 +12,37 @@ from arenad.errors import InvalidRequest
 Rule = Literal["honoured", "emulated", "ignored", "refused"]
 
 
+class Kind(NamedTuple):
+    """What a field may be that is not read, beside null: a type, and its remedy."""
+
+    type: object
+    remedy: str
+
+
+TEXT = Kind(str, "must be text")
+SWITCH = Kind(bool, "must be true or false")
+WHOLE = Kind(int, "must be a whole number")
+OBJECT = Kind(dict[str, Any], "must be an object")
+LIST = Kind(list[Any], "must be a list")
+
+
+def number(least: float, most: float) -> Kind:
+    """Any from the one to the other."""
+    bounds = msgspec.Meta(ge=least, le=most)
+    return Kind(Annotated[float, bounds], f"must be a number from {least:g} to {most:g}")
+
+
 class Field(msgspec.Struct, frozen=True):
     """What becomes of a field. `note` says more; of a refused one, what to do instead.
 
-    A refused field may be absent, empty or `plain`: then it asks for what is done anyway.
+    A refused field may be absent, empty or `plain`: then it asks for what is done anyway. An
+    ignored one is of its `kind`, if that is known.
     """
 
     rule: Rule
     note: str = ""
     plain: object = None
+    kind: Kind | None = None
 
 
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -50,7 +72,7 @@ def read(
     try:
         given = _fields_of(body)
         _check_nesting(given)
-        _refuse(given, table)
+        _check(given, table)
         request = _typed(given, kind, remedies)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not a JSON object: {error}") from error
@@ -85,11 +107,22 @@ def _within(value: dict[str, Any] | list[Any]) -> list[dict[str, Any] | list[Any
     return [each for each in inner if isinstance(each, dict | list)]
 
 
-def _refuse(given: dict[str, Any], table: Mapping[str, Field]) -> None:
-    for name, field in table.items():
-        value = given.get(name)
+def _check(given: dict[str, Any], table: Mapping[str, Field]) -> None:
+    """Raise for the first field that is refused, or ignored and none of its kind."""
+    for name in given.keys() & table.keys():
+        field, value = table[name], given[name]
         if field.rule == "refused" and _asks(value) and value != field.plain:
             raise InvalidRequest(f"{name}: is {_shown(value)}; {field.note}", param=name)
+        if field.rule == "ignored" and field.kind is not None and value is not None:
+            _check_kind(name, value, field.kind)
+
+
+def _check_kind(name: str, value: object, kind: Kind) -> None:
+    try:
+        msgspec.convert(value, kind.type)
+    except msgspec.ValidationError as error:
+        told = f"{name}: is {_shown(value)}; {kind.remedy}"
+        raise InvalidRequest(told, param=name) from error
 
 
 def _asks(value: object) -> bool:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from arenad.conversation import text_of
 from arenad.errors import InvalidRequest, RequestError, UpstreamFailed
 from arenad.frontend import answers, fields, openai, parts
-from arenad.frontend.fields import Field
+from arenad.frontend.fields import OBJECT, TEXT, WHOLE, Field
 from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     ANSWERS,
@@ -43,20 +43,20 @@ FIELDS: Mapping[str, Field] = {
         "honoured", "`url`, or `b64_json`: brought by the browser; of a stream only that"
     ),
     "stream": Field("honoured", "an event for each image, once it is whole"),
-    "partial_images": Field("ignored", "a page tells of no image before it is whole"),
-    "size": Field("ignored", _NO_SWITCH),
-    "quality": Field("ignored", _NO_SWITCH),
-    "style": Field("ignored", _NO_SWITCH),
-    "background": Field("ignored", _NO_SWITCH),
-    "complexity": Field("ignored", _NO_SWITCH),
-    "frame_count": Field("ignored", _NO_SWITCH),
-    "frame_duration_ms": Field("ignored", _NO_SWITCH),
-    "svg": Field("ignored", _NO_SWITCH),
-    "output_format": Field("ignored", "images stay what the site makes"),
-    "output_compression": Field("ignored", "images stay what the site makes"),
-    "moderation": Field("ignored"),
-    "safety_identifier": Field("ignored"),
-    "user": Field("ignored"),
+    "partial_images": Field("ignored", "a page tells of no image before it is whole", kind=WHOLE),
+    "size": Field("ignored", _NO_SWITCH, kind=TEXT),
+    "quality": Field("ignored", _NO_SWITCH, kind=TEXT),
+    "style": Field("ignored", _NO_SWITCH, kind=TEXT),
+    "background": Field("ignored", _NO_SWITCH, kind=TEXT),
+    "complexity": Field("ignored", _NO_SWITCH, kind=TEXT),
+    "frame_count": Field("ignored", _NO_SWITCH, kind=WHOLE),
+    "frame_duration_ms": Field("ignored", _NO_SWITCH, kind=WHOLE),
+    "svg": Field("ignored", _NO_SWITCH, kind=OBJECT),
+    "output_format": Field("ignored", "images stay what the site makes", kind=TEXT),
+    "output_compression": Field("ignored", "images stay what the site makes", kind=WHOLE),
+    "moderation": Field("ignored", kind=TEXT),
+    "safety_identifier": Field("ignored", kind=TEXT),
+    "user": Field("ignored", kind=TEXT),
     **OURS,
     "image_format": Field(
         "honoured", "which `url`: `url` the site's, `file` one of ours, as is `data`"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from arenad.conversation import text_of
 from arenad.errors import RequestError
 from arenad.frontend import answers_in_events, calls, fields, instruct, parts
-from arenad.frontend.fields import Field
+from arenad.frontend.fields import OBJECT, TEXT, WHOLE, Field, number
 from arenad.frontend.message_blocks import GivenMessage, GivenText
 from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
@@ -76,18 +76,18 @@ FIELDS: Mapping[str, Field] = {
     "tools": calls.EMULATED,
     "tool_choice": calls.EMULATED,
     "output_format": calls.EMULATED,
-    "temperature": Field("ignored", _NO_SWITCH),
-    "top_p": Field("ignored", _NO_SWITCH),
-    "top_k": Field("ignored", _NO_SWITCH),
-    "metadata": Field("ignored"),
-    "cache_control": Field("ignored", "also in blocks"),
-    "context_management": Field("ignored"),
-    "diagnostics": Field("ignored"),
-    "inference_geo": Field("ignored"),
-    "service_tier": Field("ignored"),
-    "speed": Field("ignored"),
-    "user_profile_id": Field("ignored"),
-    "workspace_id": Field("ignored"),
+    "temperature": Field("ignored", _NO_SWITCH, kind=number(0, 1)),
+    "top_p": Field("ignored", _NO_SWITCH, kind=number(0, 1)),
+    "top_k": Field("ignored", _NO_SWITCH, kind=WHOLE),
+    "metadata": Field("ignored", kind=OBJECT),
+    "cache_control": Field("ignored", "also in blocks", kind=OBJECT),
+    "context_management": Field("ignored", kind=OBJECT),
+    "diagnostics": Field("ignored", kind=OBJECT),
+    "inference_geo": Field("ignored", kind=TEXT),
+    "service_tier": Field("ignored", kind=TEXT),
+    "speed": Field("ignored", kind=TEXT),
+    "user_profile_id": Field("ignored", kind=TEXT),
+    "workspace_id": Field("ignored", kind=TEXT),
     "mcp_servers": Field("refused", _NO_TOOLS),
     "container": Field("refused", _NO_TOOLS),
     **OURS,

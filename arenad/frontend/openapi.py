@@ -307,7 +307,9 @@ def _explain(schema: Json, fields: Mapping[str, Field]) -> None:
 
 
 def _values(field: Field, used: Json) -> Json:
-    """What a field may be: an ignored one anything, a refused one what asks for nothing."""
+    """What a field may be: an ignored one of its kind, a refused one what asks for nothing."""
+    if field.rule == "ignored" and field.kind is not None:
+        return {"anyOf": [msgspec.json.schema(field.kind.type), {"type": "null"}]}
     if field.rule != "refused":
         return used
     plain = [] if field.plain is None else [field.plain]

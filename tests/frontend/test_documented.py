@@ -1,7 +1,7 @@
 """The tables of fields: documented, complete by the real clients' own types, and true."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsBase
+from msgspec import inspect
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase as ChatParams
 from openai.types.completion_create_params import CompletionCreateParamsBase
 from openai.types.image_generate_params import ImageGenerateParamsBase
@@ -17,7 +18,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsBa
 from arenad.errors import InvalidRequest
 from arenad.frontend import completions, images, messages, openai, responses
 from arenad.frontend.api import VOCABULARIES
-from arenad.frontend.fields import Field, table
+from arenad.frontend.fields import LIST, OBJECT, SWITCH, TEXT, WHOLE, Field, table
 from arenad.schema.config import Config, FilesConfig
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,13 @@ USED = {
     "/v1/images/generations": images._Request,
     "/v1/messages": messages._Request,
     "/v1/responses": responses._Request,
+}
+REMEDIES = {
+    "/v1/chat/completions": openai._REMEDIES,
+    "/v1/completions": completions._REMEDIES,
+    "/v1/images/generations": images._REMEDIES,
+    "/v1/messages": messages._REMEDIES,
+    "/v1/responses": responses._REMEDIES,
 }
 ROWS = [
     (path, name, field)
@@ -78,13 +86,47 @@ def test_what_is_honoured_is_what_is_read(path: str) -> None:
     assert honoured == set(USED[path].__struct_fields__)
 
 
+def _names(kind: Any) -> Iterator[str]:
+    """Of all fields of a type, and of those within it."""
+    if isinstance(kind, inspect.StructType):
+        for field in kind.fields:
+            yield field.encode_name
+            yield from _names(field.type)
+    parts = [getattr(kind, name, ()) for name in ("types", "item_type", "value_type")]
+    for each in (*(parts[0] or ()), *filter(None, parts[1:])):
+        yield from _names(each)
+
+
+@pytest.mark.parametrize("path", VOCABULARIES)
+def test_every_field_has_a_remedy(path: str) -> None:
+    """By its name, wherever it stands."""
+    remedies = REMEDIES[path]
+    named = {*_names(inspect.type_info(USED[path]))}
+    assert len(named) > 5
+    assert {each for each in named if each not in remedies} == set()
+
+
+SAMPLES: Mapping[object, Any] = {TEXT: "a", SWITCH: True, WHOLE: 1, OBJECT: {"a": 1}, LIST: ["a"]}
+CHOICES = {"function_call"}
+"""Text or an object."""
+
+
 @pytest.mark.parametrize(
     ("path", "name", "field"), [row for row in ROWS if row[2].rule == "ignored"], ids=str
 )
 def test_what_is_ignored_is_named(path: str, name: str, field: Field) -> None:
-    """Whatever its value."""
-    body = msgspec.json.encode(LEAST[path] | {name: ["some"]})
-    assert VOCABULARIES[path].parse(body, FilesConfig()).ignored == (name,)
+    """If it is of its kind, which nearly all have; null is of any."""
+    assert (field.kind is None) == (name in CHOICES)
+    for value in (None, SAMPLES.get(field.kind, 0.5)):
+        body = msgspec.json.encode(LEAST[path] | {name: value})
+        assert VOCABULARIES[path].parse(body, FilesConfig()).ignored == (name,)
+    for wrong in ({} if field.kind in (LIST, None) else ["some"], 2.5):
+        if field.kind is not None:
+            body = msgspec.json.encode(LEAST[path] | {name: wrong})
+            with pytest.raises(InvalidRequest) as told:
+                VOCABULARIES[path].parse(body, FilesConfig())
+            assert told.value.message == f"{name}: is {wrong}; {field.kind.remedy}"
+            assert told.value.param == name
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ ROLES = "must be one of system, developer, user, assistant, tool, function"
         (
             {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
             "messages[0].content[0].type",
-            "messages[0].content[0].type: is 'input_audio'; must be text, image_url or file; of tools and calls function",
+            "messages[0].content[0].type: is 'input_audio'; must be text, refusal, image_url or file; of tools and calls function",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
