@@ -222,7 +222,8 @@ class Api:
     ) -> web.StreamResponse:
         name = account.request_id
         reply.claim = claim
-        self._begin()
+        self._dispatch.counts["accepted"] += 1
+        self._dispatch.running += 1
         outcome: Outcome = "failed"
         try:
             is_whole = await self._written(reply, wish, account)
@@ -236,7 +237,8 @@ class Api:
             raise
         finally:
             reply.patience.close()
-            self._end(outcome)
+            self._dispatch.counts[outcome] += 1
+            self._dispatch.running -= 1
             for each in account.answers():
                 has_failed = bool(each.error) and outcome == "answered"
                 self._recording.put(each, "failed" if has_failed else outcome)
@@ -283,14 +285,6 @@ class Api:
         wish = guard.taken(messages.parse(body, self.settings.files), self.settings.api)
         notes = notes_of(wish, None)
         return web.Response(body=messages.counted(wish), content_type=guard.JSON, headers=notes)
-
-    def _begin(self) -> None:
-        self._dispatch.counts["accepted"] += 1
-        self._dispatch.running += 1
-
-    def _end(self, outcome: Outcome) -> None:
-        self._dispatch.counts[outcome] += 1
-        self._dispatch.running -= 1
 
     async def file_content(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/files/{id}/content: an image of an answer, as long as it is kept.
