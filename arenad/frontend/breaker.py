@@ -150,9 +150,6 @@ class Breakers:
     def ended(self, seat: Seat, number: int, outcome: Outcome, now_s: float) -> list[Change]:
         """The request that was sent there has ended so."""
         changes: list[Change] = []
-        for key, circuit in self._of(seat):
-            if circuit.trial == number:
-                self._circuits[key] = replace(circuit, trial=0)
         if outcome == "answered":
             for key, circuit in self._of(seat):
                 del self._circuits[key]
@@ -161,16 +158,19 @@ class Breakers:
         elif outcome:
             key = seat.name if outcome == "failed" else _way_of(seat)
             changes += self._failed(key, seat, number, now_s)
+        for key, circuit in self._of(seat):
+            if circuit.trial == number:
+                self._circuits[key] = replace(circuit, trial=0)
         return changes
 
     def _failed(self, key: Key, seat: Seat, number: int, now_s: float) -> list[Change]:
-        """Opens while it is closed once enough have failed, and again where a trial has failed.
+        """Opens while it is closed once enough have failed, and again where its trial has failed.
 
-        What fails while it is open was sent before that, or because nobody else was there: that
-        makes no pause longer, or an outage of all would leave the last to be tried alone for long.
+        What else fails then was sent before it opened, or because nobody else was there: that makes
+        no pause longer, or an outage of all would leave the last to be tried alone for long.
         """
         before, limit = self._circuits.get(key, Circuit()), self._limit(key)
-        if not limit or (before.trips and not before.is_half_open(now_s)):
+        if not limit or (before.trips and before.trial != number):
             return []
         is_way = isinstance(key, Way)
         failed = replace(

@@ -155,6 +155,20 @@ def test_each_try_that_fails_doubles_the_time() -> None:
     assert pause_s(1, BreakerConfig(open_s=9, open_limit_s=3)) == 9
 
 
+def test_only_the_trial_judges_what_is_tried() -> None:
+    """A request from before it opened may fail at any later time: it says nothing new."""
+    breakers, seat = Breakers(BreakerConfig(failures=1, open_s=5, open_limit_s=60)), _seat()
+    breakers.begins(seat, 1, 0.0)
+    breakers.begins(seat, 2, 0.0)
+    assert _fails(breakers, seat, at_s=1) == 1
+    assert breakers.ended(seat, 1, "failed", 7.0) == []
+    assert len(breakers.begins(seat, 3, 7.0)) == 1
+    assert breakers.ended(seat, 2, "failed", 8.0) == []
+    assert breakers.begins(seat, 4, 30.0) == []
+    (change,) = breakers.ended(seat, 3, "failed", 30.0)
+    assert change.text == "w1 is asked last for 10 s: it was tried, and failed"
+
+
 def test_a_way_is_judged_by_several_instances() -> None:
     """One that does not get through has its own trouble; two in a row, and all there are last."""
     breakers = Breakers(BreakerConfig(egress_failures=2))
