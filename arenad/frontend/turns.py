@@ -21,6 +21,9 @@ from arenad.schema.process import Pace
 LOCKED_S = 0.005
 """When another frontend is just taking its turn we look again so much later."""
 
+FAULT_S = 1.0
+"""When its file cannot be read or written, so much later."""
+
 _LAST = struct.Struct("=dd")
 
 log = logging.getLogger("arenad.turns")
@@ -45,6 +48,7 @@ class Turns:
         """No site has a pace until the master tells of one."""
         self.paces: Mapping[str, Pace] = {}
         self._files: dict[str, int] = {}
+        self._again_s: dict[str, float] = {}
 
     def wait_s(self, template: str, ahead: int = 0) -> float:
         """How long until the turn after `ahead` others, as far as can be seen now; 0 is at once."""
@@ -55,11 +59,11 @@ class Turns:
         try:
             last_s, draw = self._last(pace)
         except OSError as error:
-            log.error("the pace of the site cannot be kept: %s", error)  # noqa: TRY400 - said whole
-            return 1.0
+            _tell(error)
+            return FAULT_S
         gap = gap_s(pace, now_s, draw)
         next_s = last_s + gap if last_s <= now_s else now_s  # else of a boot before this one
-        return max(0.0, next_s - now_s) + ahead * gap
+        return max(0.0, next_s - now_s, self._again_s.get(template, 0.0) - now_s) + ahead * gap
 
     def take(self, template: str) -> Turn | None:
         """Take the turn, if it is there; then a request has to follow, or it is given back."""
@@ -77,6 +81,10 @@ class Turns:
             draw = random.random()  # noqa: S311 - jitter, no secret
             before, since = os.pread(fd, _LAST.size, 0), _LAST.pack(time.monotonic(), draw)
             os.pwrite(fd, since, 0)
+        except OSError as error:  # as of a full disk, which `wait_s` does not see: it reads well
+            self._again_s[template] = time.monotonic() + FAULT_S
+            _tell(error)
+            return None
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
         return Turn(pace.turns_path, before, since)
@@ -94,6 +102,8 @@ class Turns:
             if os.pread(fd, _LAST.size, 0) == turn.since:
                 os.pwrite(fd, turn.before, 0)
                 os.ftruncate(fd, len(turn.before))
+        except OSError as error:  # then it stays taken
+            _tell(error)
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
 
@@ -115,3 +125,7 @@ class Turns:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._files[path] = os.open(path, flags, 0o600)
         return self._files[path]
+
+
+def _tell(error: OSError) -> None:
+    log.error("the pace of the site cannot be kept: %s", error)

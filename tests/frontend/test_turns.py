@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from scripted import Stage, Worker, roster, staged, until
 
 from arenad.errors import Busy, Overloaded
+from arenad.frontend import turns as module
 from arenad.frontend.queue import Ticket
 from arenad.frontend.turns import Turns
 from arenad.schema.config import QueueConfig
@@ -19,6 +20,9 @@ from arenad.schema.process import Pace
 
 SENDS = 5
 SPACING_S = 0.05
+
+FULL = "/dev/full"
+"""Any write to it fails, as on a full disk (null(4))."""
 
 
 def _pace(folder: Path, per_minute: float = 0.0, spacing_s: float = 0.0) -> Pace:
@@ -104,6 +108,31 @@ def test_a_file_that_cannot_be_opened_sends_nothing(tmp_path: Path) -> None:
     turns.paces = {"": _pace(tmp_path / "gone", per_minute=1.0)}
     assert turns.wait_s("") == 1.0
     assert not turns.take("")
+
+
+def test_a_file_that_cannot_be_written_sends_nothing(tmp_path: Path) -> None:
+    """It reads well, as on a disk that is full, and still there is no turn before a while is over."""
+    turns = Turns()
+    turns.paces = {"": replace(_pace(tmp_path, spacing_s=0.001), turns_path=FULL)}
+    assert turns.wait_s("") == 0
+    assert turns.take("") is None
+    turns.paces = {"": _pace(tmp_path, spacing_s=0.001)}
+    assert 0 < turns.wait_s("") <= module.FAULT_S
+    assert turns.take("") is None
+    turns.close()
+
+
+def test_a_turn_that_cannot_be_given_back_stays_taken(tmp_path: Path) -> None:
+    """That is said, and harms nobody who leaves."""
+    turns = Turns()
+    turns.paces = {"": _pace(tmp_path, per_minute=1.0)}
+    turn = turns.take("")
+    assert turn is not None
+    with (tmp_path / "w.turns").open("rb") as read_only:
+        os.dup2(read_only.fileno(), turns._files[turn.path])
+    turns.give_back(turn)
+    assert turns.wait_s("") > 30.0
+    turns.close()
 
 
 def test_a_turn_that_was_not_used_is_given_back(tmp_path: Path) -> None:
@@ -259,3 +288,19 @@ async def test_a_turn_that_is_there_but_locked_is_waited_for(
     for each in asked:  # only now: an instance that is free again may be asked for both
         await each.tell("one")
     await asyncio.gather(*answers)
+
+
+@staged("w1", queue=QueueConfig(wait_s=600.0))
+async def test_a_full_disk_holds_up_and_fails_nobody(
+    scene: Stage, worker: Worker, *, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes meanwhile waits, and is asked by itself once there is room again."""
+    monkeypatch.setattr(module, "FAULT_S", 0.05)
+    pace = replace(_pace(scene.folder, spacing_s=0.001), turns_path=FULL)
+    scene.dispatch.on_roster(replace(roster(worker), paces={"": pace}))
+    answer = scene.ask()
+    await until(lambda: scene.dispatch.seats.queued == 1)
+    assert not worker.is_asked
+    scene.dispatch.seats._turns.paces = {"": _pace(scene.folder, spacing_s=0.001)}
+    await (await worker.asked()).tell("one")
+    await answer
