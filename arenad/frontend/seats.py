@@ -184,7 +184,7 @@ class Seats:
             return waiting
         try:
             self._seat_or_queue(ticket, waiting)
-        except RequestError:
+        except BaseException:  # whoever was not let in cannot leave
             self.leave(ticket, is_asked=False)
             raise
         return waiting

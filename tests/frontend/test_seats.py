@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 from scripted import WHOLE, Stage, Worker, roster, staged, until
 
 from arenad.errors import LinkLost, NeedsHuman, RequestError, Unavailable
+from arenad.schema.process import Pace
 
 
 @staged()
@@ -131,3 +133,15 @@ async def test_there_is_no_link_to_a_stranger(scene: Stage) -> None:
     """An instance that died between its choice and its link is a lost one."""
     with pytest.raises(LinkLost, match="w1"):
         scene.dispatch.seats.link_to(Worker(scene.folder, "w1").seat)
+
+
+@staged("w1")
+async def test_who_cannot_join_for_a_fault_of_ours_leaves_nothing(
+    scene: Stage, worker: Worker
+) -> None:
+    """Whatever is raised: nobody else would take its ticket back."""
+    pace = Pace(1.0, 0.0, jitter_percent=0.0, turns_path="no path has a\0 in it")
+    scene.dispatch.on_roster(replace(roster(worker), paces={"": pace}))
+    with pytest.raises(ValueError, match="null byte"):
+        await scene.ask()
+    assert not scene.dispatch.seats._waiting
