@@ -122,7 +122,7 @@ class Once:
         try:
             yield claim
         finally:
-            if answer is None and not claim.is_kept:
+            if answer is None and not claim.is_kept and os.fstat(file).st_nlink:
                 path.unlink(missing_ok=True)  # while it is ours: who waits makes a new one
             os.close(file)
             if claim.is_kept:
@@ -178,7 +178,7 @@ class Once:
             room_count -= 1
             room_bytes -= size_bytes
             if age_s > self._keep_s or room_count < 0 or room_bytes < 0:
-                path.unlink(missing_ok=True)
+                _remove(path, size_bytes)
 
     def _entries(self) -> list[tuple[float, int, Path]]:
         found: list[tuple[float, int, Path]] = []
@@ -204,6 +204,22 @@ def _lock(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _remove(path: Path, size_bytes: int) -> None:
+    """Unless it is held, by who runs or is told what is in it, or is another one since we looked.
+
+    A request may run for longer than its answer would be kept.
+    """
+    with suppress(OSError):  # another frontend was quicker
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if _lock(file):
+                status = os.fstat(file)
+                if status.st_nlink and status.st_size == size_bytes:
+                    path.unlink()
+        finally:
+            os.close(file)
 
 
 def _write_all(file: int, packed: bytes) -> None:

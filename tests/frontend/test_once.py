@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +266,55 @@ def test_nobody_waits_for_ever(tmp_path: Path) -> None:
         with pytest.raises(StillRunning):
             await _perform(once, "k1")
         os.close(held)
+
+    play(story())
+
+
+def test_what_runs_for_longer_than_answers_are_kept_is_not_removed(tmp_path: Path) -> None:
+    """Its key stays taken, and its answer is there for the next; one that nobody holds goes."""
+
+    async def story() -> None:
+        once = _once(tmp_path, wait_s=0.05)
+        async with once.claim("k1", "", ASKED) as claim:
+            _age(tmp_path)
+            once._trim()
+            with pytest.raises(StillRunning):
+                await _perform(once, "k1", b"2")
+            await claim.keep(b"1", {})
+        assert await _perform(once, "k1", b"2") == b"1"
+        os.truncate(_only(tmp_path), module._MARK_BYTES)  # as of a frontend that died
+        _age(tmp_path)
+        once._trim()
+
+    play(story())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_removes_the_file_of_another(tmp_path: Path) -> None:
+    """Where one's own was taken away, the one in its place is of a request that runs."""
+
+    async def story() -> None:
+        once, first = _once(tmp_path, wait_s=0.05), AsyncExitStack()
+        await first.enter_async_context(once.claim("k1", "", ASKED))
+        _only(tmp_path).unlink()
+        async with once.claim("k1", "", ASKED) as claim:
+            await first.aclose()
+            with pytest.raises(StillRunning):
+                await _perform(once, "k1", b"3")
+            await claim.keep(b"2", {})
+        assert await _perform(once, "k1", b"3") == b"2"
+
+    play(story())
+
+
+def test_an_answer_that_is_just_kept_is_not_removed_for_what_was_there(tmp_path: Path) -> None:
+    """A sweep saw a request that had run for long; when it comes to it, its answer is there."""
+
+    async def story() -> None:
+        once = _once(tmp_path)
+        await _perform(once, "k1", b"1")
+        module._remove(_only(tmp_path), module._MARK_BYTES)
+        assert await _perform(once, "k1", b"2") == b"1"
 
     play(story())
 
