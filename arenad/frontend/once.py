@@ -75,16 +75,22 @@ class Claim:
         self._file = file
 
     async def keep(self, body: bytes, headers: Mapping[str, str]) -> None:
-        """Keep this answer for whoever asks again."""
+        """Keep this answer for whoever asks again: above all if its client leaves just now.
+
+        The thread writes on then, by a descriptor of its own: the lock is held until that one is
+        closed, too. What it leaves half written is no answer.
+        """
         packed = msgspec.msgpack.encode(Answered(body, dict(headers)))
         if self._file < 0 or len(packed) > MAX_ANSWER_BYTES:
             return
         try:
-            await asyncio.to_thread(_write_all, self._file, packed)
+            file = os.dup(self._file)
         except OSError as error:
-            log.warning("an answer cannot be kept for a second request: %s", error.strerror)
+            _tell(error)
             return
+        writing = asyncio.get_running_loop().run_in_executor(None, _is_written, file, packed)
         self.is_kept = True
+        self.is_kept = await asyncio.shield(writing)
 
 
 class Once:
@@ -222,7 +228,19 @@ def _remove(path: Path, size_bytes: int) -> None:
             os.close(file)
 
 
-def _write_all(file: int, packed: bytes) -> None:
-    written = 0
-    while written < len(packed):
-        written += os.pwrite(file, packed[written:], _MARK_BYTES + written)
+def _is_written(file: int, packed: bytes) -> bool:
+    """Write all of it, and close the file."""
+    try:
+        written = 0
+        while written < len(packed):
+            written += os.pwrite(file, packed[written:], _MARK_BYTES + written)
+    except OSError as error:
+        _tell(error)
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+def _tell(error: OSError) -> None:
+    log.warning("an answer cannot be kept for a second request: %s", error.strerror)

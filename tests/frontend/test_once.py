@@ -1,9 +1,11 @@
 """once: the same request with the same `Idempotency-Key` has one answer; over real sockets and files."""
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 from api_scene import CHAT, HELLO
-from scripted import Ask, Stage, Wire, Worker, api_serving, as_test, play, stage, until
+from scripted import DEADLINE_S, Ask, Stage, Wire, Worker, api_serving, as_test, play, stage, until
 
 from arenad.frontend import once as module
 from arenad.frontend.once import Claim, KeyReused, Once, StillRunning, mark_of
@@ -247,6 +249,60 @@ def test_half_an_answer_is_none(tmp_path: Path) -> None:
         assert await _perform(once, "k1", b"new") == b"new"
 
     play(story())
+
+
+def test_an_answer_is_kept_whole_for_a_client_that_leaves_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the one that asks again; and no file that is opened then has a byte of the answer."""
+    begun, go_on, write = threading.Event(), threading.Event(), os.pwrite
+
+    def slow(file: int, content: bytes, at: int) -> int:
+        if at:
+            begun.set()
+            go_on.wait(DEADLINE_S)
+        return write(file, content, at)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+
+    async def story() -> None:
+        once = _once(tmp_path)
+        first = asyncio.get_running_loop().create_task(_perform(once, "k1", b"1"))
+        await asyncio.to_thread(begun.wait, DEADLINE_S)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        files = [os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT) for _ in range(9)]
+        go_on.set()
+        assert await _perform(once, "k1", b"2") == b"1"
+        assert (tmp_path / "other").stat().st_size == 0
+        for file in files:
+            os.close(file)
+
+    play(story())
+
+
+def test_a_full_disk_fails_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer is not kept: it is performed again, as if there were no key."""
+    write = os.pwrite
+
+    def full(file: int, content: bytes, at: int) -> int:
+        if at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, content, at)
+
+    monkeypatch.setattr(os, "pwrite", full)
+
+    async def story() -> None:
+        once = _once(tmp_path)
+        for body in (b"1", b"2"):
+            assert await _perform(once, "k1", body) == body
+        claim = Claim(file=2**20)
+        await claim.keep(b"", {})
+        assert not claim.is_kept  # nor with no descriptor left
+
+    play(story())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nobody_waits_for_ever(tmp_path: Path) -> None:
