@@ -194,6 +194,28 @@ def test_a_row_that_becomes_another_keys_begins_anew(tmp_path: Path) -> None:
     play(story())
 
 
+def test_what_a_key_that_is_gone_has_running_takes_nothing_from_its_rows_next(
+    tmp_path: Path,
+) -> None:
+    """Neither while it runs at another frontend, nor once it has ended there."""
+
+    async def story() -> None:
+        ours, theirs = (Counters([str(tmp_path / "counters")]) for _ in range(2))
+        old, new = key(concurrency=2), key(3, "f" * 16, concurrency=2)
+        for _ in range(2):
+            await theirs.begin(old, 1)
+        await ours.begin(new, 1)
+        for _ in range(2):
+            theirs.end(old, 1)
+        await ours.begin(new, 1)
+        with pytest.raises(Refusal):
+            await theirs.begin(new, 1)
+        for each in (ours, theirs):
+            each.close()
+
+    play(story())
+
+
 def test_the_second_place_is_taken_when_the_first_cannot(tmp_path: Path) -> None:
     """A state folder that is read-only, or gone; all frontends find the same one."""
 
