@@ -49,6 +49,7 @@ class Counters:
         self._seat = -1
         self._reopen_s = 0.0
         self._running: Counter[str] = Counter()
+        self._keys: dict[str, Key] = {}
         self._owed: dict[str, tuple[Key, int]] = {}
         self._own: dict[str, Use] = {}
         self._settling: asyncio.TimerHandle | None = None
@@ -58,6 +59,7 @@ class Counters:
 
         Raises `Refusal`.
         """
+        self._keys[key.id] = key
         wanted = Wanted(tokens, chats)
         until_s = time.monotonic() + (0.0 if self.fault else LOCK_WAIT_S)
         while True:
@@ -78,22 +80,31 @@ class Counters:
     def end(self, key: Key, tokens: int, chats: int = 1) -> None:
         """The request is over, and its answers were so many tokens. Never waits, never fails."""
         self._running[key.id] -= chats
-        before = self._owed.get(key.id, (key, 0))[1]
-        self._owed[key.id] = (key, before + tokens)
+        self._owe(key, tokens)
         if self.fault:
             self._use_alone(key).add(0, tokens)
         if self._settling is None:
             self._settle()
 
+    def _owe(self, key: Key, tokens: int) -> None:
+        """These, and how many run just now, are yet to be written."""
+        before = self._owed.get(key.id, (key, 0))[1]
+        self._owed[key.id] = (key, before + tokens)
+
     def _settle(self) -> None:
-        """Write down what has ended; a little later, if that cannot be done now."""
+        """Write down what is owed; a little later, if that cannot be done now."""
         self._settling = None
         self._write_owed()
-        if self._owed:
+        self._settle_later()
+
+    def _settle_later(self) -> None:
+        if self._owed and self._settling is None:
             later_s = REOPEN_S if self.fault else LOOK_AGAIN_S
             self._settling = asyncio.get_running_loop().call_later(later_s, self._settle)
 
     def _write_owed(self) -> None:
+        with suppress(OSError):
+            self._opened()  # first, because more is owed to a file that is opened anew
         for id_, (key, tokens) in list(self._owed.items()):
             with suppress(OSError):
                 self._write_end(key, tokens)
@@ -126,13 +137,13 @@ class Counters:
             if why is None:
                 use.add(wanted.chats, wanted.tokens)
                 self._write(key, use, self._running[key.id] + wanted.chats)
+                self._running[key.id] += wanted.chats
         finally:
             self._unlock(SEATS + key.row)
         self._recovered()
         left = quota.allowance(key.limits, use, now_s)
         if why is not None:
             raise Refusal(why, left)
-        self._running[key.id] += wanted.chats
         return left
 
     def _write_end(self, key: Key, tokens: int) -> None:
@@ -142,7 +153,7 @@ class Counters:
         self._lock(SEATS + key.row)
         try:
             row = os.pread(fd, ROW_BYTES, key.row * STRIDE)
-            if row.startswith(id_):
+            if row.startswith(id_) or not row.strip(b"\0"):
                 use = Use.unpacked(row, id_)
                 use.advance(time.monotonic(), wall_time_s())
                 use.add(0, tokens)
@@ -184,6 +195,8 @@ class Counters:
         if why is None:
             use.add(wanted.chats, wanted.tokens)
             self._running[key.id] += wanted.chats
+            self._owe(key, 0)
+            self._settle_later()
         left = quota.allowance(key.limits, use, now_s)
         if why is not None:
             raise Refusal(why, left)
@@ -205,6 +218,9 @@ class Counters:
             log.info("what keys use is counted by all frontends together again")
             self.fault = ""
             self._own.clear()
+            if self._settling is not None:
+                self._settling.cancel()
+            self._settle()
 
     # -- the file ----------------------------------------------------------------------------------
 
@@ -214,7 +230,15 @@ class Counters:
             raise _Paused
         if self._fd < 0:
             self._open()
+            self._owe_running()
         return self._fd
+
+    def _owe_running(self) -> None:
+        """A seat that was just taken tells of nothing that runs here."""
+        for id_, chats in self._running.items():
+            if chats > 0:
+                self._owe(self._keys[id_], 0)
+        self._settle_later()
 
     def _open(self) -> None:
         failed = OSError(None, "no place for it is known")

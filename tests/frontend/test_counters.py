@@ -312,6 +312,63 @@ def test_a_locked_row_stops_nobody_for_long(
     play(story())
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_runs_is_told_again_when_the_file_is_opened_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_lost: bool
+) -> None:
+    """After one write that failed; also in another file, where that one is gone."""
+    monkeypatch.setattr(module, "REOPEN_S", 0.0)
+    path = tmp_path / "counters"
+    limited, other = key(concurrency=2), key(4, "f" * 16, requests_per_minute=9)
+
+    async def story() -> None:
+        ours, theirs = Counters([str(path)]), Counters([str(path)])
+        await ours.begin(limited, 1)
+        full = os.open("/dev/full", os.O_RDWR)
+        os.dup2(full, ours._fd)
+        os.close(full)
+        await ours.begin(limited, 1)
+        assert "No space left" in ours.fault
+        if is_lost:
+            path.unlink()
+        await ours.begin(other, 1)
+        assert ours.fault == ""
+        with pytest.raises(Refusal):
+            await theirs.begin(limited, 1)
+        for _ in range(2):
+            ours.end(limited, 1)
+        await theirs.begin(limited, 1, 2)
+        for each in (ours, theirs):
+            each.close()
+
+    play(story())
+
+
+def test_what_begins_while_its_row_is_locked_is_told_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself: neither does it have to end for that, nor has anything else to begin."""
+    monkeypatch.setattr(module, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(module, "REOPEN_S", 0.0)
+    path = tmp_path / "counters"
+    words = [sys.executable, "-c", HOLDER, str(path), str(LOCKS + SEATS + 3)]
+
+    async def story() -> None:
+        ours, theirs = Counters([str(path)]), Counters([str(path)])
+        with holding(words) as holder:
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            await ours.begin(key(concurrency=2), 1, 2)
+            holder.communicate()
+        await until(lambda: not ours._owed)
+        with pytest.raises(Refusal):
+            await theirs.begin(key(concurrency=2), 1)
+        for each in (ours, theirs):
+            each.close()
+
+    play(story())
+
+
 def test_a_link_in_the_files_place_is_not_followed(tmp_path: Path) -> None:
     """Whoever may write into the folder could have put it there."""
     target = tmp_path / "target"
