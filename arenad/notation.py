@@ -20,6 +20,8 @@ import msgspec
 FENCE = "```"
 CALL = "tool_call"
 RESULT = "tool_result"
+OPENING = FENCE + CALL
+"""What a call begins with."""
 
 MAX_BLOCK_CHARS = 1024 * 1024
 """A longer block is text, and held back no more."""
@@ -27,9 +29,8 @@ MAX_BLOCK_CHARS = 1024 * 1024
 MAX_HELD_CHARS = 4096
 """Spaces that may come before a block."""
 
-_OPENING = FENCE + CALL
 _CLOSING = "\n" + FENCE
-_OPEN = re.compile(rf"^[ \t]*{_OPENING}[ \t]*\n", re.MULTILINE)
+_OPEN = re.compile(rf"^[ \t]*{OPENING}[ \t]*\n", re.MULTILINE)
 _FENCED = re.compile(rf"{FENCE}\w*[ \t]*\n(.*)\n{FENCE}", re.DOTALL)
 
 
@@ -117,66 +118,70 @@ class Finder:
         self._has_begun = False
         self._opening = ""
         self._body: list[str] = []
-        self._tail = ""
         self._size = 0
 
     def take(self, piece: str) -> list[str | Block]:
         """What is known to be text, and which blocks are whole, in their order."""
         found: list[str | Block] = []
-        while piece:
-            piece = self._inside(piece, found) if self._opening else self._outside(piece, found)
+        text, at = self._held + piece, 0
+        self._held = ""
+        while at < len(text):  # by places: a copy of what is left for each block is a square
+            read = self._inside if self._opening else self._outside
+            at = read(text, at, found)
         return found
 
     def rest(self) -> list[str | Block]:
         """What was held back when the text ended; its end may end a block, too."""
-        opening, body, held = self._opening, "".join(self._body), self._held
+        opening, held = self._opening, "".join(self._body) + self._held
         self._opening, self._body, self._held = "", [], ""
         if opening:
-            return [Block(body.rstrip().removesuffix(FENCE), opening + body)]
+            return [Block(held[1:].rstrip().removesuffix(FENCE), opening + held)]
         return [held] if held else []
 
-    def _outside(self, piece: str, found: list[str | Block]) -> str:
-        text = self._held + piece
+    def _outside(self, text: str, at: int, found: list[str | Block]) -> int:
         # What was given back ends in no line end, for these are held: only the first line of all
         # begins where a piece does.
-        begin = text.find("\n") + 1 if self._has_begun else 0
+        begin = text.find("\n", at) + 1 if self._has_begun else at
         opened = _OPEN.search(text, begin) if begin or not self._has_begun else None
-        border = self._border(text) if opened is None else len(text[: opened.start()].rstrip())
-        if border:
+        said = text[at:] if opened is None else text[at : opened.start()].rstrip()
+        border = at + (self._border(said) if opened is None else len(said))
+        if border > at:
             self._has_begun = True
-            found.append(text[:border])
+            found.append(text[at:border])
         if opened is None:
             self._held = text[border:]
-            return ""
-        self._held, self._has_begun = "", True
-        self._opening, self._body, self._size = text[border : opened.end()], [], 0
-        self._tail = "\n"
-        return text[opened.end() :]
+            return len(text)
+        self._has_begun = True
+        # The line end is the body's: with it a closing fence may begin.
+        end = opened.end() - 1
+        self._opening, self._body, self._size = text[border:end], [], -1
+        return end
 
     def _border(self, text: str) -> int:
         """Where at the text's end spaces begin, and with them perhaps a block."""
         at = text.rfind("\n") + 1
         is_line = bool(at) or not self._has_begun
-        if is_line and _OPENING.startswith(text[at:].strip(" \t")):
+        if is_line and OPENING.startswith(text[at:].strip(" \t")):
             border = len(text[:at].rstrip())
         else:
             border = len(text.rstrip())
         return border if len(text) - border <= MAX_HELD_CHARS else len(text)
 
-    def _inside(self, piece: str, found: list[str | Block]) -> str:
-        window = self._tail + piece
-        at = window.find(_CLOSING)
-        end = len(piece) if at < 0 else at + len(_CLOSING) - len(self._tail)
-        self._body.append(piece[:end])
-        self._size += end
-        self._tail = window[1 - len(_CLOSING) :]
-        if at < 0 and self._size <= MAX_BLOCK_CHARS:
-            return ""
-        body = "".join(self._body)
-        text = self._opening + body
-        found.append(text if at < 0 else Block(body.removesuffix(FENCE), text))
+    def _inside(self, text: str, at: int, found: list[str | Block]) -> int:
+        closing = text.find(_CLOSING, at)
+        is_whole = closing >= 0
+        end = closing + len(_CLOSING) if is_whole else len(text)
+        if not is_whole and self._size + end - at <= MAX_BLOCK_CHARS:
+            known = max(at, end - len(_CLOSING) + 1)
+            self._body.append(text[at:known])
+            self._size += known - at
+            self._held = text[known:]
+            return end
+        body = "".join([*self._body, text[at:end]])
+        said = self._opening + body
+        found.append(Block(body[1:].removesuffix(FENCE), said) if is_whole else said)
         self._opening, self._body = "", []
-        return piece[end:]
+        return end
 
 
 # -- compared -------------------------------------------------------------------------------------

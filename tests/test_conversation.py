@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from arenad import conversation, notation
 from arenad.conversation import is_new_turn, key_of, text_of
 from arenad.schema.chat import Attachment, Citation, Image, Role, TextDelta, Turn
 
@@ -54,6 +55,19 @@ def test_every_edit_changes_the_key(place: int) -> None:
     assert key_of("m", TALK[:place]) != told
     assert key_of("m", (*TALK[:place], turn, *TALK[place:])) != told
     assert key_of("n", TALK) != told
+
+
+def test_calls_are_read_while_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond them each counts as it was written; what a client says of them does not count."""
+    reads: list[str] = []
+    plain = notation.plain
+    monkeypatch.setattr(notation, "plain", lambda text: reads.append(text) or plain(text))
+    monkeypatch.setattr(conversation, "MAX_CALLS", 2)
+    call = notation.call("add", {})
+    few, many = turns(call * 9, call, call, call), turns("Hi", call, "Go", call, "Go", f" {call}")
+    assert key_of("m", few) != key_of("m", many)
+    assert reads == [call, call, call, call]
+    assert key_of("m", many) != key_of("m", (*many[:-1], replace(many[-1], text=call)))
 
 
 def test_turns_do_not_run_together() -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from typing import Any
+from typing import Any, ClassVar, SupportsIndex
 
 import pytest
 from hypothesis import given
@@ -97,6 +97,31 @@ def test_only_what_may_be_a_block_is_held_back() -> None:
         [],
         ["\n```tool_case"],
     ]
+
+
+class _Counted(str):
+    """A text that knows how much of it is copied."""
+
+    __slots__ = ()
+    copied: ClassVar[int] = 0
+
+    def __radd__(self, before: str) -> "_Counted":
+        _Counted.copied += len(before) + len(self)
+        return _Counted(before + str(self))
+
+    def __getitem__(self, at: SupportsIndex | slice) -> "_Counted":
+        part = _Counted(super().__getitem__(at))
+        _Counted.copied += len(part)
+        return part
+
+
+@pytest.mark.parametrize("block", ["```tool_call\n{}\n```\n", "a\n```tool_call\n```\nb\n"])
+def test_a_text_is_copied_a_few_times_however_many_blocks_it_has(block: str) -> None:
+    """Not what is left of it for each block: that was half a minute for 6 MB of them."""
+    text = _Counted(block * 1000)
+    _Counted.copied = 0
+    Finder().take(text)
+    assert len(text) <= _Counted.copied <= 4 * len(text)
 
 
 def test_what_is_held_back_is_bounded() -> None:
