@@ -62,3 +62,35 @@ def test_a_fault_has_field_value_and_remedy(given: dict[str, object], message: s
     with pytest.raises(InvalidRequest) as told:
         _read(**given)
     assert (told.value.message, told.value.param) == (message, message.partition(":")[0])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "[[],[],[],[]]",
+        "[{},[],0,0]",
+        '{"a":{},"b":{},"c":{},"d":0}',
+        "[0,0,0,0,0,0]",
+        '["[","[","[","[","["]',
+        '["\\"","\\"","\\"","\\"","\\""]',
+        '["\\\\","\\\\",0,0,0]',
+        '["","","","","","","","","","","","","","","","","","","",""]',
+        "[[],[],[],[],",
+    ],
+)
+def test_a_body_of_too_many_values_is_refused_unread(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists, objects, and what is in them; also where the body is no JSON at its end."""
+    monkeypatch.setattr(fields, "MAX_VALUES", 6)
+    monkeypatch.setattr(fields, "_fields_of", None)
+    with pytest.raises(InvalidRequest, match=r"has \d+ values; 6 are taken; send fewer"):
+        fields.read(b'{"name":"a","x":%s}' % given.encode(), _Body, TABLE, REMEDIES)
+
+
+@pytest.mark.parametrize("text", ["[{,]}" * 9, '"[{,\\' * 9, "\\\\[{,,,,,,", '\\","[,,,,,,'])
+def test_what_stands_in_texts_is_no_value(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Source code and JSON as text, with every kind of escape."""
+    monkeypatch.setattr(fields, "MAX_VALUES", 6)
+    body, _ = _read(name=text, items=[{"number": 1}])
+    assert body.name == text
