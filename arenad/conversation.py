@@ -16,9 +16,10 @@ from arenad.schema.chat import Citation, Image, TextDelta, Turn
 
 KEY_BYTES = 16
 
-MAX_CALLS = 100_000
-"""Of more calls than anybody makes each counts as it was written: to read one takes 2 µs, in which
-a frontend does nothing else."""
+MAX_SIGNS = 200_000
+"""Calls, and values in texts that have any, that are read of a history; no model's window holds so
+many. More of it counts as it was written: to read these takes up to 0.5 s, in which a frontend does
+nothing else."""
 
 _IMAGE = re.compile(r"!\[image\]\([^()\s]*\)")
 """An image may have been delivered by another address than the one the page showed, or beside the
@@ -34,11 +35,18 @@ def key_of(model: str, turns: Iterable[Turn]) -> str:
     call (`notation.plain`); everything else does.
     """
     digest = hashlib.blake2b(_encode(model), digest_size=KEY_BYTES)
-    calls = 0
+    signs = 0
     for turn in turns:
-        calls += turn.text.count(notation.OPENING) if turn.role == "assistant" else 0
-        digest.update(_encode(_plain(turn) if calls <= MAX_CALLS else turn))
+        signs += _signs(turn)
+        digest.update(_encode(_plain(turn) if signs <= MAX_SIGNS else turn))
     return digest.hexdigest()
+
+
+def _signs(turn: Turn) -> int:
+    """What has to be read for its key: no more than these are calls, or values of their JSON."""
+    if turn.role != "assistant" or notation.OPENING not in turn.text:
+        return 0
+    return sum(map(turn.text.count, (notation.OPENING, "[", "{", ",")))
 
 
 def _plain(turn: Turn) -> Turn:

@@ -85,9 +85,12 @@ def _block(kind: str, told: Mapping[str, object]) -> str:
 
 
 def arguments_of(text: str) -> object:
-    """The arguments of a call that a client sends again; such as are no JSON stay a text."""
+    """The arguments of a call that a client sends again; such as are no JSON stay a text.
+
+    No objects are made of them, of which there might be millions, but a line.
+    """
     try:
-        return msgspec.json.decode(text or "{}")
+        return msgspec.Raw(msgspec.json.format(text.encode() or b"{}", indent=-1))
     except _NO_JSON:
         return text
 

@@ -62,7 +62,7 @@ def test_calls_are_read_while_they_are_few(monkeypatch: pytest.MonkeyPatch) -> N
     reads: list[str] = []
     plain = notation.plain
     monkeypatch.setattr(notation, "plain", lambda text: reads.append(text) or plain(text))
-    monkeypatch.setattr(conversation, "MAX_CALLS", 2)
+    monkeypatch.setattr(conversation, "MAX_SIGNS", 8)  # a call has four
     call = notation.call("add", {})
     few, many = turns(call * 9, call, call, call), turns("Hi", call, "Go", call, "Go", f" {call}")
     assert key_of("m", few) != key_of("m", many)

@@ -4,6 +4,7 @@ import itertools
 import json
 from typing import Any, ClassVar, SupportsIndex
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,9 +168,15 @@ def test_results_tell_what_is_known() -> None:
 
 
 def test_arguments_are_told_as_json_where_they_are() -> None:
-    """Nothing is an empty object; nonsense stays what it is."""
-    read = notation.arguments_of
-    assert [read('{"a": 1}'), read(""), read("{a")] == [{"a": 1}, {}, "{a"]
+    """On a line, numbers as they were written; nothing is an empty object; nonsense stays itself."""
+    texts = ['{"a" : 1.50,\n"b": []}', "", "{a", "\ud800", "[" * 5000 + "]" * 5000]
+    assert [notation.arguments_of(text) for text in texts] == [
+        msgspec.Raw(b'{"a":1.50,"b":[]}'),
+        msgspec.Raw(b"{}"),
+        *texts[2:],
+    ]
+    told = notation.call("add", notation.arguments_of('{"a":\n3}'))
+    assert told == ADD
 
 
 @pytest.mark.parametrize(
