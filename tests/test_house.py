@@ -100,6 +100,7 @@ DECLARED_BRAINS = (
     "arenad/frontend/quota.py",
     "arenad/frontend/response_items.py",
     "arenad/frontend/responses.py",
+    "arenad/frontend/schemas.py",
     "arenad/frontend/tokens.py",
     "arenad/frontend/vocabulary.py",
     "arenad/worker/diagnosis.py",

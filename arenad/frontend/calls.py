@@ -10,7 +10,6 @@ import msgspec
 
 from arenad import notation
 from arenad.errors import InvalidRequest
-from arenad.frontend import instruct
 from arenad.frontend.fields import Field
 from arenad.frontend.instruct import Emulation, Format, Tool
 
@@ -216,7 +215,8 @@ def wanted(
 ) -> Emulation | None:
     """What is to be emulated, if anything is; `form_param` is the field that says the form.
 
-    Raises `InvalidRequest` for tools and schemas that cannot be.
+    Raises `InvalidRequest` for tools and forms that cannot be; schemas are looked at where it is
+    known that they are wanted (`instruct.check`).
     """
     if not tools and choice == "auto" and form is None:
         return None
@@ -233,6 +233,7 @@ def wanted(
         chosen=chosen,
         is_parallel=is_parallel,
         format=form,
+        format_param=form_param if form is not None else "",
     )
 
 
@@ -242,8 +243,6 @@ def _check(tools: Sequence[Tool], choice: Choice, chosen: str) -> None:
         if tool.name in names[:number]:
             told = f"is the second one named {tool.name!r}; give each its own name"
             raise InvalidRequest(f"tools[{number}]: {told}", param=f"tools[{number}]")
-        if tool.parameters is not None:
-            instruct.checked(f"tools[{number}]", tool.parameters)
     if chosen and chosen not in names:
         told = f"is {chosen!r}; must be one of the tools"
         raise InvalidRequest(f"tool_choice: {told}", param="tool_choice")
@@ -253,7 +252,6 @@ def _check(tools: Sequence[Tool], choice: Choice, chosen: str) -> None:
 
 
 def _check_form(param: str, schema: dict[str, Any]) -> None:
-    instruct.checked(param, schema)
     if (root := schema.get("type", "object")) in ("string", "number", "integer", "boolean", "null"):
         told = f"is a schema of type {root!r}; must be one of an object or an array"
         raise InvalidRequest(f"{param}: {told}", param=param)

@@ -20,7 +20,7 @@ from aiohttp.typedefs import Handler
 
 from arenad.due import NEVER_S, Due
 from arenad.errors import InvalidRequest, OverLimit, RequestError, Unauthorized
-from arenad.frontend import cors, messages, openai
+from arenad.frontend import cors, instruct, messages, openai
 from arenad.frontend.vocabulary import Vocabulary, Wish
 from arenad.schema.config import ApiConfig
 
@@ -420,6 +420,8 @@ def taken(wish: Wish, limits: ApiConfig, field: str = "messages") -> Wish:
         param = wish.emulation.param
         told = "is not emulated here; leave it out, or have the operator set api.emulate"
         raise InvalidRequest(f"{param}: {told}", param=param)
+    if wish.emulation is not None:
+        instruct.check(wish.emulation)
     return wish
 
 

@@ -4,26 +4,18 @@ The words are joined to the instructions, where they stay the same as long as th
 a conversation goes on where it is held. `obeyed` reads what the model makes of them.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from functools import cache, partial
-from importlib import import_module
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from arenad import notation
-from arenad.errors import InvalidRequest
-from arenad.frontend import parts
+from arenad.frontend import parts, schemas
 from arenad.schema.chat import Turn
 
 Choice = Literal["auto", "required"]
-
-MAX_FAULT_CHARS = 300
-
-MAX_STEPS = 10_000
-MAX_PATTERN_BYTES = 1024 * 1024
-"""A client's patterns are held to these, so that none keeps the loop busy."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -52,7 +44,7 @@ class Format(msgspec.Struct, frozen=True):
 
 
 class Emulation(msgspec.Struct, frozen=True):
-    """What is wanted. `param` is the request's field that says so.
+    """What is wanted. `param` is the request's field that says so, `format_param` that of the form.
 
     `chosen` is the tool that has to be called. `is_parallel`: whether several calls may come.
     """
@@ -63,51 +55,16 @@ class Emulation(msgspec.Struct, frozen=True):
     chosen: str = ""
     is_parallel: bool = True
     format: Format | None = None
+    format_param: str = ""
 
 
-# -- schemas --------------------------------------------------------------------------------------
-
-
-def checked(param: str, schema: dict[str, Any]) -> None:
-    """Raises `InvalidRequest` unless it is a JSON schema that can be held against a value."""
-    _validator(param, schema)
-
-
-def fault_of(schema: dict[str, Any], value: object) -> str:
-    """What in a value is not as its schema says; nothing if all is.
-
-    The value itself, which is what was said, is not shown: faults are logged.
-    """
-    try:
-        error = next(iter(_validator("schema", schema, "the value").iter_errors(value)), None)
-    except ValueError as cannot:  # deeper than the library goes
-        return str(cannot)[:MAX_FAULT_CHARS]
-    if error is None:
-        return ""
-    place = "".join(f"[{each!r}]" for each in error.instance_path)
-    return f"{error.message[:MAX_FAULT_CHARS]}{f' at {place}' if place else ''}"
-
-
-def _validator(param: str, schema: dict[str, Any], mask: str | None = None) -> Any:
-    """`mask` stands in faults for a value that is not to be shown."""
-    try:
-        return _judges()(schema, mask=mask)
-    except ValueError as error:
-        told = str(error).partition("\n")[0][:MAX_FAULT_CHARS]
-        remedy = "must be a JSON schema, without references to other documents"
-        raise InvalidRequest(f"{param}: is no schema ({told}); {remedy}", param=param) from None
-
-
-@cache
-def _judges() -> Callable[..., Any]:
-    """What makes a judge of a schema; 20 ms and 5 MiB, which wait until somebody wants it."""
-    library = import_module("jsonschema_rs")
-    patterns = library.FancyRegexOptions(backtrack_limit=MAX_STEPS, size_limit=MAX_PATTERN_BYTES)
-    return partial(library.validator_for, retriever=_nowhere, pattern_options=patterns)
-
-
-def _nowhere(_address: str) -> Any:
-    raise ValueError("nothing is fetched")
+def check(wanted: Emulation) -> None:
+    """Raises `InvalidRequest` for schemas that cannot be held against what the model says."""
+    tools = enumerate(wanted.tools)
+    given = {f"tools[{at}]": each.parameters for at, each in tools if each.parameters is not None}
+    if wanted.format is not None and wanted.format.schema is not None:
+        given[wanted.format_param] = wanted.format.schema
+    schemas.check(given)
 
 
 # -- words ----------------------------------------------------------------------------------------

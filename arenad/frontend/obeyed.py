@@ -10,7 +10,7 @@ import msgspec
 
 from arenad import notation
 from arenad.errors import NotObeyed, NoToolCalled, NotTheFormat
-from arenad.frontend import instruct
+from arenad.frontend import instruct, schemas
 from arenad.frontend.instruct import Emulation, Tool
 from arenad.frontend.only_json import OnlyJson
 from arenad.frontend.vocabulary import Shown, ToolCall
@@ -148,7 +148,7 @@ class _Side:
             return ""
         value, fault = self._json.value()
         schema = self._wanted.format.schema if self._wanted.format else None
-        return fault or (instruct.fault_of(schema, value) if schema is not None else "")
+        return fault or (schemas.fault_of(schema, value) if schema is not None else "")
 
     def _shown(self, found: Sequence[str | notation.Block]) -> list[Shown]:
         shown: list[Shown] = []
@@ -174,7 +174,7 @@ class _Side:
             return None
         if tool.is_strict and tool.parameters is not None:
             value = msgspec.json.decode(call.arguments)
-            return None if instruct.fault_of(tool.parameters, value) else call
+            return None if schemas.fault_of(tool.parameters, value) else call
         return call
 
     def _said(self, text: str) -> str:

@@ -130,6 +130,19 @@ async def test_the_switch_is_the_operators(at: Scene) -> None:
         assert (await asking).choices[0].finish_reason == "tool_calls"
 
 
+@served()
+async def test_no_schema_is_looked_at_before_the_switch(at: Scene) -> None:
+    """So nobody has any made ready where there is nothing to be held against them."""
+    bad: Any = {"type": "function", "function": {"name": "a", "parameters": {"type": "thing"}}}
+    async with client(at.address) as theirs:
+        create = theirs.chat.completions.create
+        with pytest.raises(openai.BadRequestError, match=r"set api\.emulate"):
+            await create(model="echo", messages=HELLO, tools=[bad])
+        at.api.adjust(replace(at.api.settings, api=ON))
+        with pytest.raises(openai.BadRequestError, match=r"tools\[0\]: is no schema"):
+            await create(model="echo", messages=HELLO, tools=[bad])
+
+
 @pytest.mark.parametrize("rewrites", [False, True])
 @served(limits=ON)
 async def test_a_conversation_with_calls_goes_on_where_it_is_held(

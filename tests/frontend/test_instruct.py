@@ -1,7 +1,6 @@
 """What the model is told, where it stands, and which schemas are taken."""
 
 import json
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -61,45 +60,17 @@ def test_results_are_one_turn_and_files_stay_where_they_were() -> None:
     assert [(each.turn, each.place) for each in moved] == [(1, 0), (3, 1)]
 
 
-@pytest.mark.parametrize(
-    ("schema", "why"),
-    [
-        ({"type": "thing"}, "thing"),
-        ({"$ref": "http://127.0.0.1:1/secret"}, "nothing is fetched"),
-        ({"$ref": "file:///etc/passwd"}, "nothing is fetched"),
-        ({"$ref": "#/nowhere"}, "nowhere"),
-        ({"pattern": "("}, "regex"),
-        ({"$schema": "http://a/b"}, "meta-schema"),
-        (5, "5"),
-    ],
-)
-def test_what_is_no_schema_is_refused(schema: Any, why: str) -> None:
-    """With the reason, and nothing is fetched for it."""
-    with pytest.raises(InvalidRequest, match=r"tools\[0\]: is no schema .*; must be") as told:
-        instruct.checked("tools[0]", schema)
-    assert why in told.value.message
-    assert told.value.param == "tools[0]"
-
-
-def test_a_fault_is_told_with_its_place() -> None:
-    """The first one, without what was said; none if there is none."""
-    assert instruct.fault_of(SCHEMA, {"a": 1}) == ""
-    told = instruct.fault_of(SCHEMA, {"a": "secret"})
-    assert told == "the value is not of type \"integer\" at ['a']"
-    assert "object" in instruct.fault_of(SCHEMA, [])
-
-
-@pytest.mark.parametrize(
-    ("schema", "is_valid"),
-    [
-        ({"$ref": "#"}, True),
-        ({"not": {"$ref": "#"}}, False),
-        ({"properties": {"a": {"pattern": "(?=a)(a+)+$"}}}, False),
-    ],
-)
-def test_no_schema_hangs(schema: Any, *, is_valid: bool) -> None:
-    """One that means itself, and a pattern that never ends."""
-    assert (instruct.fault_of(schema, {"a": "a" * 40 + "!"}) == "") == is_valid
+def test_every_schema_has_the_name_of_its_field() -> None:
+    """Those of tools their number; a tool without one has nothing to be looked at."""
+    bad, form = {"type": "thing"}, Format({"type": "object"})
+    instruct.check(replace(WANTED, format=form, format_param="text.format"))
+    for wanted, param in (
+        (Emulation("tools", (Tool("now"), Tool("add", "", bad)), format=form), "tools[1]"),
+        (replace(WANTED, format=Format(bad), format_param="text.format"), "text.format"),
+    ):
+        with pytest.raises(InvalidRequest, match="is no schema") as told:
+            instruct.check(wanted)
+        assert told.value.param == param
 
 
 def test_a_form_is_told_with_its_schema() -> None:

@@ -146,7 +146,8 @@ def test_a_format_is_what_is_emulated() -> None:
         ),
     ):
         wanted = openai.parse(_body(response_format=asked)).emulation
-        assert wanted == Emulation("response_format", format=form)
+        param = "response_format"
+        assert wanted == Emulation(param, format=form, format_param=param)
     assert openai.parse(_body(response_format={"type": "text"})).emulation is None
 
 

@@ -56,6 +56,6 @@ def test_what_is_emulated() -> None:
     assert wanted == Emulation("tools", (made,), "required", "add", is_parallel=False)
     form = {"type": "json_schema", "name": "a", "schema": {"type": "object"}}
     assert wish(HELLO, text={"format": form}).emulation == Emulation(
-        "text.format", format=Format({"type": "object"}, "a")
+        "text.format", format=Format({"type": "object"}, "a"), format_param="text.format"
     )
     assert wish(HELLO, text={"format": {"type": "text"}}).emulation is None
