@@ -106,8 +106,12 @@ def test_parts_in_any_order() -> None:
             "image_url.url",
             "is 5; must be a data URL",
         ),
-        ({"type": "input_audio"}, "type", "is 'input_audio'; must be text, image_url or file"),
-        ({"text": "x"}, "type", "is missing; must be text, image_url or file"),
+        (
+            {"type": "input_audio"},
+            "type",
+            "is 'input_audio'; must be text, refusal, image_url or file",
+        ),
+        ({"text": "x"}, "type", "is missing; must be text, refusal, image_url or file"),
     ],
 )
 def test_a_bad_part_is_named(part: dict[str, Any], field: str, said: str) -> None:
