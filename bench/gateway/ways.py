@@ -37,6 +37,7 @@ KEY = "sk-bench-0123456789"
 INSTANCES = 8
 SETTLE_S = 3.0
 START_S = 180.0
+STOP_S = 10.0
 PATIENCE_S = 2
 """What a silent upstream is given, where that can be set."""
 
@@ -177,6 +178,10 @@ def _litellm(upstream: str) -> Iterator[Gateway]:
             yield Gateway(LITELLM, url, lambda: costs.tree(it.pid), KEY)
         finally:
             it.terminate()
+            try:
+                it.wait(STOP_S)
+            except subprocess.TimeoutExpired:  # it waits for streams that fell silent
+                it.kill()
 
 
 def _answers(url: str) -> bool:
