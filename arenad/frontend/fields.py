@@ -131,8 +131,9 @@ def _within(value: dict[str, Any] | list[Any]) -> list[dict[str, Any] | list[Any
 
 def _check(given: dict[str, Any], table: Mapping[str, Field]) -> None:
     """Raise for the first field that is refused, or ignored and none of its kind."""
-    for name in given.keys() & table.keys():
-        field, value = table[name], given[name]
+    for name, value in given.items():
+        if (field := table.get(name)) is None:
+            continue
         if field.rule == "refused" and _asks(value) and value != field.plain:
             raise InvalidRequest(f"{name}: is {_shown(value)}; {field.note}", param=name)
         if field.rule == "ignored" and field.kind is not None and value is not None:

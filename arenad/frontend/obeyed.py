@@ -97,6 +97,7 @@ class _Side:
         self._new_id = new_id
         self._tools = _callable(wanted)
         self._finder = notation.Finder()
+        self._judges: dict[str, schemas.Judge] = {}
         form = wanted.format
         self._json = OnlyJson(_OPENINGS[instruct.kind_of(form)]) if form is not None else None
         self._texts: list[str] = []
@@ -148,7 +149,7 @@ class _Side:
             return ""
         value, fault = self._json.value()
         schema = self._wanted.format.schema if self._wanted.format else None
-        return fault or (schemas.fault_of(schema, value) if schema is not None else "")
+        return fault or (schemas.Judge(schema).fault_of(value) if schema is not None else "")
 
     def _shown(self, found: Sequence[str | notation.Block]) -> list[Shown]:
         shown: list[Shown] = []
@@ -174,7 +175,8 @@ class _Side:
             return None
         if tool.is_strict and tool.parameters is not None:
             value = msgspec.json.decode(call.arguments)
-            return None if schemas.fault_of(tool.parameters, value) else call
+            judge = self._judges.setdefault(tool.name, schemas.Judge(tool.parameters))
+            return None if judge.fault_of(value) else call
         return call
 
     def _said(self, text: str) -> str:

@@ -35,7 +35,8 @@ LOOK_BYTES = 100
 
 MAX_LOOKS_IN_ALL = 2_000_000
 MAX_LOOKS_TOLD = 50_000
-"""At a value and all within it: 0.1 µs each, and up to 30 µs where what is wrong is to be told."""
+"""At all values of an answer, and at one and all within it: 0.1 µs each, and up to 30 µs where what
+is wrong is to be told."""
 
 MAX_COUNTED = 100_000
 """Steps of counting, of 3 µs."""
@@ -225,20 +226,36 @@ def _each(schema: Schema) -> Iterator[Any]:
 # -- held against values --------------------------------------------------------------------------
 
 
-def fault_of(schema: Schema, value: object) -> str:
-    """What in a value is not as its schema says; nothing if all is.
+class Judge:
+    """Holds values against one schema: it is made ready once, and looks so often at all of them."""
 
-    The value itself, which is what was said, is not shown: faults are logged.
-    """
+    def __init__(self, schema: Schema) -> None:
+        """Nothing is made ready before there is a value."""
+        self._schema = schema
+        self._looks = _Looks(schema)
+        self._left = MAX_LOOKS_IN_ALL
+        self._validator: Any = None
+
+    def fault_of(self, value: object) -> str:
+        """What in a value is not as the schema says; nothing if all is.
+
+        The value itself, which is what was said, is not shown: faults are logged.
+        """
+        try:
+            looks = self._looks.in_all(value)
+        except (ValueError, RecursionError):
+            looks = MAX_LOOKS_IN_ALL + 1
+        self._left -= looks
+        if self._left < 0:
+            return "the value is too large or too deep to be held against its schema"
+        if self._validator is None:
+            self._validator = _validator("schema", self._schema, "the value")
+        return _fault(self._validator, value, is_told=looks <= MAX_LOOKS_TOLD)
+
+
+def _fault(validator: Any, value: object, *, is_told: bool) -> str:
     try:
-        looks = _Looks(schema).in_all(value)
-    except (ValueError, RecursionError):
-        looks = MAX_LOOKS_IN_ALL + 1
-    if looks > MAX_LOOKS_IN_ALL:
-        return "the value is too large or too deep to be held against its schema"
-    validator = _validator("schema", schema, "the value")
-    try:
-        if looks > MAX_LOOKS_TOLD:
+        if not is_told:
             return "" if validator.is_valid(value) else "the value is not valid by its schema"
         validator.validate(value)
     except import_module("jsonschema_rs").ValidationError as error:

@@ -63,6 +63,6 @@ def test_it_makes_an_object_for_a_schema() -> None:
     """Of names and numbers in the text; without a schema with the keys that are quoted."""
     text = told(Emulation("f", format=Format(PERSON)), "Anna is 41 years old.")
     assert json.loads(text) == {"name": "Anna", "age": 41, "tags": ["x"]}
-    assert schemas.fault_of(PERSON, json.loads(text)) == ""
+    assert schemas.Judge(PERSON).fault_of(json.loads(text)) == ""
     text = told(Emulation("f", format=Format()), "With 'setup' and 'punchline' keys.")
     assert set(json.loads(text)) == {"setup", "punchline"}

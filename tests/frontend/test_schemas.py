@@ -53,10 +53,10 @@ def test_what_is_no_schema_is_refused(schema: Any, why: str) -> None:
 
 def test_a_fault_is_told_with_its_place() -> None:
     """The first one, without what was said; none if there is none."""
-    assert schemas.fault_of(SCHEMA, {"a": 1}) == ""
-    told = schemas.fault_of(SCHEMA, {"a": "secret"})
+    assert schemas.Judge(SCHEMA).fault_of({"a": 1}) == ""
+    told = schemas.Judge(SCHEMA).fault_of({"a": "secret"})
     assert told == "the value is not of type \"integer\" at ['a']"
-    assert "object" in schemas.fault_of(SCHEMA, [])
+    assert "object" in schemas.Judge(SCHEMA).fault_of([])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_fault_is_told_with_its_place() -> None:
 )
 def test_no_schema_hangs(schema: Any, *, is_valid: bool) -> None:
     """By a pattern that never ends."""
-    assert (schemas.fault_of(schema, {"a": "a" * 40 + "!"}) == "") == is_valid
+    assert (schemas.Judge(schema).fault_of({"a": "a" * 40 + "!"}) == "") == is_valid
 
 
 @pytest.mark.parametrize(
@@ -148,29 +148,37 @@ def test_a_schema_has_to_be_followed(schema: Schema, why: str) -> None:
 def test_schemas_of_clients_are_followed(schema: Schema, wrong: object) -> None:
     """With names in any spelling, ids at the root, lists of schemas and several at one place."""
     schemas.check({"tools[0]": schema})
-    assert schemas.fault_of(schema, wrong) not in {"", TOO_LARGE}
+    assert schemas.Judge(schema).fault_of(wrong) not in {"", TOO_LARGE}
 
 
 def test_only_ways_to_one_value_make_a_schema_too_deep() -> None:
     """A tree looks once at each of its branches, and twice as often a level down what is doubled."""
     for schema in (TREE, DOUBLED):
         schemas.check({"tools[0]": schema})
-        assert schemas.fault_of(schema, nested(8)) == ""
-    assert schemas.fault_of(TREE, nested(60)) == ""
-    assert schemas.fault_of(DOUBLED, nested(60)) == TOO_LARGE
+        assert schemas.Judge(schema).fault_of(nested(8)) == ""
+    assert schemas.Judge(TREE).fault_of(nested(60)) == ""
+    assert schemas.Judge(DOUBLED).fault_of(nested(60)) == TOO_LARGE
 
 
 def test_a_value_may_be_too_large_for_its_schema() -> None:
     """A long enum is compared with each of many values."""
     schema = {"items": {"enum": list(range(40_000))}}
     schemas.check({"tools[0]": schema})
-    assert schemas.fault_of(schema, [1] * 10) == ""
-    assert schemas.fault_of(schema, [1] * 10_000) == TOO_LARGE
+    assert schemas.Judge(schema).fault_of([1] * 10) == ""
+    assert schemas.Judge(schema).fault_of([1] * 10_000) == TOO_LARGE
+
+
+def test_many_values_are_looked_at_no_more_often_than_one() -> None:
+    """An answer may have thousands of calls of one tool; its schema is made ready once."""
+    judge = schemas.Judge({"items": {"enum": list(range(40_000))}})
+    faults = [judge.fault_of([1] * 100) for _ in range(20)]
+    assert faults == sorted(faults)  # well at first, then no more
+    assert {*faults} == {"", TOO_LARGE}
 
 
 def test_what_is_wrong_is_told_where_that_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else only that it is wrong: every way of being wrong would be told."""
-    assert "integer" in schemas.fault_of(SCHEMA, {"a": "x"})
+    assert "integer" in schemas.Judge(SCHEMA).fault_of({"a": "x"})
     monkeypatch.setattr(schemas, "MAX_LOOKS_TOLD", 1)
-    assert schemas.fault_of(SCHEMA, {"a": "x"}) == "the value is not valid by its schema"
-    assert schemas.fault_of(SCHEMA, {"a": 1}) == ""
+    assert schemas.Judge(SCHEMA).fault_of({"a": "x"}) == "the value is not valid by its schema"
+    assert schemas.Judge(SCHEMA).fault_of({"a": 1}) == ""
