@@ -1,15 +1,14 @@
 """The page that shows the OpenAPI document, in a real browser, served as the endpoint serves it."""
 
 import asyncio
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 
 import documented
 import pytest
 from aiohttp import web
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from demo_browser import browser  # noqa: F401 - a fixture
+from playwright.sync_api import Browser, Page, expect
 
 from arenad.frontend import guard
 from arenad.frontend.api import VOCABULARIES, scope_of
@@ -24,7 +23,7 @@ def address() -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    app = guard.application(1024, lambda *_: None)
+    app = guard.application(lambda *_: None)
     app.add_routes(Reference(VOCABULARIES, scope_of).routes())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
@@ -41,21 +40,8 @@ def address() -> Iterator[str]:
     loop.close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for this module."""
-    path = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    assert path is not None, "no Chromium here: run the setup script"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=path, chromium_sandbox=os.geteuid() != 0
-        )
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
+def page(browser: Browser, address: str) -> Iterator[Page]:  # noqa: F811 - a fixture
     """The page, read; nothing of it may break the policy, or go elsewhere."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(DEADLINE_S * 1000)
