@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from arenad import errors
 from arenad.errors import RequestError
 from arenad.schema import chat
-from arenad.schema.chat import CONTENT, Chat, Event, Failure, error_of, failure_of
+from arenad.schema.chat import CONTENT, Chat, Event, Failure, SideFailed, error_of, failure_of
 from arenad.schema.frame import Body
 from arenad.wire import Peer
 
@@ -18,8 +18,11 @@ _seconds = st.floats(min_value=0, max_value=1e6)
 _chats = st.builds(
     Chat, first_event_timeout_s=_seconds, idle_timeout_s=_seconds, total_timeout_s=_seconds
 )
-_events = st.one_of(*(st.builds(kind) for kind in get_args(Event)))
 _failures = st.builds(Failure, retry_after_s=st.none() | _seconds)
+_events = st.one_of(
+    *(st.builds(kind) for kind in get_args(Event) if kind is not SideFailed),
+    st.builds(SideFailed, _failures),
+)
 
 
 @given(st.one_of(_chats, _events, st.builds(chat.Finish), _failures))
