@@ -273,11 +273,12 @@ class Api:
         answer = self._dispatch.answer(wish, account.request_id, account)
         if wish.image_format == "file":
             answer = self.kept.answer(answer, base)
-        sides = self._dispatch.sides(wish)
-        shown: Answer = answer
         if wish.emulation is not None:  # first: a client knows nothing of how calls are written
-            shown = through(answer, obeyed.Reader(wish.emulation, sides, guard.new_id))
-        return through(shown, cut.Cutter(wish, sides)) if wish.is_cut else shown
+            sides = self._dispatch.sides(wish)
+            answer = through(answer, obeyed.Reader(wish.emulation, sides, guard.new_id))
+        if wish.is_cut:
+            answer = through(answer, cut.Cutter(wish, self._dispatch.sides(wish)))
+        return answer
 
     async def count_tokens(self, request: web.Request) -> web.Response:
         """POST /v1/messages/count_tokens: an estimate, which no instance is asked for."""
