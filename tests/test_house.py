@@ -94,6 +94,7 @@ DECLARED_BRAINS = (
     "arenad/frontend/message_blocks.py",
     "arenad/frontend/messages.py",
     "arenad/frontend/obeyed.py",
+    "arenad/frontend/one_line.py",
     "arenad/frontend/only_json.py",
     "arenad/frontend/openai.py",
     "arenad/frontend/parts.py",

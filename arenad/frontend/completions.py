@@ -11,7 +11,7 @@ import msgspec
 from arenad.conversation import text_of
 from arenad.errors import RequestError
 from arenad.frontend import answers, fields, openai, parts
-from arenad.frontend.fields import OBJECT, TEXT, WHOLE, Field, number
+from arenad.frontend.fields import TEXT, Field
 from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     ANSWERS,
@@ -21,6 +21,7 @@ from arenad.frontend.vocabulary import (
     ONE_STOP_REMEDY,
     OURS,
     OURS_REMEDIES,
+    SAMPLING,
     STOP,
     STOP_REMEDY,
     Answers,
@@ -51,8 +52,6 @@ from arenad.schema.chat import (
 )
 from arenad.schema.config import FilesConfig
 
-_NO_SWITCH = "a page has no such switch"
-
 FIELDS: Mapping[str, Field] = {
     "model": Field("honoured"),
     "prompt": Field("honoured", "one text, as a user's message; several, and tokens, are refused"),
@@ -62,12 +61,7 @@ FIELDS: Mapping[str, Field] = {
     "best_of": Field("honoured", "only 1"),
     "max_tokens": Field("honoured", f"{LENGTH.note}; without it there is no limit"),
     "stop": STOP,
-    "temperature": Field("ignored", _NO_SWITCH, kind=number(0, 2)),
-    "top_p": Field("ignored", _NO_SWITCH, kind=number(0, 1)),
-    "frequency_penalty": Field("ignored", _NO_SWITCH, kind=number(-2, 2)),
-    "presence_penalty": Field("ignored", _NO_SWITCH, kind=number(-2, 2)),
-    "logit_bias": Field("ignored", _NO_SWITCH, kind=OBJECT),
-    "seed": Field("ignored", _NO_SWITCH, kind=WHOLE),
+    **SAMPLING,
     "user": Field("ignored", kind=TEXT),
     "echo": Field("refused", "the prompt is not repeated; leave it out"),
     "logprobs": Field("refused", "a chat page tells no probabilities; leave it out"),

@@ -18,6 +18,7 @@ from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     LENGTH,
     LENGTH_REMEDY,
+    NO_SWITCH,
     ONE_STOP_REMEDY,
     OURS,
     OURS_REMEDIES,
@@ -54,7 +55,6 @@ from arenad.schema.process import Model
 
 MAX_MESSAGES = 10_000
 
-_NO_SWITCH = "a page has no such switch"
 _NO_TOOLS = "a page has no tools of its own; leave it out"
 
 FIELDS: Mapping[str, Field] = {
@@ -76,9 +76,9 @@ FIELDS: Mapping[str, Field] = {
     "tools": calls.EMULATED,
     "tool_choice": calls.EMULATED,
     "output_format": calls.EMULATED,
-    "temperature": Field("ignored", _NO_SWITCH, kind=number(0, 1)),
-    "top_p": Field("ignored", _NO_SWITCH, kind=number(0, 1)),
-    "top_k": Field("ignored", _NO_SWITCH, kind=WHOLE),
+    "temperature": Field("ignored", NO_SWITCH, kind=number(0, 1)),
+    "top_p": Field("ignored", NO_SWITCH, kind=number(0, 1)),
+    "top_k": Field("ignored", NO_SWITCH, kind=WHOLE),
     "metadata": Field("ignored", kind=OBJECT),
     "cache_control": Field("ignored", "also in blocks", kind=OBJECT),
     "context_management": Field("ignored", kind=OBJECT),

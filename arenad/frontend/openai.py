@@ -12,16 +12,18 @@ import msgspec
 from arenad.conversation import text_of
 from arenad.errors import RequestError
 from arenad.frontend import answers, calls, fields, instruct, parts
-from arenad.frontend.fields import OBJECT, SWITCH, TEXT, WHOLE, Field, number
+from arenad.frontend.fields import OBJECT, SWITCH, TEXT, Field
 from arenad.frontend.one_line import encode
 from arenad.frontend.vocabulary import (
     ANSWERS,
     ANSWERS_REMEDY,
     LENGTH,
     LENGTH_REMEDY,
+    NO_SWITCH,
     ONE_STOP_REMEDY,
     OURS,
     OURS_REMEDIES,
+    SAMPLING,
     STOP,
     STOP_REMEDY,
     Answers,
@@ -60,7 +62,6 @@ from arenad.schema.process import Model
 DONE = b"data: [DONE]\n\n"
 MAX_MESSAGES = 10_000
 
-_NO_SWITCH = "a page has no such switch"
 _NO_PROBABILITIES = "a chat page tells no probabilities; leave it out"
 
 FIELDS: Mapping[str, Field] = {
@@ -79,15 +80,10 @@ FIELDS: Mapping[str, Field] = {
     "tool_choice": calls.EMULATED,
     "parallel_tool_calls": calls.EMULATED,
     "response_format": calls.EMULATED,
-    "temperature": Field("ignored", _NO_SWITCH, kind=number(0, 2)),
-    "top_p": Field("ignored", _NO_SWITCH, kind=number(0, 1)),
-    "frequency_penalty": Field("ignored", _NO_SWITCH, kind=number(-2, 2)),
-    "presence_penalty": Field("ignored", _NO_SWITCH, kind=number(-2, 2)),
-    "logit_bias": Field("ignored", _NO_SWITCH, kind=OBJECT),
-    "seed": Field("ignored", _NO_SWITCH, kind=WHOLE),
-    "reasoning_effort": Field("ignored", _NO_SWITCH, kind=TEXT),
-    "verbosity": Field("ignored", _NO_SWITCH, kind=TEXT),
-    "web_search_options": Field("ignored", _NO_SWITCH, kind=OBJECT),
+    **SAMPLING,
+    "reasoning_effort": Field("ignored", NO_SWITCH, kind=TEXT),
+    "verbosity": Field("ignored", NO_SWITCH, kind=TEXT),
+    "web_search_options": Field("ignored", NO_SWITCH, kind=OBJECT),
     "metadata": Field("ignored", kind=OBJECT),
     "moderation": Field("ignored", kind=OBJECT),
     "prediction": Field("ignored", kind=OBJECT),

@@ -22,6 +22,7 @@ from arenad.frontend.vocabulary import (
     LENGTH,
     LENGTH_REMEDY,
     MAX_WHOLE_CHARS,
+    NO_SWITCH,
     OURS,
     OURS_REMEDIES,
     SINGLE,
@@ -53,7 +54,6 @@ from arenad.schema.config import FilesConfig
 MAX_ITEMS = 10_000
 MAX_METADATA, MAX_METADATA_CHARS = 16, 512
 
-_NO_SWITCH = "a page has no such switch"
 _NO_STORE = "nothing is stored; send all that was said as input"
 
 FIELDS: Mapping[str, Field] = {
@@ -69,10 +69,10 @@ FIELDS: Mapping[str, Field] = {
     "tools": calls.EMULATED,
     "tool_choice": calls.EMULATED,
     "parallel_tool_calls": calls.EMULATED,
-    "temperature": Field("ignored", _NO_SWITCH, kind=number(0, 2)),
-    "top_p": Field("ignored", _NO_SWITCH, kind=number(0, 1)),
-    "reasoning": Field("ignored", f"{_NO_SWITCH}; what is shown comes as an item", kind=OBJECT),
-    "truncation": Field("ignored", _NO_SWITCH, kind=TEXT),
+    "temperature": Field("ignored", NO_SWITCH, kind=number(0, 2)),
+    "top_p": Field("ignored", NO_SWITCH, kind=number(0, 1)),
+    "reasoning": Field("ignored", f"{NO_SWITCH}; what is shown comes as an item", kind=OBJECT),
+    "truncation": Field("ignored", NO_SWITCH, kind=TEXT),
     "access_programs": Field("ignored", kind=OBJECT),
     "background_options": Field("ignored", kind=OBJECT),
     "context_management": Field("ignored", kind=LIST),

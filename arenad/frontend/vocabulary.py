@@ -13,7 +13,7 @@ from arenad.conversation import text_of
 from arenad.errors import InvalidRequest, RequestError
 from arenad.frontend import parts
 from arenad.frontend.answers import Told
-from arenad.frontend.fields import Field
+from arenad.frontend.fields import OBJECT, WHOLE, Field, number
 from arenad.frontend.instruct import Emulation
 from arenad.frontend.tokens import count_turns
 from arenad.schema.chat import (
@@ -182,6 +182,18 @@ ANSWERS_REMEDY = f"must be a whole number from 1 to {MAX_ANSWERS}"
 ANSWERS = Field(
     "honoured", "each in a new chat of its own; as many as the model's instances take at once"
 )
+
+NO_SWITCH = "a page has no such switch"
+
+SAMPLING: Mapping[str, Field] = {
+    "temperature": Field("ignored", NO_SWITCH, kind=number(0, 2)),
+    "top_p": Field("ignored", NO_SWITCH, kind=number(0, 1)),
+    "frequency_penalty": Field("ignored", NO_SWITCH, kind=number(-2, 2)),
+    "presence_penalty": Field("ignored", NO_SWITCH, kind=number(-2, 2)),
+    "logit_bias": Field("ignored", NO_SWITCH, kind=OBJECT),
+    "seed": Field("ignored", NO_SWITCH, kind=WHOLE),
+}
+"""Of OpenAI's two completions."""
 
 STOP = Field("honoured", f"by us, {MAX_STOPS} of up to {MAX_STOP_CHARS} characters; stops the page")
 LENGTH = Field("honoured", "by us, in tokens as they are estimated, reasoning too; stops the page")
