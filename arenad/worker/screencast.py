@@ -12,10 +12,13 @@ from collections.abc import Callable
 from arenad.schema.view import Picture
 from arenad.worker.devtools import DevTools, Params, Reply
 from arenad.worker.frames import Frames
-from arenad.worker.page_port import BrowserError
+from arenad.worker.page_port import BrowserError, BrowserGone, NoReply
 
 SPACING_S = 0.1
 """Ten pictures in a second at most."""
+
+MAX_TRIES, AGAIN_S = 50, 0.1
+"""A page that goes from one document to the next is refused ("Not attached to an active page")."""
 
 WANTED: Params = {"format": "jpeg", "quality": 70, "maxWidth": 1600, "maxHeight": 1600}
 
@@ -47,7 +50,20 @@ class Screencast:
         self._on_target(told)
         only: Params = {"discover": True, "filter": [{"type": "page"}]}
         await self._devtools.command("Target.setDiscoverTargets", only)
-        await self._devtools.command("Page.startScreencast", WANTED, self._session)
+        await self._start()
+
+    async def _start(self) -> None:
+        for tries_left in reversed(range(MAX_TRIES)):
+            try:
+                await self._devtools.command("Page.startScreencast", WANTED, self._session)
+            except (BrowserGone, NoReply):
+                raise
+            except BrowserError:
+                if not tries_left:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
 
     async def end(self) -> None:
         """Take no more. A browser that is gone has stopped, too. Raises `BrowserError`."""

@@ -14,7 +14,7 @@ from arenad.schema.view import Act, Did, Do, Drawn, Go, Input, Sight, Take, View
 from arenad.worker.devtools import Reply
 from arenad.worker.gestures import changes, command, lock
 from arenad.worker.page import Page
-from arenad.worker.page_port import BrowserError
+from arenad.worker.page_port import BrowserError, BrowserGone
 from arenad.worker.screencast import Screencast
 
 MAX_VIEWERS = 4
@@ -169,8 +169,12 @@ class Views:
                 self._page = page
 
     async def _settle_quietly(self) -> None:
-        with suppress(BrowserError):
+        try:
             await self._settle()
+        except BrowserGone:
+            pass  # which others say, and do something about
+        except BrowserError as error:
+            log.warning("viewers do not see the page: %s", error)
 
     # -- act ---------------------------------------------------------------------------------------
 

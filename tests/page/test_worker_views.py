@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from real_browser import ENOUGH_S, serving_demo, tell, until
@@ -13,7 +14,9 @@ from arenad import link
 from arenad.errors import Overloaded
 from arenad.schema.process import Beat, Ready, Renew, Stop
 from arenad.schema.view import Act, Did, Do, Drawn, Go, Mouse, Picture, Sight, Take, View
+from arenad.worker.devtools import DevTools
 from arenad.worker.page import Page
+from arenad.worker.page_port import BrowserError
 from arenad.worker.screencast import Screencast
 from arenad.worker.sites.page_driven import PageSite
 from arenad.worker.views import MAX_VIEWERS
@@ -116,6 +119,31 @@ def test_who_leaves_at_once_takes_nobodys_pictures(
             first.leave()
             await second.picture()
             assert len(begun) == 2
+
+    tell(story())
+
+
+def test_a_page_between_two_documents_is_shown_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chromium takes no pictures of one; it says so, and a viewer would look at nothing for good."""
+    refused: list[str] = []
+    command = DevTools.command
+
+    async def refuse_twice(
+        devtools: DevTools, method: str, *args: Any, **wait: float
+    ) -> dict[str, Any]:
+        if method == "Page.startScreencast" and len(refused) < 2:
+            refused.append(method)
+            raise BrowserError("Page.startScreencast: Not attached to an active page")
+        return await command(devtools, method, *args, **wait)
+
+    monkeypatch.setattr(DevTools, "command", refuse_twice)
+
+    async def story() -> None:
+        async with _watched(tmp_path) as (_master, frontend):
+            await Viewer(frontend, "viewer").picture()
+            assert len(refused) == 2
 
     tell(story())
 
