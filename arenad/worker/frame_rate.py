@@ -35,7 +35,11 @@ VIEWED_HZ = 10.0
 
 
 def interval_s(doing: Doing, since_s: float, took_s: float, *, is_viewed: bool) -> float:
-    """From a frame, which took so long, to the next, `since_s` after this or the last act began."""
+    """From a frame, which took so long, to the next.
+
+    It began `since_s` after what is done now, or the last act; before that if negative. A page that
+    was slow in drawing what has to settle is so drawn once more: later, as its `share` wants it.
+    """
     pace = PACES[doing]
-    hz = pace.settling_hz if since_s < pace.settle_s else pace.hz
+    hz = pace.settling_hz if max(0.0, since_s) < pace.settle_s else pace.hz
     return max(1 / max(hz, VIEWED_HZ if is_viewed else 0.0), took_s / pace.share)

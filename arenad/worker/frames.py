@@ -116,7 +116,7 @@ class Frames:
                 continue
             level, self._failed = logging.WARNING, 0
             took_s = loop.time() - drawn_s
-            while (left_s := drawn_s + self._interval_s(took_s, loop.time()) - loop.time()) > 0:
+            while (left_s := drawn_s + self._interval_s(took_s, drawn_s) - loop.time()) > 0:
                 self._turned.clear()
                 if self._is_over:
                     return
@@ -124,8 +124,8 @@ class Frames:
                     async with asyncio.timeout(left_s):
                         await self._turned.wait()
 
-    def _interval_s(self, took_s: float, now_s: float) -> float:
-        return interval_s(self._doing, now_s - self._since_s, took_s, is_viewed=self._is_viewed)
+    def _interval_s(self, took_s: float, drawn_s: float) -> float:
+        return interval_s(self._doing, drawn_s - self._since_s, took_s, is_viewed=self._is_viewed)
 
     async def end(self) -> None:
         """There is nothing to be drawn any more; what is being drawn may come to its end."""

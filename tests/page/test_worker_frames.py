@@ -107,6 +107,28 @@ def test_what_a_person_does_is_done_at_once(
     tell(story())
 
 
+def test_a_page_that_is_slow_to_settle_is_drawn_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame that took longer than all of the time to settle was the last one, half way."""
+    monkeypatch.setitem(frame_rate.PACES, "resting", Pace(NEVER.hz, settle_s=0.3, settling_hz=60.0))
+    slow = """requestAnimationFrame(() => {
+        const end = performance.now() + 500;
+        while (performance.now() < end);
+        requestAnimationFrame(() => { document.title = 'settled'; });
+    }); 0"""
+
+    async def story() -> None:
+        async with drawn_by_us(tmp_path) as (_, page):
+            await page.open("data:text/html,<!doctype html><title>begins</title>")
+            page.draw_for("resting")
+            await page.evaluate(slow)
+            while await page.evaluate("document.title") != "settled":
+                pass
+
+    tell(story())
+
+
 @pytest.mark.usefixtures("rests")
 def test_chats_need_no_frames_for_their_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -159,6 +181,7 @@ def test_a_page_that_scrolls_with_a_long_answer_is_drawn_on(
                 await asyncio.sleep(0.7)  # it has been drawn meanwhile, and scrolled to its end
                 chat.cancel()
                 await asyncio.wait([chat])
+                arena.page.draw_for("acting")  # at rest the next frame may be a minute away
                 assert await arena.page.evaluate(MOVES, 30.0)
 
     tell(story())

@@ -19,6 +19,10 @@ def test_a_page_that_begins_to_rest_is_drawn_until_it_has_settled() -> None:
     settle_s = PACES["resting"].settle_s
     assert interval_s("resting", settle_s * 0.99, 0.0, is_viewed=False) == FAST_S
     assert interval_s("resting", settle_s, 0.0, is_viewed=False) == 1 / PACES["resting"].hz
+    slow_s = 10 * settle_s
+    assert (
+        interval_s("resting", -slow_s, slow_s, is_viewed=False) == slow_s / PACES["resting"].share
+    )
 
 
 def test_acts_in_a_row_are_not_kept_waiting_by_frames() -> None:
@@ -30,7 +34,8 @@ def test_acts_in_a_row_are_not_kept_waiting_by_frames() -> None:
 
 def test_an_answer_costs_no_fast_frames_from_its_first_moment_on() -> None:
     """Thirty that begin at once would else be late in their first second."""
-    assert interval_s("streaming", 0.0, 0.0, is_viewed=False) == 1 / PACES["streaming"].hz
+    for since_s in (-1.0, 0.0):
+        assert interval_s("streaming", since_s, 0.0, is_viewed=False) == 1 / PACES["streaming"].hz
 
 
 @pytest.mark.parametrize("doing", PACES)
