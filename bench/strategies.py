@@ -24,6 +24,7 @@ from arenad import link
 from arenad.errors import UpstreamFailed
 from arenad.frontend.balance import key_of
 from arenad.frontend.breaker import outcome_of
+from arenad.frontend.pool import Pool
 from arenad.frontend.queue import Ticket
 from arenad.frontend.seats import Seats
 from arenad.schema.config import Balancing, BreakerConfig, QueueConfig
@@ -126,7 +127,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class _NoLink:
-    """What seats want of a link."""
+    """What the pool wants of a link."""
 
     def __init__(self) -> None:
         self.lost = asyncio.Event()
@@ -181,10 +182,11 @@ class Run:
 
     async def _all(self, requests: list[Arrival]) -> float:
         loop = asyncio.get_running_loop()
-        seats = Seats(self._queue)
+        pool = Pool()
+        seats = Seats(pool, self._queue)
         seats.breakers.adjust(self._rules)
         seats.on_roster(Roster(tuple(map(_seat, self._pool, self._pool.values())), 0))
-        while not seats.is_ready():  # noqa: ASYNC110 - a few turns of a made-up clock
+        while not pool.is_ready():  # noqa: ASYNC110 - a few turns of a made-up clock
             await asyncio.sleep(0)
         last_s = requests[-1].at_s
         async with asyncio.TaskGroup() as group:
@@ -192,7 +194,8 @@ class Run:
                 await asyncio.sleep(max(0.0, each.at_s - loop.time()))
                 group.create_task(self._one(seats, 10 * number, each, each.at_s / last_s))
         took_s = loop.time()
-        await seats.close()
+        seats.close()
+        await pool.close()
         return took_s
 
     async def _one(self, seats: Seats, number: int, request: Arrival, share: float) -> None:

@@ -443,7 +443,8 @@ SLEEPS = {
     "arenad/frontend/once.py:sweep": "what is kept for a while is removed when that is over",
     "arenad/frontend/kept.py:sweep": "what is kept for a while is removed when that is over",
     "arenad/frontend/recording.py:_keep": "the recorder's socket is there always; when not, nothing tells",
-    "arenad/frontend/seats.py:_keep_link": "no event tells when a worker listens again",
+    "arenad/frontend/pool.py:_keep_link": "no event tells when a worker listens again",
+    "arenad/worker/screencast.py:_start": "no event tells that a page has a document to be shown",
 }
 """Where time itself is waited for. Everything else waits for an event, with a deadline."""
 

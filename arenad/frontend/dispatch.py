@@ -21,6 +21,7 @@ from arenad.errors import (
 from arenad.frontend.account import Account
 from arenad.frontend.balance import Asked, SeatKey, asked_of, key_of, pair_in, waits_for_person
 from arenad.frontend.breaker import Outcome, outcome_of
+from arenad.frontend.pool import Pool
 from arenad.frontend.queue import Ticket
 from arenad.frontend.seats import Seats
 from arenad.frontend.vocabulary import Wish
@@ -59,7 +60,8 @@ class Dispatch:
         """Nobody is in the roster yet."""
         self.counts: Counter[str] = Counter()
         self.running = 0
-        self.seats = Seats(queue)
+        self.pool = Pool()
+        self.seats = Seats(self.pool, queue)
         self.numbers = itertools.count(1)
         self.queue = queue
         self.chat = chat
@@ -78,7 +80,7 @@ class Dispatch:
 
     def models(self) -> list[Model]:
         """Every model that some instance offers, each once, by name."""
-        return self.seats.models()
+        return self.pool.models()
 
     def sides(self, wish: Wish) -> int:
         """How many answers may come side by side."""
@@ -87,17 +89,17 @@ class Dispatch:
         modes = [each.modes[0] for each in self.models() if each.id == wish.model]
         if "battle" not in modes:
             return 2 if not modes and pair_in(wish.model) else 1
-        sites = self.seats.sites_of(wish.model)
+        sites = self.pool.sites_of(wish.model)
         defaults = {self.battle_targets.get(site, "both") for site in sites}
         return 2 if "both" in (wish.battle_target or "", *defaults) else 1
 
     def room(self, model: str) -> int:
         """How many chats all instances of a model take at once, busy or not."""
-        return self.seats.room(model)
+        return self.pool.room(model)
 
     def is_ready(self) -> bool:
         """Whether an instance could be asked now, busy or not."""
-        return self.seats.is_ready()
+        return self.pool.is_ready()
 
     def answer(self, wish: Wish, request_id: str, account: Account | None = None) -> Answer:
         """The events of the answer, then its `Finish`. Raises a `RequestError`.
@@ -126,7 +128,8 @@ class Dispatch:
 
     async def close(self) -> None:
         """End the links."""
-        await self.seats.close()
+        self.seats.close()
+        await self.pool.close()
 
 
 class _Journey:
@@ -140,6 +143,7 @@ class _Journey:
         """It has not begun."""
         self._account = account
         self._dispatch = dispatch
+        self._pool = dispatch.pool
         self._seats = dispatch.seats
         self._limits = dispatch.chat
         self._wish = wish
@@ -279,7 +283,7 @@ class _Journey:
         """Ask one instance. Leaving early, for whatever reason, cancels the chat there."""
         stream = None
         try:
-            stream = self._seats.link_to(seat).stream(self._chat(seat))
+            stream = self._pool.link_to(seat).stream(self._chat(seat))
             self._is_asked = True
             async with aclosing(self._read(seat, stream)) as events:
                 async for event in events:
@@ -298,7 +302,7 @@ class _Journey:
                 stream.cancel()
 
     def _chat(self, seat: Seat) -> Chat:
-        is_home = bool(self._conversation) and self._seats.holds(seat, self._conversation)
+        is_home = bool(self._conversation) and self._pool.holds(seat, self._conversation)
         asked = asked_of(seat, self._wish.model) or Asked("direct", self._wish.model)
         default = self._dispatch.battle_targets.get(template_of(seat.name), "both")
         now_s = time.monotonic()

@@ -53,7 +53,7 @@ async def run(me: child.Child, welcome: Welcome) -> None:
     recording = Recording(settings.recorder_socket, me.name)
     api = Api(dispatch, settings, recording)
     api.store_fault = partial(_store_fault, me)
-    gui = Gui(me.master, LiveView(dispatch.seats), api.keys)
+    gui = Gui(me.master, LiveView(dispatch.pool), api.keys)
 
     def on_note(body: Body) -> None:
         if isinstance(body, Roster):

@@ -1,4 +1,4 @@
-"""The instances as this frontend knows them: roster, links, reservations, and who waits for which.
+"""Who has a seat at which instance, and who waits for one.
 
 A seat is chosen and counted in one step, with nothing awaited between, so that two requests can
 never take the same slot. Who has joined has to leave: `leave` gives back whatever is held.
@@ -9,12 +9,11 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterable, Sequence
 
-from arenad import link
-from arenad.errors import LinkLost, Overloaded, RequestError
+import msgspec
+
+from arenad.errors import Overloaded, RequestError
 from arenad.frontend.balance import (
     Load,
     SeatKey,
@@ -26,49 +25,47 @@ from arenad.frontend.balance import (
     why_never,
 )
 from arenad.frontend.breaker import Breakers, Change, Outcome
+from arenad.frontend.pool import Pool
 from arenad.frontend.queue import Queue, Ticket
 from arenad.frontend.speeds import Speeds
 from arenad.frontend.turns import LOCKED_S, Turn, Turns
-from arenad.schema.chat import AskHeld, Held
 from arenad.schema.config import Balancing, BreakerConfig, QueueConfig
-from arenad.schema.frame import Body
-from arenad.schema.process import Model, Roster, Seat, template_of
+from arenad.schema.process import Roster, Seat, template_of
 
-CONNECT_TIMEOUT_S = 2.0
-RECONNECT_S = 0.5
 FULL_PAUSE_S = 0.2
 """A worker that had no slot after all is asked by nobody for so long; nothing tells when it has."""
 
 log = logging.getLogger("arenad.seats")
 
 
-class Seats:
-    """Knows the roster, holds a link to each instance, seats those who wait."""
+class _Place(msgspec.Struct):
+    """What is kept of one that has joined; `home_timer` while it waits for one instance alone."""
 
-    def __init__(self, queue: QueueConfig) -> None:
-        """Until the master's first word, instances are taken to be on their way."""
+    seat: asyncio.Future[Seat]
+    since_s: float
+    home_timer: asyncio.TimerHandle | None = None
+    seated_s: float | None = None
+    turn: Turn | None = None
+
+
+class Seats:
+    """Seats those who wait, each at an instance that suits it."""
+
+    def __init__(self, pool: Pool, queue: QueueConfig) -> None:
+        """Nobody waits; from now on each change of the pool is looked at."""
+        self.breakers = Breakers(BreakerConfig())
+        self._pool = pool
+        pool.on_change, pool.on_held = self._review, self._match
         self._wait_s = queue.wait_s
         self._strategy: Balancing = queue.strategy
         self._queue = Queue(queue.limit)
-        self._roster = Roster((), 1)
-        self._roster_at_s = 0.0
-        self._news = asyncio.Event()
-        self._kept: set[SeatKey] = set()
-        self._links: dict[SeatKey, link.Link] = {}
+        self._places: dict[int, _Place] = {}
         self._busy: Counter[SeatKey] = Counter()
         self._full: dict[SeatKey, asyncio.TimerHandle] = {}
-        self._held: dict[SeatKey, tuple[frozenset[str], float]] = {}
-        self._home_timers: dict[int, asyncio.TimerHandle] = {}
-        self._waiting: dict[int, asyncio.Future[Seat]] = {}
-        self._since_s: dict[int, float] = {}
-        self._seated_s: dict[int, float] = {}
-        self._speeds = Speeds()
-        self.breakers = Breakers(BreakerConfig())
         self._asked: dict[SeatKey, int] = {}
+        self._speeds = Speeds()
         self._turns = Turns()
-        self._taken: dict[int, Turn] = {}
         self._turn_timer: asyncio.TimerHandle | None = None
-        self._tasks = link.Tasks()
 
     def adjust(self, queue: QueueConfig) -> None:
         """Other limits from now on; who waits already goes on waiting."""
@@ -76,98 +73,14 @@ class Seats:
         self._strategy = queue.strategy
         self._queue.limit = queue.limit
 
-    # -- the roster -------------------------------------------------------------------------------
-
     def on_roster(self, roster: Roster) -> None:
         """The master says who may be asked from now on."""
-        self._roster = roster
-        self._turns.paces = roster.paces
-        self._roster_at_s = asyncio.get_running_loop().time()
-        self._news.set()
-        self._news = asyncio.Event()
         listed = {key_of(seat) for seat in roster.seats}
+        self._turns.paces = roster.paces
         self._speeds.keep(listed)
-        self.breakers.keep(roster.seats, self._roster_at_s)
+        self.breakers.keep(roster.seats, asyncio.get_running_loop().time())
         self._asked = {key: number for key, number in self._asked.items() if key in listed}
-        for seat in roster.seats:
-            if key_of(seat) not in self._kept:
-                self._kept.add(key_of(seat))
-                self._tasks.start(self._keep_link(seat), f"link to {seat.name}")
-        self._review()
-
-    async def _keep_link(self, seat: Seat) -> None:
-        """Hold a link for as long as the master lists the seat.
-
-        A lost link is the first sign of a death: only a newer roster makes us try again.
-        """
-        key = key_of(seat)
-        try:
-            while self._lists(key):
-                made = await _connected(seat, partial(self._on_news, key))
-                if made is None:
-                    await asyncio.sleep(RECONNECT_S)
-                    continue
-                self._links[key] = made
-                made.note(AskHeld())
-                self._review()
-                await made.lost.wait()
-                del self._links[key]
-                self._held.pop(key, None)
-                self._review()
-                await self._news.wait()
-        finally:
-            self._kept.discard(key)
-
-    def _on_news(self, key: SeatKey, body: Body) -> None:
-        """A worker says which conversations its page can go on with."""
-        if isinstance(body, Held):
-            held = frozenset(body.conversations)
-            self._held[key] = held, time.monotonic() if held else 0.0
-            self._match()
-
-    def holds(self, seat: Seat, conversation: str) -> bool:
-        """Whether the instance can go on with this conversation."""
-        return conversation in self._held.get(key_of(seat), ((), 0.0))[0]
-
-    def seat_of(self, name: str) -> Seat | None:
-        """The seat of an instance, even if nobody may ask it now; none if it does not run."""
-        seats = (*self._roster.seats, *self._roster.aside)
-        return next((seat for seat in seats if seat.name == name), None)
-
-    async def news(self, timeout_s: float) -> None:
-        """Wait for the next roster, for so long at most."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._news.wait()
-
-    def _lists(self, key: SeatKey) -> bool:
-        return any(key_of(seat) == key for seat in self._roster.seats)
-
-    def models(self) -> list[Model]:
-        """Every model that some instance offers, each once, by name."""
-        known = {model.id: model for seat in self._roster.seats for model in seat.models}
-        return [known[name] for name in sorted(known)]
-
-    def sites_of(self, model: str) -> set[str]:
-        """The templates whose instances have the model."""
-        return {template_of(seat.name) for seat in self._roster.seats if offers(seat, model)}
-
-    def room(self, model: str) -> int:
-        """How many chats all instances of a model take at once, busy or not."""
-        return sum(seat.slots for seat in self._roster.seats if offers(seat, model))
-
-    def is_ready(self) -> bool:
-        """Whether an instance could be asked now, busy or not."""
-        return any(
-            seat.condition == "ready" and key_of(seat) in self._links for seat in self._roster.seats
-        )
-
-    def link_to(self, seat: Seat) -> link.Link:
-        """The link to an instance. Raises `LinkLost` when there is none any more."""
-        found = self._links.get(key_of(seat))
-        if found is None:
-            raise LinkLost(seat.name)
-        return found
+        self._pool.follow(roster)
 
     # -- who waits --------------------------------------------------------------------------------
 
@@ -177,30 +90,28 @@ class Seats:
         Raises `Overloaded` when too many wait; so may the future, to let an owner in that has fewer
         waiting. Whoever joined must `leave`.
         """
-        waiting: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
-        self._waiting[ticket.number] = waiting
+        loop = asyncio.get_running_loop()
+        place = self._places[ticket.number] = _Place(loop.create_future(), loop.time())
         if (error := self._hopeless(ticket)) is not None:
-            waiting.set_exception(error)
-            return waiting
+            place.seat.set_exception(error)
+            return place.seat
         try:
-            self._seat_or_queue(ticket, waiting)
+            self._seat_or_queue(ticket, place)
         except BaseException:  # whoever was not let in cannot leave
             self.leave(ticket, is_asked=False)
             raise
-        return waiting
+        return place.seat
 
-    def _seat_or_queue(self, ticket: Ticket, waiting: asyncio.Future[Seat]) -> None:
+    def _seat_or_queue(self, ticket: Ticket, place: _Place) -> None:
         """Those who wait already come first; only who then has to wait needs room in the queue."""
-        loop = asyncio.get_running_loop()
         if (left_s := ticket.home_until_s - time.monotonic()) > 0:
-            timer = loop.call_later(left_s, self._give_up_home, ticket.number)
-            self._home_timers[ticket.number] = timer
+            loop = asyncio.get_running_loop()
+            place.home_timer = loop.call_later(left_s, self._give_up_home, place)
         self._match(ticket)
-        if not waiting.done():
+        if not place.seat.done():
             self._check_turn(ticket)
             if (gone := self._queue.join(ticket)) is not None:
-                self._waiting[gone.number].set_exception(self._full_queue(gone))
-            self._since_s[ticket.number] = loop.time()
+                self._places[gone.number].seat.set_exception(self._full_queue(gone))
 
     def leave(self, ticket: Ticket, *, is_asked: bool, outcome: Outcome = "") -> None:
         """Wait no more; give back the seat if there is one, and its turn if nothing was asked.
@@ -208,20 +119,17 @@ class Seats:
         `outcome` is what the request's end says of the instance that it was sent to.
         """
         self._queue.leave(ticket.number)
-        self._since_s.pop(ticket.number, None)
-        if (timer := self._home_timers.pop(ticket.number, None)) is not None:
-            timer.cancel()
-        seated_s = self._seated_s.pop(ticket.number, None)
-        if seated_s is not None and is_asked:
-            self._speeds.kept(asyncio.get_running_loop().time() - seated_s)
-        turn = self._taken.pop(ticket.number, None)
-        if turn is not None and not is_asked:
-            self._turns.give_back(turn)
-        waiting = self._waiting.pop(ticket.number)
-        if not waiting.done():
-            waiting.cancel()
-        elif waiting.exception() is None:
-            seat, now_s = waiting.result(), asyncio.get_running_loop().time()
+        place, now_s = self._places.pop(ticket.number), asyncio.get_running_loop().time()
+        if place.home_timer is not None:
+            place.home_timer.cancel()
+        if place.seated_s is not None and is_asked:
+            self._speeds.kept(now_s - place.seated_s)
+        if place.turn is not None and not is_asked:
+            self._turns.give_back(place.turn)
+        if not place.seat.done():
+            place.seat.cancel()
+        elif place.seat.exception() is None:
+            seat = place.seat.result()
             _log(self.breakers.ended(seat, ticket.number, outcome, now_s))
             self._give_back(key_of(seat))
 
@@ -263,7 +171,7 @@ class Seats:
         ahead = Counter(t.model for t in self._queue.tickets()[: self.ahead(ticket)])
         turns_s = [
             self._turns.wait_s(site, sum(ahead[model] for model in ahead if _offer(seats, model)))
-            for site, seats in self._sites().items()
+            for site, seats in self._pool.sites().items()
             if _offer(seats, ticket.model)
         ]
         if not turns_s or min(turns_s) <= wait_s:
@@ -274,19 +182,20 @@ class Seats:
             retry_after_s=max(1.0, min(turns_s)),
         )
 
-    def _give_up_home(self, number: int) -> None:
+    def _give_up_home(self, place: _Place) -> None:
         """It has waited for its conversation's instance for long enough: any will do."""
-        del self._home_timers[number]
+        place.home_timer = None
         self._match()
 
     def needs_person(self, ticket: Ticket) -> bool:
         """Whether only a person can bring a seat for it."""
-        return not self._roster.starting and waits_for_person(self._why_never(ticket))
+        return not self._pool.roster.starting and waits_for_person(self._why_never(ticket))
 
     def began(self, seat: Seat, number: int) -> None:
         """The answer to a request that has its seat begins now."""
-        now_s = asyncio.get_running_loop().time()
-        self._speeds.began(key_of(seat), now_s - self._seated_s[number], now_s)
+        if (seated_s := self._places[number].seated_s) is not None:
+            now_s = asyncio.get_running_loop().time()
+            self._speeds.began(key_of(seat), now_s - seated_s, now_s)
 
     def refused(self, seat: Seat) -> None:
         """The worker said that it is full: let a moment pass before anybody asks it again."""
@@ -305,7 +214,7 @@ class Seats:
         for ticket in self._queue.tickets():
             if (error := self._hopeless(ticket)) is not None:
                 self._queue.leave(ticket.number)
-                self._waiting[ticket.number].set_exception(error)
+                self._places[ticket.number].seat.set_exception(error)
 
     def _match(self, *newcomers: Ticket) -> None:
         """Seat everybody who can be seated now; the pool is looked at anew when a seat is taken."""
@@ -322,7 +231,7 @@ class Seats:
             return seat
 
         for ticket, seat in self._queue.match(seat_for, *newcomers):
-            self._waiting[ticket.number].set_result(seat)
+            self._places[ticket.number].seat.set_result(seat)
 
     def _reserve(self, ticket: Ticket, loads: Sequence[Load]) -> Seat | None:
         seat = self._choose(ticket, loads)
@@ -332,10 +241,10 @@ class Seats:
         if (turn := self._turns.take(site)) is None:
             self._look_after(self._turns.wait_s(site))
             return None
-        self._taken[ticket.number] = turn
         self._busy[key_of(seat)] += 1
         self._asked[key_of(seat)] = max(self._asked.values(), default=0) + 1
-        now_s = self._seated_s[ticket.number] = asyncio.get_running_loop().time()
+        place, now_s = self._places[ticket.number], asyncio.get_running_loop().time()
+        place.turn, place.seated_s = turn, now_s
         _log(self.breakers.begins(seat, ticket.number, now_s))
         return seat
 
@@ -358,18 +267,11 @@ class Seats:
 
     def _left_in_peace(self) -> set[str]:
         """The sites whose next turn is yet to come; then they are looked at again."""
-        waits_s = {site: self._turns.wait_s(site) for site in self._sites()}
+        waits_s = {site: self._turns.wait_s(site) for site in self._pool.sites()}
         waiting = {site for site, wait_s in waits_s.items() if wait_s > 0}
         if waiting:
             self._look_after(min(waits_s[site] for site in waiting))
         return waiting
-
-    def _sites(self) -> dict[str, list[Seat]]:
-        """The seats of each site, by template."""
-        sites: dict[str, list[Seat]] = {}
-        for seat in self._roster.seats:
-            sites.setdefault(template_of(seat.name), []).append(seat)
-        return sites
 
     def _choose(self, ticket: Ticket, loads: Sequence[Load]) -> Seat | None:
         """Where its conversation is, while that is worth a wait; else anywhere."""
@@ -379,7 +281,7 @@ class Seats:
         ):
             if (home := next((each for each in found if each.has_room), None)) is not None:
                 return home.seat
-            if ticket.number in self._home_timers:
+            if self._places[ticket.number].home_timer is not None:
                 return None
         return choose(loads, ticket.model, ticket.tried, draw, self._strategy)
 
@@ -390,7 +292,7 @@ class Seats:
         self._match()
 
     def _loads(self) -> list[Load]:
-        """The seats that can be asked: a lost link tells of a death before the next roster does.
+        """The seats that can be asked.
 
         One that said that it is full has no room for a moment. Where none has room there is nothing
         to choose from, however many wait.
@@ -405,25 +307,25 @@ class Seats:
                 seat.slots
                 if key in self._full or template_of(seat.name) in closed
                 else self._busy[key],
-                *self._held.get(key, ((), 0.0)),
+                *self._pool.held_by(key),
                 asked=self._asked.get(key, 0),
                 begins=self._speeds.begins(key, now_s),
                 is_last=self.breakers.is_open(seat, now_s),
             )
-            for seat in self._roster.seats
-            if (key := key_of(seat)) in self._links
+            for key, seat in self._pool.linked.items()
         ]
         return loads if any(load.has_room for load in loads) else []
 
     def _hopeless(self, ticket: Ticket) -> RequestError | None:
-        error = None if self._roster.starting else self._why_never(ticket)
+        error = None if self._pool.roster.starting else self._why_never(ticket)
         if waits_for_person(error) and time.monotonic() < ticket.person_until_s:
             return None
         return error
 
     def _why_never(self, ticket: Ticket) -> RequestError | None:
-        age_s = asyncio.get_running_loop().time() - self._roster_at_s
-        return why_never(self._roster.seats, self._links, ticket.model, ticket.tried, age_s)
+        pool = self._pool
+        seats, age_s = pool.roster.seats, pool.roster_age_s
+        return why_never(seats, pool.linked, ticket.model, ticket.tried, age_s)
 
     # -- for the master ---------------------------------------------------------------------------
 
@@ -438,12 +340,12 @@ class Seats:
 
     def longest_wait_s(self) -> float:
         """How long the one has waited who has waited the longest; 0 when nobody waits."""
-        since_s = [self._since_s[ticket.number] for ticket in self._queue.tickets()]
+        since_s = [self._places[ticket.number].since_s for ticket in self._queue.tickets()]
         return round(asyncio.get_running_loop().time() - min(since_s), 1) if since_s else 0.0
 
     def asked_last(self) -> dict[str, str]:
         """Why others are asked before these instances."""
-        return self.breakers.told(self._roster.seats, asyncio.get_running_loop().time())
+        return self.breakers.told(self._pool.roster.seats, asyncio.get_running_loop().time())
 
     def busy(self) -> dict[str, int]:
         """How many requests each instance has from here."""
@@ -452,15 +354,12 @@ class Seats:
             busy[name] += count
         return dict(busy)
 
-    async def close(self) -> None:
-        """End the links."""
-        await self._tasks.close()
-        timers = (*self._full.values(), *self._home_timers.values(), self._turn_timer)
-        for timer in filter(None, timers):
+    def close(self) -> None:
+        """Look at nothing any more."""
+        home = (place.home_timer for place in self._places.values())
+        for timer in filter(None, (*self._full.values(), *home, self._turn_timer)):
             timer.cancel()
         self._turns.close()
-        for each in self._links.values():
-            each.close()
 
 
 def _offer(seats: Iterable[Seat], model: str) -> bool:
@@ -471,11 +370,3 @@ def _offer(seats: Iterable[Seat], model: str) -> bool:
 def _log(changes: Iterable[Change]) -> None:
     for change in changes:
         log.log(logging.WARNING if change.is_warning else logging.INFO, "%s", change.text)
-
-
-async def _connected(seat: Seat, on_news: Callable[[Body], None]) -> link.Link | None:
-    try:
-        return await link.connect(seat.socket_path, seat.name, CONNECT_TIMEOUT_S, on_news)
-    except LinkLost as error:
-        log.warning("cannot reach %s; trying again in %g s", error, RECONNECT_S)
-        return None

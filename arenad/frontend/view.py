@@ -17,7 +17,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from arenad import link
 from arenad.errors import LinkLost, RequestError
 from arenad.frontend import viewers
-from arenad.frontend.seats import Seats
+from arenad.frontend.pool import Pool
 from arenad.frontend.viewers import Viewers
 from arenad.schema.frame import Body
 from arenad.schema.view import Act, Did, Do, Drawn, Picture, Sight, Take, View
@@ -65,16 +65,16 @@ class _Refused(msgspec.Struct, tag_field="type", tag="refused"):
 class LiveView:
     """The route `/gui/view/NAME/ws`, and all viewers on it."""
 
-    def __init__(self, seats: Seats) -> None:
-        """`seats` knows where each instance is."""
-        self._seats = seats
+    def __init__(self, pool: Pool) -> None:
+        """`pool` knows where each instance is."""
+        self._pool = pool
         self._viewers = Viewers("views", MAX_VIEWERS, MAX_MESSAGE_BYTES)
         self._tasks = link.Tasks()
 
     async def ws(self, request: web.Request) -> web.StreamResponse:
         """GET /gui/view/w1/ws: what the page shows and how it is; takes a person's acts."""
         async with self._viewers.one(request) as socket:
-            await _Viewer(request, socket, self._seats).serve(self._tasks)
+            await _Viewer(request, socket, self._pool).serve(self._tasks)
         return socket
 
     async def close(self) -> None:
@@ -88,12 +88,12 @@ class _Viewer:
 
     _act: ClassVar[msgspec.json.Decoder[Act]] = msgspec.json.Decoder(Act)
 
-    def __init__(self, request: web.Request, socket: web.WebSocketResponse, seats: Seats) -> None:
+    def __init__(self, request: web.Request, socket: web.WebSocketResponse, pool: Pool) -> None:
         """Nothing is shown yet."""
         self._name = request.match_info["name"]
         self._request = request
         self._socket = socket
-        self._seats = seats
+        self._pool = pool
         self._id = uuid.uuid4().hex
         self._link: link.Link | None = None
         self._told: _Shown | _Gone = _Gone(f"looking for {self._name}")
@@ -113,13 +113,13 @@ class _Viewer:
         try:
             while not self._socket.closed:
                 await self._tell(_Gone(await self._follow()))
-                await self._seats.news(viewers.REPEAT_S)
+                await self._pool.news(viewers.REPEAT_S)
         except ConnectionError as error:
             log.debug("a viewer has left: %s", error)
 
     async def _follow(self) -> str:
         """Show the instance for as long as it lasts; gives why there is nothing to see any more."""
-        seat = self._seats.seat_of(self._name)
+        seat = self._pool.seat_of(self._name)
         if seat is None:
             return f"{self._name} does not run now; it is shown as soon as it does"
         made = None

@@ -21,8 +21,8 @@ from arenad.frontend.door import Door
 from arenad.frontend.entrance import Entrance
 from arenad.frontend.gui import Gui
 from arenad.frontend.keys import Keyring
+from arenad.frontend.pool import Pool
 from arenad.frontend.recording import Recording
-from arenad.frontend.seats import Seats
 from arenad.frontend.view import LiveView
 from arenad.frontend.vocabulary import Wish
 from arenad.schema.chat import Chat, Event, Finish, Held, Mode, TextDelta, Turn
@@ -194,8 +194,8 @@ class Stage:
     async def enlist(self, *workers: Worker, starting: int = 0) -> None:
         """Send the roster and wait until the links stand."""
         self.dispatch.on_roster(roster(*workers, starting=starting))
-        seats = self.dispatch.seats
-        await until(lambda: all((w.name, w.generation) in seats._links for w in workers))
+        pool = self.dispatch.pool
+        await until(lambda: all((w.name, w.generation) in pool.linked for w in workers))
 
     def ask(
         self, text: str = "hello", model: str = "echo", owner: str = ""
@@ -225,9 +225,7 @@ class Stage:
             worker.die()
         assert not self.dispatch.seats.busy(), "a seat leaked"
         assert not self.dispatch.seats.queued, "a ticket leaked"
-        assert not self.dispatch.seats._waiting, "somebody did not leave"
-        assert not self.dispatch.seats._home_timers, "a timer leaked"
-        assert not self.dispatch.seats._taken, "a turn leaked"
+        assert not self.dispatch.seats._places, "somebody did not leave"
 
 
 @contextlib.asynccontextmanager
@@ -459,7 +457,7 @@ class Master:
 
 @contextlib.asynccontextmanager
 async def gui_serving(
-    seats: Seats | None = None,
+    pool: Pool | None = None,
     keys: Keyring | None = None,
 ) -> AsyncIterator[tuple[Gui, Master, link.Link, tuple[str, int]]]:
     """The dashboard, the master behind it and the link between them as the master has it."""
@@ -467,7 +465,7 @@ async def gui_serving(
     master = Master()
     end = await link.adopt(ours, "the frontend", serve=master.serve)
     way = await link.adopt(theirs, "the master")
-    gui = Gui(way, LiveView(seats or Seats(QueueConfig())), keys)
+    gui = Gui(way, LiveView(pool or Pool()), keys)
     async with serving(gui.app()) as address:
         try:
             yield gui, master, end, address

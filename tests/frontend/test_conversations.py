@@ -27,7 +27,7 @@ async def test_a_conversation_goes_where_it_is_held(scene: Stage) -> None:
     await scene.enlist(*workers)
     home = workers[2]
     home.hold("other", KEY)
-    await until(lambda: scene.dispatch.seats.holds(home.seat, KEY))
+    await until(lambda: scene.dispatch.pool.holds(home.seat, KEY))
     for number in range(4):
         answer = scene.send(later(str(number)))
         ask = await home.asked()
@@ -35,7 +35,7 @@ async def test_a_conversation_goes_where_it_is_held(scene: Stage) -> None:
         await ask.tell("ok")
         assert await answer == WHOLE
     home.hold()
-    await until(lambda: not scene.dispatch.seats.holds(home.seat, KEY))
+    await until(lambda: not scene.dispatch.pool.holds(home.seat, KEY))
     answer = scene.send(later())
     ask = await _asked(workers)
     assert ask.chat.conversation == ""
@@ -52,7 +52,7 @@ async def _asked(workers: list[Worker]):
 async def test_a_busy_home_is_waited_for(scene: Stage, home: Worker, other: Worker) -> None:
     """Another one is free, and takes whoever comes later; the conversation goes home."""
     home.hold(KEY)
-    await until(lambda: scene.dispatch.seats.holds(home.seat, KEY))
+    await until(lambda: scene.dispatch.pool.holds(home.seat, KEY))
     first = scene.send(later("first"))
     busy = await home.asked()
     second = scene.send(later("second"))
@@ -72,12 +72,12 @@ async def test_a_busy_home_is_waited_for(scene: Stage, home: Worker, other: Work
 async def test_who_is_refused_waits_for_no_home(scene: Stage, home: Worker) -> None:
     """A full queue is an answer: nothing of the request stays behind."""
     home.hold(KEY)
-    await until(lambda: scene.dispatch.seats.holds(home.seat, KEY))
+    await until(lambda: scene.dispatch.pool.holds(home.seat, KEY))
     first, second = scene.send(later("first")), scene.send(later("second"))
     await until(lambda: scene.dispatch.seats.queued == 1)
     with pytest.raises(Overloaded, match=r"queue\.limit"):
         await scene.send(later("third"))
-    assert len(scene.dispatch.seats._home_timers) == 2
+    assert sum(each.home_timer is not None for each in scene.dispatch.seats._places.values()) == 2
     for _ in (first, second):
         await (await home.asked()).tell("ok")
     assert [await first, await second] == [WHOLE, WHOLE]
@@ -89,7 +89,7 @@ async def test_a_home_that_stays_busy_is_given_up(
 ) -> None:
     """After `queue.conversation_wait_s` another instance gets all of the history, to fold it."""
     home.hold(KEY)
-    await until(lambda: scene.dispatch.seats.holds(home.seat, KEY))
+    await until(lambda: scene.dispatch.pool.holds(home.seat, KEY))
     first = scene.send(later("first"))
     busy = await home.asked()
     second = scene.send(later("second"))
@@ -104,7 +104,7 @@ async def test_a_home_that_stays_busy_is_given_up(
 async def test_a_home_that_dies_is_gone(scene: Stage, home: Worker, other: Worker) -> None:
     """Who waits for it is folded elsewhere at once."""
     home.hold(KEY)
-    await until(lambda: scene.dispatch.seats.holds(home.seat, KEY))
+    await until(lambda: scene.dispatch.pool.holds(home.seat, KEY))
     first = scene.send(later("first"))
     await home.asked()
     second = scene.send(later("second"))
@@ -122,7 +122,7 @@ async def test_a_home_that_dies_is_gone(scene: Stage, home: Worker, other: Worke
 async def test_who_wants_a_fold_gets_one(scene: Stage, home: Worker) -> None:
     """The worker is told of the wish, and of no key."""
     home.hold(KEY)
-    await until(lambda: scene.dispatch.seats.holds(home.seat, KEY))
+    await until(lambda: scene.dispatch.pool.holds(home.seat, KEY))
     answer = scene.send(replace(later(), strategy="fold"))
     ask = await home.asked()
     assert (ask.chat.conversation, ask.chat.strategy) == ("", "fold")

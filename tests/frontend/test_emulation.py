@@ -159,7 +159,7 @@ async def test_a_conversation_with_calls_goes_on_where_it_is_held(
         key = key_of("echo", answered)  # as a worker keys what its page holds
         at.worker.hold(key)
         seat = at.worker.seat
-        await until(lambda: at.stage.dispatch.seats.holds(seat, key))
+        await until(lambda: at.stage.dispatch.pool.holds(seat, key))
         calls: Any = message["tool_calls"]
         if rewrites:
             for call in calls:
@@ -284,7 +284,7 @@ async def test_anthropics_client_is_given_blocks(at: Scene, *, stream: bool) -> 
         assert [(each.name, each.input) for each in told.content[1:]] == [("add", {"a": 3})] * 2
         key = key_of("echo", (*ask.chat.turns, Turn(role="assistant", text=text)))
         at.worker.hold(key)
-        await until(lambda: at.stage.dispatch.seats.holds(at.worker.seat, key))
+        await until(lambda: at.stage.dispatch.pool.holds(at.worker.seat, key))
         ids = [each.id for each in told.content[1:]]
         results = [{"type": "tool_result", "tool_use_id": each, "content": "6"} for each in ids]
         said += [
@@ -362,7 +362,7 @@ async def test_a_response_has_items(at: Scene, *, stream: bool) -> None:
         assert (told.status, told.tool_choice, told.tools[0].name) == ("completed", "auto", "add")
         key = key_of("echo", (*ask.chat.turns, Turn(role="assistant", text=text)))
         at.worker.hold(key)
-        await until(lambda: at.stage.dispatch.seats.holds(at.worker.seat, key))
+        await until(lambda: at.stage.dispatch.pool.holds(at.worker.seat, key))
         said += [item.to_dict() for item in told.output]
         for item in told.output[1:]:
             said.append({"type": "function_call_output", "call_id": item.call_id, "output": "6"})

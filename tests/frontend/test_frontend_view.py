@@ -14,8 +14,7 @@ from scripted import Worker, gui_serving, play, roster, until
 from arenad import link
 from arenad.errors import Overloaded, RequestError
 from arenad.frontend import view, viewers
-from arenad.frontend.seats import Seats
-from arenad.schema.config import QueueConfig
+from arenad.frontend.pool import Pool
 from arenad.schema.frame import Body
 from arenad.schema.process import Roster
 from arenad.schema.view import Did, Do, Drawn, Go, Mouse, Picture, Sight, Take, View
@@ -52,9 +51,9 @@ class Shown(Worker):
 class Scene:
     """A frontend, one worker, and viewers."""
 
-    def __init__(self, folder: Path, seats: Seats, http: aiohttp.ClientSession) -> None:
+    def __init__(self, folder: Path, pool: Pool, http: aiohttp.ClientSession) -> None:
         self.folder = folder
-        self.seats = seats
+        self.pool = pool
         self.http = http
         self.workers: list[Shown] = []
 
@@ -70,16 +69,16 @@ class Scene:
 
 @asynccontextmanager
 async def scene(folder: Path) -> AsyncIterator[Scene]:
-    seats = Seats(QueueConfig())
+    pool = Pool()
     async with (
-        gui_serving(seats) as (_, _, _, address),
+        gui_serving(pool) as (_, _, _, address),
         aiohttp.ClientSession(f"http://{address[0]}:{address[1]}") as http,
     ):
-        made = Scene(folder, seats, http)
+        made = Scene(folder, pool, http)
         try:
             yield made
         finally:
-            await seats.close()
+            await pool.close()
             for each in made.workers:
                 each.die()
 
@@ -102,7 +101,7 @@ def test_a_viewer_sees_and_acts(tmp_path: Path) -> None:
     async def story() -> None:
         async with scene(tmp_path) as at:
             worker = await at.worker()
-            at.seats.on_roster(roster(worker))
+            at.pool.follow(roster(worker))
             viewer = await at.look()
             assert "Content-Security-Policy" in viewer._response.headers
             worker.shows.put_nowait(SIGHT)
@@ -144,13 +143,13 @@ def test_a_view_outlives_its_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert "w1 is not there now" in (await told(viewer, "refused"))["reason"]
             await viewer.send_json({"type": "take"})
             first = await at.worker()
-            at.seats.on_roster(Roster((), 0, aside=(first.seat,)))
+            at.pool.follow(Roster((), 0, aside=(first.seat,)))
             first.shows.put_nowait(SIGHT)
             await told(viewer, "sight")
             first.die()
             assert "w1 has ended" in (await told(viewer, "gone"))["reason"]
             second = await at.worker(generation=2)
-            at.seats.on_roster(roster(second))
+            at.pool.follow(roster(second))
             second.shows.put_nowait(SIGHT)
             await told(viewer, "sight")
             await viewer.send_json({"type": "take"})
@@ -170,7 +169,7 @@ def test_silence_is_filled_and_errors_are_told(
     async def story() -> None:
         async with scene(tmp_path) as at:
             worker = await at.worker()
-            at.seats.on_roster(roster(worker))
+            at.pool.follow(roster(worker))
             viewer = await at.look()
             worker.shows.put_nowait(SIGHT)
             for _ in range(3):

@@ -1,4 +1,4 @@
-"""seats: roster, links and reservations, with real sockets at both ends."""
+"""seats: reservations, and who waits, with real sockets at both ends."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from scripted import WHOLE, Stage, Worker, roster, staged, until
 
-from arenad.errors import LinkLost, NeedsHuman, RequestError, Unavailable
+from arenad.errors import NeedsHuman, RequestError, Unavailable
 from arenad.schema.process import Pace
 
 
@@ -25,19 +25,6 @@ async def test_a_seat_survives_a_change_of_the_roster(scene: Stage) -> None:
 
 
 @staged("w1")
-async def test_a_dead_seat_is_not_chosen_before_news(scene: Stage, worker: Worker) -> None:
-    """After EOF nobody is sent there, until a newer roster lists it still and it can be reached."""
-    worker.links[0].close()
-    await until(lambda: not scene.dispatch.is_ready())
-    answer = scene.ask()
-    await until(lambda: scene.dispatch.seats.queued == 1)
-    assert len(worker.links) == 1
-    await scene.enlist(worker)
-    await (await worker.asked()).tell("thrée")
-    assert await answer == WHOLE
-
-
-@staged("w1")
 async def test_the_longest_wait_is_told(scene: Stage, worker: Worker) -> None:
     """While somebody waits it grows; once nobody does it is 0."""
     first = scene.ask()
@@ -48,19 +35,6 @@ async def test_the_longest_wait_is_told(scene: Stage, worker: Worker) -> None:
     await (await worker.asked()).tell("thrée")
     assert [await first, await second] == [WHOLE, WHOLE]
     assert scene.dispatch.beat().queue_wait_s == 0
-
-
-@staged()
-async def test_a_first_connect_that_fails_is_tried_again(scene: Stage) -> None:
-    """The roster may be quicker than the worker's socket."""
-    worker = Worker(scene.folder, "w1")
-    scene.workers.append(worker)
-    scene.dispatch.on_roster(roster(worker))
-    answer = scene.ask()
-    await until(lambda: scene.dispatch.seats.queued == 1)
-    await worker.listen()
-    await (await worker.asked()).tell("thrée")
-    assert await answer == WHOLE
 
 
 @pytest.mark.parametrize(
@@ -94,16 +68,6 @@ async def test_no_hope_is_told_at_once(
 
 
 @staged()
-async def test_models_are_listed_once(scene: Stage) -> None:
-    """Each model that some instance offers, by name."""
-    workers = [await scene.worker(name) for name in ("w1", "w2")]
-    workers[1].models = ("poet", "echo")
-    await scene.enlist(*workers)
-    assert [model.id for model in scene.dispatch.models()] == ["echo", "poet"]
-    assert scene.dispatch.is_ready()
-
-
-@staged()
 async def test_the_least_busy_instance_is_asked(scene: Stage) -> None:
     """Two instances of two slots get two chats each, in turn."""
     workers = [await scene.worker(name, slots=2) for name in ("w1", "w2")]
@@ -128,13 +92,6 @@ async def test_who_waits_is_seated_in_order(scene: Stage, worker: Worker) -> Non
     assert await asyncio.gather(*answers) == [WHOLE] * 3
 
 
-@staged()
-async def test_there_is_no_link_to_a_stranger(scene: Stage) -> None:
-    """An instance that died between its choice and its link is a lost one."""
-    with pytest.raises(LinkLost, match="w1"):
-        scene.dispatch.seats.link_to(Worker(scene.folder, "w1").seat)
-
-
 @staged("w1")
 async def test_who_cannot_join_for_a_fault_of_ours_leaves_nothing(
     scene: Stage, worker: Worker
@@ -144,4 +101,4 @@ async def test_who_cannot_join_for_a_fault_of_ours_leaves_nothing(
     scene.dispatch.on_roster(replace(roster(worker), paces={"": pace}))
     with pytest.raises(ValueError, match="null byte"):
         await scene.ask()
-    assert not scene.dispatch.seats._waiting
+    assert not scene.dispatch.seats._places
