@@ -116,8 +116,8 @@ class Api:
         app.middlewares[:0] = [self._count, self._preflight]
         app.add_routes(
             [
-                *(web.post(path, self._in(words)) for path, words in VOCABULARIES.items()),
-                web.post("/v1/messages/count_tokens", self.count_tokens),
+                *(guard.post(path, self._in(words)) for path, words in VOCABULARIES.items()),
+                guard.post("/v1/messages/count_tokens", self.count_tokens),
                 web.get("/v1/models", self.models),
                 web.get("/v1/models/{id:.+}", self.model),
                 web.get("/v1/files/{id}/content", self.file_content),

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
@@ -400,6 +400,20 @@ def wrong_coding(what: str) -> WrongType:
     return WrongType(f"Content-Encoding: {what}; must be one of {', '.join(CODINGS)}")
 
 
+def post(path: str, handler: Handler) -> web.RouteDef:
+    """A route to which bodies are sent."""
+    return web.post(path, handler, expect_handler=_expects)
+
+
+async def _expects(request: web.Request) -> None:
+    """Say nothing yet to a client that asks whether to send its body (RFC 9110, 10.1.1).
+
+    It is told to when the body is wanted, and else only why it is not.
+    """
+    if request.version >= HttpVersion11 and request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
 async def posted(request: web.Request, limits: ApiConfig) -> bytes:
     """The body of a request that wants something done. Raises an `InvalidRequest`."""
     check_origin(request, limits.cors_origins)
@@ -446,6 +460,9 @@ async def _within(timeout_s: float, reading: Awaitable[bytes]) -> bytes:
 async def _read(request: web.Request, max_bytes: int, too_large: TooLarge) -> bytes:
     """Not by `request.read()`, which would hold the body until the answer has been given."""
     held = bytearray()
+    if request.version >= HttpVersion11 and "Expect" in request.headers:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # nothing of the answer has been written
     try:
         while piece := await request.content.readany():
             held += piece

@@ -78,9 +78,9 @@ class Gui:
                 web.get("/gui/ws", self.ws),
                 web.get("/gui/view/{name}", _view),
                 web.get("/gui/view/{name}/ws", self._live_view.ws),
-                web.post("/gui/api/scale", self.scale),
-                web.post("/gui/api/restart", self.restart),
-                web.post("/gui/api/drain", self.drain),
+                guard.post("/gui/api/scale", self.scale),
+                guard.post("/gui/api/restart", self.restart),
+                guard.post("/gui/api/drain", self.drain),
             ]
         )
         return app

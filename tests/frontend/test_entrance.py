@@ -237,3 +237,45 @@ def test_a_bug_outside_of_a_handler(monkeypatch: pytest.MonkeyPatch, caplog):
 
     play(story())
     assert "a secret" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content_Length": "99999999"}, 413),
+        ({"Content_Length": "9", "Content_Type": "text/plain"}, 415),
+        ({"Content_Length": "9", "Host": "rebound.example"}, 403),
+        ({"Content_Length": "9", "Expect": "a miracle"}, 417),
+    ],
+)
+def test_a_body_that_is_not_wanted_is_not_asked_for(
+    headers: dict[str, str], status: int, tmp_path: Path
+) -> None:
+    """A client that asks first (RFC 9110, 10.1.1) is told why not, before it sends 30 MB."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as scene, api_serving(scene) as (_, address):
+            wire = await Wire.to(address)
+            wire.send(CHAT, **{"Host": "localhost", "Expect": "100-continue", **headers})
+            assert (await wire.answer())[0] == status
+
+    play(story())
+
+
+def test_a_body_that_is_wanted_is_asked_for(tmp_path: Path) -> None:
+    """Then it is sent, and answered; the connection goes on."""
+
+    async def story() -> None:
+        async with stage(tmp_path) as scene, api_serving(scene) as (_, address):
+            (worker,) = await scene.staff("w1")
+            wire = await Wire.to(address)
+            body = json.dumps({"model": "echo", "messages": HELLO}).encode()
+            for _ in range(2):
+                length = str(len(body))
+                wire.send(CHAT, Host="localhost", Expect="100-Continue", Content_Length=length)
+                assert await wire.head() == (100, {})
+                wire.writer.write(body)
+                await (await worker.asked()).tell("hi")
+                assert (await wire.answer())[0] == 200
+
+    play(story())
