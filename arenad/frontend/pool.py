@@ -31,6 +31,9 @@ class Pool:
     def __init__(self) -> None:
         """Until the master's first word, instances are taken to be on their way."""
         self.roster = Roster((), 1)
+        self.linked: dict[SeatKey, Seat] = {}
+        """Who can be asked: a lost link tells of a death before the next roster does."""
+
         self.on_change: Callable[[], None] = _ignore
         """Called when others may be asked than before."""
 
@@ -54,6 +57,11 @@ class Pool:
             if key_of(seat) not in self._kept:
                 self._kept.add(key_of(seat))
                 self._tasks.start(self._keep_link(seat), f"link to {seat.name}")
+        self._changed()
+
+    def _changed(self) -> None:
+        seats = self.roster.seats
+        self.linked = {key: seat for seat in seats if (key := key_of(seat)) in self._links}
         self.on_change()
 
     async def news(self, timeout_s: float) -> None:
@@ -83,11 +91,11 @@ class Pool:
                     continue
                 self._links[key] = made
                 made.note(AskHeld())
-                self.on_change()
+                self._changed()
                 await made.lost.wait()
                 del self._links[key]
                 self._held.pop(key, None)
-                self.on_change()
+                self._changed()
                 await self._news.wait()
         finally:
             self._kept.discard(key)
@@ -105,11 +113,6 @@ class Pool:
         if found is None:
             raise LinkLost(seat.name)
         return found
-
-    @property
-    def linked(self) -> dict[SeatKey, Seat]:
-        """Who can be asked: a lost link tells of a death before the next roster does."""
-        return {key: seat for seat in self.roster.seats if (key := key_of(seat)) in self._links}
 
     def held_by(self, key: SeatKey) -> HeldBy:
         """Which conversations this instance can go on with."""
