@@ -10,7 +10,8 @@
         │   ├── Unauthorized         client: 401, no key, or none that holds
         │   ├── OutOfScope           client: 403, the key is not for this
         │   ├── ModelNotFound        client: 404
-        │   └── ChatFull             client: 400, the site takes no conversation this long
+        │   ├── ChatFull             client: 400, the site takes no conversation this long
+        │   └── TooLong              client: 413, more than an instance can be sent
         ├── Refused                  operator: a control command cannot be carried out
         ├── Cancelled                client: left before the end (499, only ever logged)
         ├── OverLimit                client: 429, the key may ask no more in this minute, or at once
@@ -123,6 +124,14 @@ class ChatFull(InvalidRequest):
     kind = "chat_full"
     http_status = 400
     code = "context_length_exceeded"
+
+
+class TooLong(InvalidRequest):
+    """More text than an instance can be sent, at whatever site."""
+
+    kind = "too_long"
+    http_status = 413
+    code = "request_too_large"
 
 
 class Refused(RequestError):

@@ -34,6 +34,9 @@ BY_EXTENSION = {
 MAX_NAME_BYTES = 200
 """Of 255 that file systems take (NAME_MAX): room for an extension."""
 
+MAX_NAME_CHARS = 4096
+"""No more of a name is looked at, from its end (PATH_MAX)."""
+
 _EXTENSIONS = {kind: name for name, kind in reversed(BY_EXTENSION.items())}
 _SAME = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _BEGINNINGS = {
@@ -104,7 +107,7 @@ def safe_name(name: str, kind: str) -> str:
 
     A browser tells a page the type that the extension means.
     """
-    last = name.replace("\\", "/").rpartition("/")[2]
+    last = name[-MAX_NAME_CHARS:].replace("\\", "/").rpartition("/")[2]
     kept = "".join(char for char in last if char.isprintable()).strip(" .") or "file"
     short = kept.encode(errors="replace")[-MAX_NAME_BYTES:].decode(errors="ignore")
     extension = _EXTENSIONS.get(kind, "")

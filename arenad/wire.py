@@ -30,16 +30,20 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Frame)
 
 
+class Unsendable(RequestError):
+    """No frame can carry it; nothing was sent."""
+
+
 def pack(frame: Frame) -> bytes:
-    """One frame as bytes, ready to send. Raises `RequestError` when no frame can carry it."""
+    """One frame as bytes, ready to send. Raises `Unsendable` when no frame can carry it."""
     packed = bytearray(_LENGTH.size)
     try:
         _encoder.encode_into(frame, packed, _LENGTH.size)
     except (UnicodeEncodeError, OverflowError) as error:  # half a surrogate pair; over 64 bits
-        raise RequestError(f"{type(frame.body).__name__}: cannot be sent: {error}") from error
+        raise Unsendable(f"{type(frame.body).__name__}: cannot be sent: {error}") from error
     length = len(packed) - _LENGTH.size
     if length > MAX_FRAME_BYTES:
-        raise RequestError(
+        raise Unsendable(
             f"{type(frame.body).__name__}: {length} bytes are over the limit of {MAX_FRAME_BYTES}"
         )
     _LENGTH.pack_into(packed, 0, length)

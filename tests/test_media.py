@@ -41,6 +41,7 @@ def test_images_are_known_by_their_bytes(content: bytes, kind: str) -> None:
         ("photo.png", "image/png", "photo.png"),
         ("photo.JPG", "image/jpeg", "photo.JPG"),
         ("photo", "image/jpeg", "photo.jpg"),
+        ("a/" * 500_000 + "photo.png", "image/png", "photo.png"),
         ("evil.html", "image/png", "evil.html.png"),
         ("../../etc/passwd", "text/plain", "passwd.txt"),
         ("C:\\notes\\a.md", "text/markdown", "a.md"),
@@ -52,6 +53,13 @@ def test_images_are_known_by_their_bytes(content: bytes, kind: str) -> None:
 def test_names_are_made_safe(name: str, kind: str, safe: str) -> None:
     """No way out of a folder, and an extension that tells the browser the same type."""
     assert media.safe_name(name, kind) == safe
+
+
+def test_of_a_long_name_the_end_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its client calls a file: it is read once, and not for a second."""
+    monkeypatch.setattr(media, "MAX_NAME_CHARS", 8)
+    assert media.safe_name("\0" * 9 + "b.png", "image/png") == "b.png"
+    assert media.safe_name("a/" * 9 + "long-photo.png", "image/png") == "hoto.png"
 
 
 @given(st.text(), st.sampled_from([*media.BY_EXTENSION.values(), "application/x-own"]))

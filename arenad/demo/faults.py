@@ -166,7 +166,7 @@ FAULTS: dict[str, Fault] = {
 }
 """Every fault by its name."""
 
-_MARKER = re.compile(r"\s*\[\[demo:([^\[\]\n]*)\]\]\s*\Z")
+_MARKER = re.compile(r"(?<!\s)\s*+\[\[demo:([^\[\]\n]*)\]\]\s*\Z")
 
 
 def read(text: str) -> dict[str, float]:

@@ -101,8 +101,7 @@ class Api:
         self._dispatch = dispatch
         self.settings = settings
         self.kept = Kept(settings.files_dir, settings.files)
-        wait_s = settings.queue.wait_s + settings.chat.total_timeout_s
-        self.once = Once(settings.answers_dir, settings.api.idempotency_keep_s, wait_s)
+        self.once = Once(settings.answers_dir, *_once_s(settings))
         self.keys = Keyring()
         self.keys.take(settings.keys, settings.keys_fault)
         self.counters = Counters(settings.counters)
@@ -292,23 +291,25 @@ class Api:
 
         Each part of it is to be taken within the patience that a stream has.
         """
-        kind, content = await self.kept.read(request.match_info["id"])
-        response = web.StreamResponse(headers=_IMAGE_HEADERS)
-        response.content_type, response.content_length = kind, len(content)
-        await response.prepare(request)
-        parts = () if request.method == "HEAD" else range(0, len(content), _PART_BYTES)
         limit_s = self.settings.chat.idle_timeout_s
-        with closing(guard.Patience(request, limit_s)) as patience:
-            for begin in parts:
-                with patience:
-                    await response.write(content[begin : begin + _PART_BYTES])
-        await response.write_eof()
+        with closing(await self.kept.open(request.match_info["id"])) as file:
+            response = web.StreamResponse(headers=_IMAGE_HEADERS)
+            response.content_type, response.content_length = file.kind, file.size_bytes
+            await response.prepare(request)
+            parts = () if request.method == "HEAD" else range(0, file.size_bytes, _PART_BYTES)
+            with closing(guard.Patience(request, limit_s)) as patience:
+                for begin in parts:
+                    part = await file.part(begin, _PART_BYTES)
+                    with patience:
+                        await response.write(part)
+            await response.write_eof()
         return response
 
     def adjust(self, settings: FrontendSettings) -> None:
         """Go by these settings from the next request on."""
         self.settings = settings
         self.kept.rules = settings.files
+        self.once.adjust(*_once_s(settings))
         self.keys.take(settings.keys, settings.keys_fault)
 
     async def close(self) -> None:
@@ -394,6 +395,12 @@ async def through(events: AsyncGenerator[_Taken], step: Step[_Taken]) -> Answer:
                 yield each
             if step.is_over:
                 return
+
+
+def _once_s(settings: FrontendSettings) -> tuple[float, float]:
+    """For how long answers are kept for who asks again, and how long one is waited for."""
+    wait_s = settings.queue.wait_s + settings.chat.total_timeout_s
+    return settings.api.idempotency_keep_s, wait_s
 
 
 def _teller(request: web.Request) -> Callable[[Model, int], dict[str, object]]:

@@ -17,7 +17,7 @@ from arenad.errors import (
 )
 from arenad.schema.chat import Mode
 from arenad.schema.config import Balancing
-from arenad.schema.process import Condition, Model, Seat
+from arenad.schema.process import Condition, Seat
 
 SIDE_BY_SIDE: Mode = "side_by_side"
 
@@ -26,6 +26,9 @@ HALF_LIFE_S = 60.0
 
 SeatKey = tuple[str, int]
 """An instance's name and generation: one incarnation of it."""
+
+Tried = Collection[SeatKey]
+"""Those that a request was sent to already: few."""
 
 _OUT_OF_SERVICE: dict[Condition, tuple[type[RequestError], str]] = {
     "resting": (Resting, "was asked by the site to rest"),
@@ -79,10 +82,10 @@ def asked_of(seat: Seat, model: str) -> Asked | None:
 
     A model of exactly this name comes before `A,B`, which is two models side by side.
     """
-    if (found := _found(seat, model)) is not None:
+    if (found := seat.by_id.get(model)) is not None:
         return Asked(found.modes[0], model)
     pair = pair_in(model)
-    members = [_found(seat, each) for each in pair]
+    members = [seat.by_id.get(each) for each in pair]
     if members and all(each is not None and SIDE_BY_SIDE in each.modes for each in members):
         return Asked(SIDE_BY_SIDE, *pair)
     return None
@@ -94,36 +97,63 @@ def pair_in(model: str) -> tuple[str, ...]:
     return names if len(names) == len("AB") and all(names) else ()
 
 
-def _found(seat: Seat, model: str) -> Model | None:
-    return next((each for each in seat.models if each.id == model), None)
-
-
 def offers(seat: Seat, model: str) -> bool:
     """Whether the instance has the model, or all that its name asks for."""
     return asked_of(seat, model) is not None
 
 
-def choose(
-    loads: Iterable[Load],
-    model: str,
-    tried: Collection[SeatKey],
-    draw: float,
-    strategy: Balancing = "least_busy",
-) -> Seat | None:
-    """The best ready seat with room that offers the model and was not tried before.
+class Look:
+    """The seats as they are at one moment.
 
-    None also while only who is asked last has room, and another will have some.
-
-    Of equals the one whose conversations have rested the longest, since a new one may end them;
-    then `draw`, from 0 up to 1, decides, so that no instance is always first.
+    Who of them could take what is worked out once: hundreds may wait for the same.
     """
-    able = [load for load in _able(loads, model, tried) if load.has_room]
-    if not able:
-        return None
-    costs = [(cost, load.held_s) for cost, load in zip(_COSTS[strategy](able), able, strict=True)]
-    least = min(costs)
-    equals = [load for load, cost in zip(able, costs, strict=True) if cost == least]
-    return equals[int(draw * len(equals))].seat
+
+    def __init__(self, loads: Iterable[Load]) -> None:
+        """Where none has room there is nothing to choose from, however many wait."""
+        self._loads = list(loads)
+        if not any(load.has_room for load in self._loads):
+            self._loads = []
+        self._able: dict[tuple[str, Tried], list[Load]] = {}
+
+    def choose(
+        self, model: str, tried: Tried, draw: float, strategy: Balancing = "least_busy"
+    ) -> Seat | None:
+        """The best ready seat with room that offers the model and was not tried before.
+
+        None also while only who is asked last has room, and another will have some.
+
+        Of equals the one whose conversations have rested the longest, since a new one may end them;
+        then `draw`, from 0 up to 1, decides, so that no instance is always first.
+        """
+        able = [load for load in self.able(model, tried) if load.has_room]
+        if not able:
+            return None
+        costs = zip(_COSTS[strategy](able), able, strict=True)
+        ranked = [(cost, load.held_s) for cost, load in costs]
+        least = min(ranked)
+        equals = [load for load, rank in zip(able, ranked, strict=True) if rank == least]
+        return equals[int(draw * len(equals))].seat
+
+    def homes(self, model: str, tried: Tried, conversation: str) -> list[Load]:
+        """The seats that hold this conversation, with room or without."""
+        return [load for load in self.able(model, tried) if conversation in load.held]
+
+    def able(self, model: str, tried: Tried) -> list[Load]:
+        """Those that could take it, with room or without; nobody where none of them has room.
+
+        Who is asked last is there only for want of others.
+        """
+        found = self._able.get((model, tried))
+        if found is None:
+            able = [load for load in self._loads if _suits(load.seat, model, tried)]
+            able = [load for load in able if not load.is_last] or able
+            found = able if any(load.has_room for load in able) else []
+            self._able[model, tried] = found
+        return found
+
+
+def _suits(seat: Seat, model: str, tried: Tried) -> bool:
+    return seat.condition == "ready" and key_of(seat) not in tried and offers(seat, model)
 
 
 def _shares(loads: Sequence[Load]) -> list[float]:
@@ -155,25 +185,6 @@ _COSTS: dict[Balancing, Callable[[Sequence[Load]], list[float]]] = {
 }
 
 
-def homes(
-    loads: Iterable[Load], model: str, tried: Collection[SeatKey], conversation: str
-) -> list[Load]:
-    """The seats that hold this conversation, with room or without."""
-    return [load for load in _able(loads, model, tried) if conversation in load.held]
-
-
-def _able(loads: Iterable[Load], model: str, tried: Collection[SeatKey]) -> list[Load]:
-    """Those that could take it, with room or without; who is asked last only for want of others."""
-    able = [
-        load
-        for load in loads
-        if load.seat.condition == "ready"
-        and key_of(load.seat) not in tried
-        and offers(load.seat, model)
-    ]
-    return [load for load in able if not load.is_last] or able
-
-
 def waits_for_person(error: RequestError | None) -> bool:
     """Whether somebody may clear what no instance can go on without."""
     return isinstance(error, NeedsHuman | NeedsLogin)
@@ -183,7 +194,7 @@ def why_never(
     seats: Sequence[Seat],
     linked: Collection[SeatKey],
     model: str,
-    tried: Collection[SeatKey],
+    tried: Tried,
     age_s: float = 0.0,
 ) -> RequestError | None:
     """Why none of these seats will take the request before long; None while one may.

@@ -97,9 +97,15 @@ class Breakers:
         self._circuits: dict[Key, Circuit] = {}
 
     def adjust(self, rules: BreakerConfig) -> None:
-        """Other rules from now on; what is switched off is forgotten."""
+        """Other rules from now on; what is switched off is forgotten, no pause stays longer."""
         self._rules = rules
-        self._circuits = {key: each for key, each in self._circuits.items() if self._limit(key)}
+        self._circuits = {
+            key: replace(
+                each, until_s=min(each.until_s, each.changed_s + pause_s(each.trips, rules))
+            )
+            for key, each in self._circuits.items()
+            if self._limit(key)
+        }
 
     def keep(self, seats: Collection[Seat], now_s: float) -> None:
         """These are there now. Who left is remembered for a while: it may be about to come back.

@@ -22,6 +22,9 @@ Name = Annotated[
 ]
 """OpenAI's and Anthropic's own rule, and a little more: some clients put a server before a name."""
 
+FormerName = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
+"""In a history, whoever has made it; no longer, for each result of a call is told with its name."""
+
 Choice = Literal["none", "auto", "required"]
 
 EMULATED = Field(
@@ -90,7 +93,7 @@ class ChosenFunction(msgspec.Struct, tag="function", tag_field="type"):
 class FormerFunction(msgspec.Struct):
     """A call in the history of a chat, without its id."""
 
-    name: str
+    name: FormerName
     arguments: str
 
     def block(self, call_id: str = "") -> str:

@@ -15,6 +15,7 @@ from arenad.errors import (
     LinkLost,
     RequestError,
     TimedOut,
+    TooLong,
     UpstreamFailed,
     WorkerLost,
 )
@@ -40,9 +41,10 @@ from arenad.schema.chat import (
     Target,
     TextDelta,
 )
-from arenad.schema.config import ChatConfig, QueueConfig
+from arenad.schema.config import BreakerConfig, ChatConfig, QueueConfig
 from arenad.schema.frame import Body
 from arenad.schema.process import FrontendBeat, Model, Roster, Seat, template_of
+from arenad.wire import Unsendable
 
 GRACE_S = 5.0
 """The worker keeps the deadlines; we wait so much longer before we call the worker itself lost."""
@@ -68,9 +70,9 @@ class Dispatch:
         self.battle_targets: Mapping[str, Target] = {}
         """Which side clients get who ask for none, by the template of the site."""
 
-    def adjust(self, queue: QueueConfig, chat: ChatConfig) -> None:
+    def adjust(self, queue: QueueConfig, chat: ChatConfig, breaker: BreakerConfig) -> None:
         """Go by these settings from the next request on."""
-        self.seats.adjust(queue)
+        self.seats.adjust(queue, breaker)
         self.queue = queue
         self.chat = chat
 
@@ -185,7 +187,7 @@ class _Journey:
                         self._look_for_content(seat, event)
                         yield event
             except _Failed as failed:
-                self._forgive(failed.seat, failed.error)
+                self._forgive(ticket, failed.seat, failed.error)
             else:
                 return
             finally:
@@ -253,11 +255,16 @@ class _Journey:
     def _last_error(self) -> RequestError | None:
         return next(reversed(self._tried.values()), None)
 
-    def _forgive(self, seat: Seat, error: RequestError) -> None:
-        """Go on after a failure; raises it again when no other instance may be asked."""
+    def _forgive(self, ticket: Ticket, seat: Seat, error: RequestError) -> None:
+        """Go on after a failure; raises it again when no other instance may be asked.
+
+        One that is full has failed nobody, but the wait for a seat goes on.
+        """
         now_s = time.monotonic()
         if self._has_content or not error.elsewhere or now_s >= self._end_s:
             raise error
+        if isinstance(error, Busy) and now_s >= self._wait_until_s:
+            raise self._last_error() or self._seats.too_late(ticket)
         if isinstance(error, Busy) or self._waits_for_person(error, now_s):
             self._seats.refused(seat)
             return
@@ -283,7 +290,7 @@ class _Journey:
         """Ask one instance. Leaving early, for whatever reason, cancels the chat there."""
         stream = None
         try:
-            stream = self._pool.link_to(seat).stream(self._chat(seat))
+            stream = self._sent(seat)
             self._is_asked = True
             async with aclosing(self._read(seat, stream)) as events:
                 async for event in events:
@@ -294,12 +301,28 @@ class _Journey:
             self._outcome = outcome_of(error)
             raise _Failed(seat, error) from None
         except RequestError as error:
-            self._is_asked = not isinstance(error, Busy)
-            self._outcome = outcome_of(error)
+            if self._is_asked and not self._is_only_long(error):
+                self._is_asked = not isinstance(error, Busy)
+                self._outcome = outcome_of(error)
             raise _Failed(seat, error) from None
         finally:
             if stream is not None:
                 stream.cancel()
+
+    def _is_only_long(self, error: RequestError) -> bool:
+        """Whether nothing is wrong with the instance: it was answering when the time was over.
+
+        The answer may have no end, or its reader be slow; silence has a deadline of its own.
+        """
+        is_over = time.monotonic() >= self._end_s - GRACE_S
+        return isinstance(error, TimedOut) and self._has_content and is_over
+
+    def _sent(self, seat: Seat) -> Stream:
+        """The chat on its way there. What is refused here says nothing of the instance."""
+        try:
+            return self._pool.link_to(seat).stream(self._chat(seat))
+        except Unsendable as error:
+            raise TooLong(f"the request is too long for an instance: {error}; send less") from None
 
     def _chat(self, seat: Seat) -> Chat:
         is_home = bool(self._conversation) and self._pool.holds(seat, self._conversation)
@@ -335,9 +358,9 @@ class _Journey:
             now_s = time.monotonic()
             if body is None and now_s >= silent_s:
                 raise TimedOut(f"the instance {seat.name} said nothing for {limit_s:g} s")
-            if isinstance(body, Began):
+            if isinstance(body, Began) and not stream.ended:
                 self._account.begins(body)
-            elif body is not None and not isinstance(body, Heartbeat):
+            elif body is not None and (stream.ended or not isinstance(body, Heartbeat)):
                 self._account.hears()
                 yield _checked(body, is_end=stream.ended)
                 self._heartbeat_s = time.monotonic() + self._limits.keepalive_s

@@ -4,6 +4,7 @@ The words are joined to the instructions, where they stay the same as long as th
 a conversation goes on where it is held. `obeyed` reads what the model makes of them.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -151,26 +152,29 @@ def arranged(
     """
     if wanted is None and not joins:
         return tuple(turns), tuple(remote)
-    made: list[Turn] = []
+    groups: list[list[Turn]] = []
     if wanted is not None and not (turns and turns[0].role == "system"):
-        made.append(Turn(role="system", text=""))
+        groups.append([Turn(role="system", text="")])
+    awaited = Counter(each.turn for each in remote)
     places: list[tuple[int, int]] = []
+    files = 0
     for number, turn in enumerate(turns):
-        if number in joins and made:
-            before = made[-1]
-            places.append((len(made) - 1, len(before.attachments)))
-            made[-1] = _joined(before, turn)
-        else:
-            places.append((len(made), 0))
-            made.append(turn)
+        if number not in joins or not groups:
+            groups.append([])
+            files = 0
+        groups[-1].append(turn)
+        places.append((len(groups) - 1, files))
+        files += len(turn.attachments) + awaited[number]
     if wanted is not None:
-        made[0] = _joined(made[0], Turn(role="system", text=instruction(wanted)))
-    return tuple(made), tuple(map(partial(_moved, places), remote))
+        groups[0].append(Turn(role="system", text=instruction(wanted)))
+    return tuple(map(_joined, groups)), tuple(map(partial(_moved, places), remote))
 
 
-def _joined(one: Turn, other: Turn) -> Turn:
-    text = "\n\n".join(each.text for each in (one, other) if each.text)
-    return replace(one, text=text, attachments=one.attachments + other.attachments)
+def _joined(group: Sequence[Turn]) -> Turn:
+    """They as one, all at once: a history may hold thousands of results in a row."""
+    text = "\n\n".join(each.text for each in group if each.text)
+    files = tuple(file for each in group for file in each.attachments)
+    return replace(group[0], text=text, attachments=files)
 
 
 def _moved(places: Sequence[tuple[int, int]], file: parts.Remote) -> parts.Remote:

@@ -22,6 +22,7 @@ from arenad.schema.config import FilesConfig
 
 SWEEP_INTERVAL_S = 30.0
 _ID = re.compile(r"file-[0-9a-f]{32}")
+_LINE_BYTES = 256
 _DATA = re.compile(r"data:(image/[a-z0-9.+-]+);base64,")
 
 log = logging.getLogger("arenad.kept")
@@ -32,6 +33,28 @@ class FileNotKept(InvalidRequest):
 
     http_status = 404
     code = "not_found"
+
+
+class KeptFile:
+    """One of them, read part by part: its reader may be slow, and one of many."""
+
+    def __init__(self, fd: int) -> None:
+        """Looks at what it is; `close` ends it."""
+        self._fd = fd
+        line = os.pread(fd, _LINE_BYTES, 0).partition(b"\n")[0]
+        status = os.fstat(fd)
+        self.kind = line.decode()
+        self.kept_unix_s = status.st_mtime
+        self._begin = len(line) + 1
+        self.size_bytes = status.st_size - self._begin
+
+    async def part(self, begin: int, size_bytes: int) -> bytes:
+        """So much of the content from there on. Raises `OSError`."""
+        return await asyncio.to_thread(os.pread, self._fd, size_bytes, self._begin + begin)
+
+    def close(self) -> None:
+        """It is not read any more."""
+        os.close(self._fd)
 
 
 class Kept:
@@ -69,12 +92,11 @@ class Kept:
         await asyncio.to_thread(self._write, name, kind.encode() + b"\n" + content)
         return name
 
-    async def read(self, name: str) -> tuple[str, bytes]:
-        """A file's type and content. Raises `FileNotKept`."""
+    async def open(self, name: str) -> "KeptFile":
+        """The file, to be closed. Raises `FileNotKept`."""
         if _ID.fullmatch(name):
             with suppress(OSError):
-                kind, _, content = (await asyncio.to_thread(self._read, name)).partition(b"\n")
-                return kind.decode(), content
+                return await asyncio.to_thread(self._opened, name)
         told = (
             f"there is no {name[:80]!r}, or not any more; see files.keep_s, keep_count, keep_bytes"
         )
@@ -100,11 +122,12 @@ class Kept:
             raise
         self._trim()
 
-    def _read(self, name: str) -> bytes:
-        path = self._folder / name
-        if path.stat().st_mtime + self.rules.keep_s < wall_time_s():
+    def _opened(self, name: str) -> "KeptFile":
+        file = KeptFile(os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        if file.kept_unix_s + self.rules.keep_s < wall_time_s():
+            file.close()
             raise FileNotFoundError
-        return path.read_bytes()
+        return file
 
     def _trim(self) -> None:
         """The oldest go, until the rest is young, few and small enough."""
@@ -114,7 +137,8 @@ class Kept:
             room_count -= 1
             room_bytes -= size_bytes
             if age_s > rules.keep_s or room_count < 0 or room_bytes < 0:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # another frontend was quicker, or it is tried again
+                    path.unlink()
 
     def _entries(self, now_s: float) -> list[tuple[float, int, Path]]:
         found: list[tuple[float, int, Path]] = []

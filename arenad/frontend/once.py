@@ -102,7 +102,12 @@ class Once:
         Without a folder nothing is kept.
         """
         self._folder = Path(folder)
-        self._keep_s = keep_s if folder else 0.0
+        self._has_folder = bool(folder)
+        self.adjust(keep_s, wait_s)
+
+    def adjust(self, keep_s: float, wait_s: float) -> None:
+        """Go by these from the next request on; what is kept for too long by them goes soon."""
+        self._keep_s = keep_s if self._has_folder else 0.0
         self._wait_s = wait_s
 
     @asynccontextmanager
@@ -128,8 +133,9 @@ class Once:
         try:
             yield claim
         finally:
-            if answer is None and not claim.is_kept and os.fstat(file).st_nlink:
-                path.unlink(missing_ok=True)  # while it is ours: who waits makes a new one
+            with suppress(OSError):  # as on a disk that is read-only by now: nothing is kept in it
+                if answer is None and not claim.is_kept and os.fstat(file).st_nlink:
+                    path.unlink(missing_ok=True)  # while it is ours: who waits makes a new one
             os.close(file)
             if claim.is_kept:
                 self._trim()
@@ -171,7 +177,7 @@ class Once:
 
     async def sweep(self) -> None:
         """Remove what has had its time, again and again."""
-        while self._keep_s:
+        while self._has_folder:
             await asyncio.to_thread(self._trim)
             await asyncio.sleep(SWEEP_INTERVAL_S)
 

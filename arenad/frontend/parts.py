@@ -16,7 +16,8 @@ from arenad.errors import InvalidRequest
 from arenad.schema.chat import Attachment, Role, Turn
 from arenad.schema.config import FilesConfig
 
-_DATA_URL = re.compile(r"data:(?P<kind>[^,;]*)(?P<parameters>[^,]*),", re.IGNORECASE)
+_DATA_URL = re.compile(r"data:(?P<kind>[^,;]*+)(?P<parameters>[^,]*+),", re.IGNORECASE)
+_SPACES = b" \t\n\r\v\f"
 _ADDRESS = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 _short = reprlib.Repr()
@@ -96,8 +97,8 @@ class Reader:
         if _ADDRESS.match(given):
             self._check_fetching(param, given)
             return Remote(given, name, param, turn, place)
-        kind, encoded = _split(param, given, name)
-        encoded = "".join(encoded.split())
+        kind, text = _split(param, given, name)
+        encoded = text.encode("ascii", "replace").translate(None, _SPACES)
         check_type(param, kind, self._limits)
         check_size(param, len(encoded) * 3 // 4 - 2, self._limits)
         content = _decoded(param, encoded)
@@ -188,11 +189,11 @@ def _split(param: str, given: str, name: str) -> tuple[str, str]:
     raise InvalidRequest(f"{param}: {told}", param=param)
 
 
-def _decoded(param: str, encoded: str) -> bytes:
+def _decoded(param: str, encoded: bytes) -> bytes:
     try:
         content = binascii.a2b_base64(encoded, strict_mode=True)
     except (binascii.Error, ValueError) as error:
-        told = f"is {shown(encoded)}, which is not base64 ({error}); encode the file anew"
+        told = f"is {shown(encoded.decode())}, which is not base64 ({error}); encode the file anew"
         raise InvalidRequest(f"{param}: {told}", param=param) from error
     if not content:
         raise InvalidRequest(f"{param}: is an empty file; leave it out", param=param)

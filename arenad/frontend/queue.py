@@ -6,7 +6,7 @@ back from a pause begins at the mark that is served now, so nobody saves turns u
 """
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -31,7 +31,7 @@ class Ticket(msgspec.Struct, frozen=True):
 
     number: int
     model: str
-    tried: Collection[SeatKey] = ()
+    tried: tuple[SeatKey, ...] = ()
     returns: bool = False
     conversation: str = ""
     home_until_s: float = 0.0

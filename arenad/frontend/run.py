@@ -90,9 +90,8 @@ async def run(me: child.Child, welcome: Welcome) -> None:
 
 
 def _follow(dispatch: Dispatch, settings: FrontendSettings) -> None:
-    dispatch.adjust(settings.queue, settings.chat)
+    dispatch.adjust(settings.queue, settings.chat, settings.breaker)
     dispatch.battle_targets = settings.battle_targets
-    dispatch.seats.breakers.adjust(settings.breaker)
 
 
 async def _open(runner: web.AppRunner, listener: socket.socket, limits: ApiConfig) -> Door:

@@ -9,16 +9,15 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from arenad.errors import Overloaded, RequestError
 from arenad.frontend.balance import (
     Load,
+    Look,
     SeatKey,
-    choose,
-    homes,
     key_of,
     offers,
     waits_for_person,
@@ -67,11 +66,13 @@ class Seats:
         self._turns = Turns()
         self._turn_timer: asyncio.TimerHandle | None = None
 
-    def adjust(self, queue: QueueConfig) -> None:
-        """Other limits from now on; who waits already goes on waiting."""
+    def adjust(self, queue: QueueConfig, breaker: BreakerConfig) -> None:
+        """Other limits from now on; who waits already goes on waiting, or has a seat by them."""
         self._wait_s = queue.wait_s
         self._strategy = queue.strategy
         self._queue.limit = queue.limit
+        self.breakers.adjust(breaker)
+        self._match()
 
     def on_roster(self, roster: Roster) -> None:
         """The master says who may be asked from now on."""
@@ -211,8 +212,16 @@ class Seats:
     def _review(self) -> None:
         """The instances changed: seat who can be seated, tell those who never will be."""
         self._match()
+        if self._pool.roster.starting:
+            return
+        hopeful: set[tuple[str, tuple[SeatKey, ...]]] = set()
         for ticket in self._queue.tickets():
-            if (error := self._hopeless(ticket)) is not None:
+            wanted = ticket.model, ticket.tried
+            if wanted in hopeful:
+                continue
+            if (error := self._why_never(ticket)) is None:
+                hopeful.add(wanted)
+            elif not _is_awaited(error, ticket):
                 self._queue.leave(ticket.number)
                 self._places[ticket.number].seat.set_exception(error)
 
@@ -220,21 +229,21 @@ class Seats:
         """Seat everybody who can be seated now; the pool is looked at anew when a seat is taken."""
         if not newcomers and not len(self._queue):
             return
-        loads: list[Load] | None = None
+        look: Look | None = None
 
         def seat_for(ticket: Ticket) -> Seat | None:
-            nonlocal loads
-            if loads is None:
-                loads = self._loads()
-            if (seat := self._reserve(ticket, loads)) is not None:
-                loads = None
+            nonlocal look
+            if look is None:
+                look = self._look()
+            if (seat := self._reserve(ticket, look)) is not None:
+                look = None
             return seat
 
         for ticket, seat in self._queue.match(seat_for, *newcomers):
             self._places[ticket.number].seat.set_result(seat)
 
-    def _reserve(self, ticket: Ticket, loads: Sequence[Load]) -> Seat | None:
-        seat = self._choose(ticket, loads)
+    def _reserve(self, ticket: Ticket, look: Look) -> Seat | None:
+        seat = self._choose(ticket, look)
         if seat is None:
             return None
         site = template_of(seat.name)
@@ -273,17 +282,17 @@ class Seats:
             self._look_after(min(waits_s[site] for site in waiting))
         return waiting
 
-    def _choose(self, ticket: Ticket, loads: Sequence[Load]) -> Seat | None:
+    def _choose(self, ticket: Ticket, look: Look) -> Seat | None:
         """Where its conversation is, while that is worth a wait; else anywhere."""
         draw = random.random()  # noqa: S311 - a tie, no secret
         if ticket.conversation and (
-            found := homes(loads, ticket.model, ticket.tried, ticket.conversation)
+            found := look.homes(ticket.model, ticket.tried, ticket.conversation)
         ):
             if (home := next((each for each in found if each.has_room), None)) is not None:
                 return home.seat
             if self._places[ticket.number].home_timer is not None:
                 return None
-        return choose(loads, ticket.model, ticket.tried, draw, self._strategy)
+        return look.choose(ticket.model, ticket.tried, draw, self._strategy)
 
     def _give_back(self, key: SeatKey) -> None:
         self._busy[key] -= 1
@@ -291,17 +300,13 @@ class Seats:
             del self._busy[key]
         self._match()
 
-    def _loads(self) -> list[Load]:
-        """The seats that can be asked.
-
-        One that said that it is full has no room for a moment. Where none has room there is nothing
-        to choose from, however many wait.
-        """
+    def _look(self) -> Look:
+        """The seats that can be asked; one that said that it is full has no room for a moment."""
         closed = self._left_in_peace() if self._turns.paces else ()
         now_s = asyncio.get_running_loop().time()
         if (next_s := self.breakers.next_s(now_s)) is not None:
             self._look_after(next_s)
-        loads = [
+        return Look(
             Load(
                 seat,
                 seat.slots
@@ -313,14 +318,11 @@ class Seats:
                 is_last=self.breakers.is_open(seat, now_s),
             )
             for key, seat in self._pool.linked.items()
-        ]
-        return loads if any(load.has_room for load in loads) else []
+        )
 
     def _hopeless(self, ticket: Ticket) -> RequestError | None:
         error = None if self._pool.roster.starting else self._why_never(ticket)
-        if waits_for_person(error) and time.monotonic() < ticket.person_until_s:
-            return None
-        return error
+        return None if error is None or _is_awaited(error, ticket) else error
 
     def _why_never(self, ticket: Ticket) -> RequestError | None:
         pool = self._pool
@@ -360,6 +362,11 @@ class Seats:
         for timer in filter(None, (*self._full.values(), *home, self._turn_timer)):
             timer.cancel()
         self._turns.close()
+
+
+def _is_awaited(error: RequestError, ticket: Ticket) -> bool:
+    """Whether a person may still clear it in time."""
+    return waits_for_person(error) and time.monotonic() < ticket.person_until_s
 
 
 def _offer(seats: Iterable[Seat], model: str) -> bool:

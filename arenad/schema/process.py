@@ -3,6 +3,8 @@
 A child's life is `Hello` -> `Welcome` -> `Ready` -> `Beat`… -> `Drain` -> `Drained` -> `Stop`.
 """
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 from msgspec import field
@@ -254,7 +256,7 @@ class LogLine(Message):
     text: str
 
 
-class Seat(Record):
+class Seat(Record, dict=True, gc=True):
     """One instance as frontends see it: who may be asked, with room and rest.
 
     `reason` says why the condition is not `ready`; `resting_s` is what is left of a rest when the
@@ -270,6 +272,11 @@ class Seat(Record):
     reason: str = ""
     resting_s: float | None = None
     proxy: str = ""
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Model]:
+        """Its models by the names that clients use; they are looked for with each request."""
+        return {model.id: model for model in reversed(self.models)}
 
 
 class Pace(Record):

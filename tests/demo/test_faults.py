@@ -56,6 +56,7 @@ def test_json_may_say_true() -> None:
         ("say it\n[[demo:cut]]\n", ("say it", "cut")),
         ("[[demo:cut]] say it", ("[[demo:cut]] say it", "")),
         ("a [[wiki link]]", ("a [[wiki link]]", "")),
+        (" " * 500_000 + "a", (" " * 500_000 + "a", "")),
     ],
 )
 def test_a_marker_ends_a_prompt(prompt: str, split: tuple[str, str]) -> None:

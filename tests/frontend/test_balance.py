@@ -1,5 +1,7 @@
 """balance: properties of the choice over all loads, and when waiting is in vain."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +20,9 @@ from arenad.frontend.balance import (
     HALF_LIFE_S,
     Asked,
     Load,
+    Look,
     SeatKey,
     asked_of,
-    choose,
-    homes,
     key_of,
     offers,
     why_never,
@@ -32,6 +33,11 @@ from arenad.schema.process import Model, Seat
 
 NAMES = ["w1", "w2", "w3", "w4"]
 MODELS = ["echo", "poet"]
+
+
+def choose(loads: list[Load], *wanted: Any) -> Seat | None:
+    """What one request is given."""
+    return Look(loads).choose(*wanted)
 
 
 def _seat(
@@ -211,11 +217,11 @@ def test_a_home_can_be_asked_once_it_has_room(
 ) -> None:
     """It holds the conversation, and nothing but a slot is missing."""
     held = [replace(load, held=("k",)) for load in loads[::2]]
-    for load in homes([*held, *loads[1::2]], model, tried, "k"):
+    for load in Look([*held, *loads[1::2]]).homes(model, tried, "k"):
         assert load in held
         free = replace(load, busy=0, seat=replace(load.seat, slots=1))
         assert choose([free], model, tried, 0.0) == free.seat
-    assert homes(loads, model, tried, "k") == []
+    assert Look(loads).homes(model, tried, "k") == []
 
 
 # -- what a name asks for ---------------------------------------------------------------------------

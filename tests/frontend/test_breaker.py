@@ -23,10 +23,11 @@ from arenad.errors import (
     UpstreamFailed,
     WorkerLost,
 )
-from arenad.frontend.balance import Load, choose
+from arenad.frontend import dispatch as dispatch_module
+from arenad.frontend.balance import Load, Look
 from arenad.frontend.breaker import Breakers, Outcome, outcome_of, pause_s
 from arenad.schema.chat import TextDelta
-from arenad.schema.config import BreakerConfig, ChatConfig
+from arenad.schema.config import BreakerConfig, ChatConfig, QueueConfig
 from arenad.schema.process import Model, Seat
 
 NAMES = ("w1", "w2", "w3", "other-1")
@@ -113,7 +114,7 @@ def test_no_breaker_makes_a_pool_refuse(pool: list[tuple[str, bool, bool]]) -> N
         Load(_seat(name), int(is_busy), is_last=is_last)
         for name, is_busy, is_last in {each[0]: each for each in pool}.values()
     ]
-    seat = choose(loads, "echo", (), 0.5)
+    seat = Look(loads).choose("echo", (), 0.5)
     others = [load for load in loads if not load.is_last]
     free = [load.seat for load in (others or loads) if load.has_room]
     assert seat in free if free else seat is None
@@ -374,4 +375,43 @@ async def test_a_way_that_fails_spares_the_others_on_it(scene: Stage) -> None:
     found, *_ = await scene.busy_first()
     await (await found.asked()).tell("thrée")
     assert await answer == WHOLE
+    assert not scene.dispatch.beat().asked_last
+
+
+@staged("w1", chat=ChatConfig(attempts=1))
+async def test_who_waits_profits_from_a_reload(scene: Stage, worker: Worker) -> None:
+    """Without breakers, the free one is asked at once; with shorter pauses, after such a one."""
+    seats, queue = scene.dispatch.seats, QueueConfig()
+    for changed in (BreakerConfig(failures=0), BreakerConfig(open_s=0.01, open_limit_s=0.01)):
+        seats.adjust(queue, BreakerConfig(open_s=600.0, open_limit_s=600.0))
+        await _fail(scene, worker, times=3)
+        other = await scene.worker("w2")
+        await scene.enlist(worker, other)
+        first, second = scene.ask("first"), scene.ask("second")
+        ask = await other.asked()
+        await until(lambda: seats.queued == 1)
+        seats.adjust(queue, changed)
+        await (await worker.asked()).tell("thrée")
+        await ask.tell("thrée")
+        assert [await first, await second] == [WHOLE, WHOLE]
+        other.die()
+        await scene.enlist(worker)
+
+
+@staged("w1", chat=ChatConfig(total_timeout_s=0.05))
+async def test_a_slow_reader_speaks_against_nobody(
+    scene: Stage, worker: Worker, *, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time for the whole answer may pass with its reader; the instance was answering."""
+    monkeypatch.setattr(dispatch_module, "GRACE_S", 0.01)
+    scene.dispatch.seats.adjust(QueueConfig(), BreakerConfig(failures=1))
+    async with aclosing(scene.dispatch.answer(wish(), "r")) as events:
+        opening = asyncio.ensure_future(anext(events))
+        ask = await worker.asked()
+        await ask.say(TextDelta("a"))
+        assert await opening == TextDelta("a")
+        await asyncio.sleep(0.1)  # the reader
+        await ask.say(TextDelta("b"))
+        with pytest.raises(TimedOut, match="the whole answer"):
+            await anext(events)
     assert not scene.dispatch.beat().asked_last

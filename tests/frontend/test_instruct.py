@@ -1,6 +1,7 @@
 """What the model is told, where it stands, and which schemas are taken."""
 
 import json
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -58,6 +59,30 @@ def test_results_are_one_turn_and_files_stay_where_they_were() -> None:
     assert turns[1:] == (ASK, answer, Turn(role="user", text="1\n\n2", attachments=(file,)))
     assert is_new_turn(turns)
     assert [(each.turn, each.place) for each in moved] == [(1, 0), (3, 1)]
+
+
+def test_many_results_are_joined_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, each would copy all before it: a long history took minutes."""
+    made: list[Turn] = []
+
+    def counted(turn: Turn, **changes: Any) -> Turn:
+        made.append(replace(turn, **changes))
+        return made[-1]
+
+    monkeypatch.setattr(instruct, "replace", counted)
+    results = [Turn(role="user", text="x" * 1000)] * 9000
+    turns, _ = instruct.arranged([ASK, *results], [], set(range(2, 9001)), WANTED)
+    assert [len(turn.text) for turn in turns[1:]] == [5, 9000 * 1000 + 8999 * 2]
+    assert len(made) == len(turns)
+
+
+def test_files_of_joined_turns_keep_their_order() -> None:
+    """Whether they came with the request or are to be fetched."""
+    file = Attachment(name="a", content_type="image/png", content=b"a")
+    both = Turn(role="user", text="1", attachments=(file,))
+    remote = [Remote("http://a/", "", "p", number, 1) for number in (1, 2)]
+    _, moved = instruct.arranged([ASK, both, both], remote, {2}, None)
+    assert [(each.turn, each.place) for each in moved] == [(1, 1), (1, 3)]
 
 
 def test_every_schema_has_the_name_of_its_field() -> None:

@@ -2,16 +2,20 @@
 
 import asyncio
 import base64
+import errno
 import os
 import stat
+import tracemalloc
+from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from scripted import Wire, api_serving, play, stage, until
 
 from arenad.demo.drawing import picture
-from arenad.frontend.kept import FileNotKept, Kept
+from arenad.frontend.kept import FileNotKept, Kept, KeptFile
 from arenad.schema.chat import Event, Finish, Image, TextDelta
 from arenad.schema.config import ChatConfig, FilesConfig
 
@@ -29,13 +33,20 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+async def _read(kept: Kept, name: str) -> tuple[str, bytes]:
+    """All of a file, in two parts."""
+    with closing(await kept.open(name)) as file:
+        parts = [await file.part(0, 10), await file.part(10, file.size_bytes)]
+    return file.kind, b"".join(parts)
+
+
 def test_any_frontend_serves_what_one_has_kept(tmp_path: Path) -> None:
     """The folder is all that they share; the file is its owner's alone."""
 
     async def story() -> None:
         name = await Kept(str(tmp_path), FilesConfig()).keep(CONTENT, "image/png")
         other = Kept(str(tmp_path), FilesConfig())
-        assert await other.read(name) == ("image/png", CONTENT)
+        assert await _read(other, name) == ("image/png", CONTENT)
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
     play(story())
@@ -52,7 +63,7 @@ def test_only_kept_files_are_read(tmp_path: Path, name: str) -> None:
 
     async def story() -> None:
         with pytest.raises(FileNotKept, match="keep_bytes"):
-            await Kept(str(tmp_path / "kept"), FilesConfig()).read(name)
+            await Kept(str(tmp_path / "kept"), FilesConfig()).open(name)
 
     play(story())
 
@@ -74,8 +85,36 @@ def test_each_bound_holds(tmp_path: Path) -> None:
         assert _names(tmp_path) == sorted([names[2], last])
         kept.rules = FilesConfig(keep_s=5.0)
         with pytest.raises(FileNotKept):
-            await kept.read(names[2])
+            await kept.open(names[2])
 
+    play(story())
+
+
+def test_what_cannot_be_removed_holds_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the others nor the sweep, nor is what was just kept called lost."""
+    unlink = Path.unlink
+
+    def refused(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == stuck:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        unlink(path, missing_ok=missing_ok)
+
+    async def story() -> None:
+        nonlocal stuck
+        kept = Kept(str(tmp_path), FilesConfig(keep_count=1, keep_s=1.0))
+        stuck = await kept.keep(CONTENT, "image/png")
+        last = await kept.keep(CONTENT, "image/png")
+        assert _names(tmp_path) == sorted([stuck, last])
+        _age(tmp_path, 10)
+        sweeping = asyncio.ensure_future(kept.sweep())
+        await until(lambda: _names(tmp_path) == [stuck])
+        assert not sweeping.done()
+        sweeping.cancel()
+
+    stuck = ""
+    monkeypatch.setattr(Path, "unlink", refused)
     play(story())
 
 
@@ -109,7 +148,7 @@ def test_images_of_an_answer_get_addresses_of_ours(tmp_path: Path) -> None:
         assert isinstance(image, Image)
         base, _, path = image.url.partition("/v1/files/")
         assert (base, image.side) == ("http://localhost:1", 1)
-        assert await kept.read(path.removesuffix("/content")) == ("image/png", CONTENT)
+        assert await _read(kept, path.removesuffix("/content")) == ("image/png", CONTENT)
         assert rest == [Image("https://site/x.png"), Finish("stop")]
 
     play(story())
@@ -137,6 +176,35 @@ def test_a_kept_image_is_served(tmp_path: Path, method: str, kind: str) -> None:
                 assert await wire.reader.readexactly(len(CONTENT)) == CONTENT
             wire.send("GET /healthz HTTP/1.1", Host="localhost")
             assert (await wire.answer())[0] == 200
+
+    play(story())
+
+
+def test_an_image_is_read_as_it_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that nobody takes hardly anything is in memory, however many ask for it."""
+    size_bytes, readers = 8 * 1024 * 1024, 8
+    part, read = KeptFile.part, Counter[KeptFile]()
+
+    async def counted(file: KeptFile, begin: int, size_bytes: int) -> bytes:
+        read[file] += 1
+        return await part(file, begin, size_bytes)
+
+    monkeypatch.setattr(KeptFile, "part", counted)
+
+    async def story() -> None:
+        async with (
+            stage(tmp_path) as scene,
+            api_serving(scene, files_dir=str(tmp_path)) as (api, address),
+        ):
+            name = await api.kept.keep(b"x" * size_bytes, "image/png")
+            wires = [await Wire.slow(address) for _ in range(readers)]
+            tracemalloc.start()
+            for wire in wires:
+                wire.send(f"GET /v1/files/{name}/content HTTP/1.1", Host="localhost")
+            await until(lambda: len(read) == readers and min(read.values()) > 1)
+            held_bytes, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert held_bytes < size_bytes
 
     play(story())
 

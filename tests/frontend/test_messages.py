@@ -190,6 +190,11 @@ def test_reasoning_is_for_those_who_ask(thinking: object, shows: bool) -> None:
             "is 'web_search_20250305'; must be text, image, document, thinking, tool_use or tool_result; of a source base64, url or text; of a tool custom",
         ),
         (
+            {"messages": _said({"type": "tool_use", "id": "1", "name": "n" * 129, "input": {}})},
+            "messages[1].content[0].name",
+            None,
+        ),
+        (
             {"tool_choice": {"type": "tool"}},
             "tool_choice.name",
             "is missing; must be the tool's name",
@@ -366,6 +371,7 @@ def test_a_side_that_failed_is_an_error() -> None:
 TYPES = {
     400: "invalid_request_error",
     404: "not_found_error",
+    413: "request_too_large",
     429: "rate_limit_error",
     529: "overloaded_error",
     504: "timeout_error",

@@ -31,6 +31,9 @@ PROMPTS: dict[str, dict[str, Any]] = {
     "/v1/responses": {"input": "hello"},
     "/v1/messages": {"messages": [{"role": "user", "content": "hello"}]},
 }
+FORGOTTEN = "/v1/messages", "too_long"
+"""Anthropic's page "Errors" has the type `request_too_large`, and the description has it not."""
+
 URLS = st.sampled_from(["http://127.0.0.1/a", "data:image/png;base64,AAAA"])
 ARGUMENTS = st.dictionaries(st.text(), st.integers() | st.text()).map(json.dumps)
 EVENTS: st.SearchStrategy[Shown] = st.one_of(
@@ -123,13 +126,14 @@ def test_each_error_is_valid(path: str, kind: str) -> None:
     """Instead of an answer, and in the middle of one."""
     error = KINDS[kind]("no", param="model")
     refusal = VOCABULARIES[path].refusal(error)
-    assert not official.faults_of(place_of(path), refusal.status, refusal.body)
+    is_described = (path, kind) != FORGOTTEN
+    assert not official.faults_of(place_of(path), refusal.status, refusal.body) or not is_described
     body = msgspec.json.decode(refusal.body)
     if kind not in {"refused", "cancelled"}:  # these reach no client of the endpoint
         assert not documented.faults_in(documented.refusal_of(path, refusal.status), body)
     writer = writer_of(path, stream=True)
     frames = writer.first() + begun(path, writer) + writer.failed(error)
-    assert not official.faults_of_stream(place_of(path), frames)[1]
+    assert not official.faults_of_stream(place_of(path), frames)[1] or not is_described
     assert not documented.faults_of_events(documented.events_of(path), frames)
 
 

@@ -166,6 +166,10 @@ def _age(folder: Path) -> None:
         os.utime(path, (1, 1))
 
 
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def _perform(once: Once, key: str, body: bytes = b"{}", owner: str = "") -> bytes:
     """The answer that was kept, or this one, which is kept now."""
     async with once.claim(key, owner, ASKED) as claim:
@@ -303,6 +307,47 @@ def test_a_full_disk_fails_no_request(tmp_path: Path, monkeypatch: pytest.Monkey
 
     play(story())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_removed_is_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its request has its answer, nothing stays locked, and the next one runs in its place."""
+
+    def refused(path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, f"{path}: {os.strerror(errno.EROFS)}, {missing_ok}")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+
+    async def story() -> None:
+        once = _once(tmp_path, wait_s=0.05)
+        before = _descriptors()
+        for _ in range(3):
+            async with once.claim("k1", "", ASKED) as claim:
+                assert claim.answer is None
+        assert _descriptors() == before
+        assert _only(tmp_path).stat().st_size == module._MARK_BYTES
+
+    play(story())
+
+
+def test_other_times_hold_from_a_reload_on(tmp_path: Path) -> None:
+    """For how long an answer is kept, none at all, and how long one is waited for."""
+
+    async def story() -> None:
+        once = _once(tmp_path, keep_s=0.0)
+        once.adjust(600.0, 0.05)
+        assert [await _perform(once, "k1", body) for body in (b"1", b"2")] == [b"1", b"1"]
+        async with once.claim("k2", "", ASKED):
+            with pytest.raises(StillRunning):
+                await _perform(once, "k2")
+        once.adjust(0.0, 0.05)
+        assert await _perform(once, "k1", b"2") == b"2"
+        sweeping = asyncio.get_running_loop().create_task(once.sweep())
+        await until(lambda: not list(tmp_path.iterdir()))
+        sweeping.cancel()
+
+    play(story())
 
 
 def test_nobody_waits_for_ever(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_parts_in_any_order() -> None:
     """Texts become one, files keep their order and names; base64 alone goes by its name."""
     turn = _wish(
         _text("a"),
-        _image(_url(b"1", "image/JPG")),
+        _image(_url(b"1", "image/JPG").replace(",", ", \t\r\n")),
         _text("b"),
         _file(base64.b64encode(b"2").decode(), filename="paper.pdf"),
         _file(_url(b"3", "text/csv"), filename="../x.csv"),
@@ -82,6 +82,13 @@ def test_parts_in_any_order() -> None:
         ),
         (_image("data:image/png;base64,%%%"), "image_url.url", "which is not base64"),
         (_image("data:image/png;base64,YQ"), "image_url.url", "which is not base64"),
+        (_image("data:image/png;base64,é"), "image_url.url", "which is not base64"),
+        (_image("data:" + "a" * 500_000), "image_url.url", "must be a data URL such as"),
+        (
+            _image("data:image/png;base64," + "AA " * 300_000),
+            "image_url.url",
+            "are taken (files.max_bytes)",
+        ),
         (_image("data:image/png;base64,"), "image_url.url", "is an empty file; leave it out"),
         (_image("data:image/png,abc"), "image_url.url", "must be in base64"),
         (_image(_url(b"x", "image/tiff")), "image_url.url", "is of type 'image/tiff'; taken are"),

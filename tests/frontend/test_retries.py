@@ -12,6 +12,7 @@ from arenad.errors import (
     ContentRejected,
     InvalidRequest,
     NeedsHuman,
+    Overloaded,
     RequestError,
     TimedOut,
     UpstreamFailed,
@@ -19,12 +20,14 @@ from arenad.errors import (
 )
 from arenad.frontend import dispatch as dispatch_module
 from arenad.schema.chat import (
+    Began,
     Finish,
     Heartbeat,
     TextDelta,
 )
 from arenad.schema.config import ChatConfig, QueueConfig
 from arenad.schema.control import Done
+from arenad.schema.frame import Body
 
 
 @pytest.mark.parametrize(
@@ -180,6 +183,21 @@ async def test_busy_elsewhere_is_asked_at_once(scene: Stage, *workers: Worker) -
     assert await answer == WHOLE
 
 
+@staged("w1", queue=QueueConfig(wait_s=0.05))
+async def test_who_is_busy_for_too_long_is_too_late(scene: Stage, worker: Worker) -> None:
+    """The wait has its limit also where there always seems to be a seat."""
+    answer = scene.ask()
+
+    async def refuse() -> None:
+        while True:
+            (await worker.asked()).fail(Busy("no slot"))
+
+    refusing = asyncio.ensure_future(refuse())
+    with pytest.raises(Overloaded, match="no instance was free"):
+        await answer
+    refusing.cancel()
+
+
 @staged(queue=QueueConfig(wait_s=0.05))
 async def test_a_failure_is_told_when_the_wait_for_another_ends(scene: Stage) -> None:
     """An instance starts for too long: the real error is told, not the lack of seats."""
@@ -225,17 +243,19 @@ async def test_the_whole_answer_has_one_deadline(
     beating.cancel()
 
 
-@pytest.mark.parametrize("where", ["item", "end"])
+@pytest.mark.parametrize("said", [Done("?"), Heartbeat(), Began("continued")])
 @staged("w1", chat=ChatConfig(attempts=1))
 async def test_a_word_out_of_place_is_a_failure(
-    scene: Stage, worker: Worker, *, where: str
+    scene: Stage, worker: Worker, *, said: Body
 ) -> None:
     """A worker's bug ends as an error, never as a false end."""
     answer = scene.ask()
+    await (await worker.asked()).say(Finish("stop"))
+    with pytest.raises(UpstreamFailed, match="out of place"):
+        await answer
+    answer = scene.ask()
     ask = await worker.asked()
-    if where == "item":
-        await ask.say(Finish("stop"))
-    else:
-        ask.end.set_result(Done("?"))
+    await ask.say(TextDelta("a"))
+    ask.end.set_result(said)
     with pytest.raises(UpstreamFailed, match="out of place"):
         await answer

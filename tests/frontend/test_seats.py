@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 from msgspec.structs import replace
-from scripted import WHOLE, Stage, Worker, roster, staged, until
+from scripted import WHOLE, Stage, Worker, roster, staged, until, wish
 
 from arenad.errors import NeedsHuman, RequestError, Unavailable
-from arenad.schema.process import Pace
+from arenad.frontend import balance
+from arenad.frontend.balance import offers
+from arenad.schema.chat import Turn
+from arenad.schema.process import Pace, Seat
 
 
 @staged()
@@ -102,3 +105,30 @@ async def test_who_cannot_join_for_a_fault_of_ours_leaves_nothing(
     with pytest.raises(ValueError, match="null byte"):
         await scene.ask()
     assert not scene.dispatch.seats._places
+
+
+@staged("w1", "w2")
+async def test_hundreds_who_want_the_same_cost_one_look(
+    scene: Stage, *workers: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that go on with a conversation: each instance is looked at once, not by each."""
+    asked: list[str] = []
+
+    def counted(seat: Seat, model: str) -> bool:
+        asked.append(seat.name)
+        return offers(seat, model)
+
+    monkeypatch.setattr(balance, "offers", counted)
+    turns = (Turn(role="user", text="a"), Turn(role="assistant", text="b"), *wish("go on").turns)
+    answers = [scene.send(replace(wish(), turns=turns)) for _ in range(100)]
+    asks = [await worker.asked() for worker in workers]
+    await until(lambda: scene.dispatch.seats.queued == 98)
+    asked.clear()
+    scene.dispatch.on_roster(roster(*workers))
+    assert len(asked) <= 2 * len(workers)
+    asked.clear()
+    scene.dispatch.seats.refused(workers[0].seat)
+    await asks[1].tell("thrée")
+    await until(lambda: scene.dispatch.seats.queued == 97)
+    assert len(asked) <= 2 * len(workers)
+    del answers

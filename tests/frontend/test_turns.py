@@ -11,11 +11,13 @@ import pytest
 from msgspec.structs import replace
 from scripted import Stage, Worker, roster, staged, until
 
-from arenad.errors import Busy, Overloaded
+from arenad import wire as wire_module
+from arenad.errors import Busy, Overloaded, TooLong
 from arenad.frontend import turns as module
 from arenad.frontend.queue import Ticket
+from arenad.frontend.speeds import Speeds
 from arenad.frontend.turns import Turns
-from arenad.schema.config import QueueConfig
+from arenad.schema.config import BreakerConfig, QueueConfig
 from arenad.schema.process import Pace
 
 SENDS = 5
@@ -207,6 +209,26 @@ async def test_a_worker_that_was_full_costs_no_turn(scene: Stage, worker: Worker
     await (await worker.asked()).tell("one")
     await answer
     assert scene.dispatch.seats._turns.wait_s("") > 50
+
+
+@staged("w1")
+async def test_a_chat_that_cannot_be_sent_costs_no_turn(
+    scene: Stage, worker: Worker, *, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client is told why, and nobody else: neither pace nor breaker nor speed knows of it."""
+    monkeypatch.setattr(wire_module, "MAX_FRAME_BYTES", 1000)
+    _set_pace(scene, worker)
+    scene.dispatch.seats.adjust(QueueConfig(), BreakerConfig(failures=1))
+    for _ in range(2):
+        with pytest.raises(TooLong, match=r"[0-9]{4} bytes are over the limit of 1000; send less"):
+            await scene.ask("x" * 1000)
+    assert not worker.is_asked
+    beat, seats = scene.dispatch.beat(), scene.dispatch.seats
+    assert (beat.asked_last, beat.busy, seats._turns.wait_s("")) == ({}, {}, 0.0)
+    assert seats._speeds.turn_s(0, 1) == Speeds().turn_s(0, 1)
+    answer = scene.ask()
+    await (await worker.asked()).tell("thrée")
+    await answer
 
 
 @staged("w1")

@@ -210,6 +210,7 @@ def test_likeness_forgives_marks_and_names() -> None:
     assert likeness("**a** word", "a word") == 1.0
     assert likeness("Nothing like it", SHOWN) == 0.0
     assert likeness("", SHOWN) == likeness("a", SHOWN) == 0.0
+    assert likeness("\n" * 500_000 + " 1. a word", "a word") == 1.0
 
 
 @pytest.mark.parametrize(

@@ -77,3 +77,4 @@ def test_what_nests_too_deep_or_is_too_long_is_bare_text(monkeypatch: pytest.Mon
     assert to_markdown("<div>" * 5000 + "x" + "</div>" * 5000) == "x"
     monkeypatch.setattr(markdown, "MAX_HTML_CHARS", 10)
     assert to_markdown("<p><b>x</b> long</p>") == "x long"
+    assert to_markdown("<" * 500_000) == "<" * 500_000

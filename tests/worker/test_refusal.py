@@ -18,24 +18,22 @@ WAIT = "<!DOCTYPE html><html><head><title>\n Just a moment&#8230; </title><p>che
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "said", "kind", "message"),
+    ("status", "said", "kind", "message"),
     [
-        (500, {}, "oops", UpstreamFailed, "the site answered 500: oops"),
-        (429, {"retry-after": "7"}, "slow", Resting, "the site asks for patience: slow"),
-        (429, {"retry-after": "tomorrow"}, "", Resting, "the site asks for patience: "),
-        (413, {}, "big", InvalidRequest, "the site takes no prompt this long: big"),
-        (403, {}, WAIT, NeedsHuman, "the site answered 403: 'Just a moment…'"),
-        (403, {}, "<html>x", UpstreamFailed, "the site answered 403: one without a title"),
-        (400, {}, "x" * 999, UpstreamFailed, "the site answered 400: " + "x" * 300),
+        (500, "oops", UpstreamFailed, "the site answered 500: oops"),
+        (429, "slow", Resting, "the site asks for patience: slow"),
+        (413, "big", InvalidRequest, "the site takes no prompt this long: big"),
+        (403, WAIT, NeedsHuman, "the site answered 403: 'Just a moment…'"),
+        (403, "<html>x", UpstreamFailed, "the site answered 403: one without a title"),
+        (400, "x" * 999, UpstreamFailed, "the site answered 400: " + "x" * 300),
     ],
 )
 def test_a_status_is_an_error(
-    status: int, headers: dict[str, str], said: str, kind: type[RequestError], message: str
+    status: int, said: str, kind: type[RequestError], message: str
 ) -> None:
     """By the profile's signs first, then by what the status means."""
-    error = refusal.of_status(status, headers, said, {"Just a moment": "needs_human"})
+    error = refusal.of_status(status, said, {"Just a moment": "needs_human"})
     assert (type(error), error.message) == (kind, message)
-    assert error.retry_after_s == (7.0 if headers.get("retry-after") == "7" else None)
 
 
 def test_a_page_in_place_of_an_answer() -> None:
@@ -55,6 +53,8 @@ def test_a_page_in_place_of_an_answer() -> None:
         ("<p>an answer in HTML", False),
         ("<htmlx>", False),
         ("text <html>", False),
+        ("<!---->" * 10_000 + "<html>", True),
+        ("<!---->" * 10_000 + "<p>", False),
         ("", False),
     ],
 )
@@ -70,5 +70,11 @@ def test_what_a_page_looks_like(said: str, is_page: bool) -> None:
 )
 def test_nothing_raises(status: int, said: str, signs: dict[str, str]) -> None:
     """Whatever the site says."""
-    assert refusal.of_status(status, {}, said, signs).message
+    assert refusal.of_status(status, said, signs).message
     assert refusal.of_page(said, signs).message
+
+
+def test_a_title_of_spaces_is_none() -> None:
+    """As much of a page as is looked at: it is read once, and not in all ways there are."""
+    error = refusal.of_page("<html><title>" + " " * refusal.PAGE_CHARS, {})
+    assert error.message.endswith("one without a title")

@@ -109,7 +109,7 @@ def _by_name(entries: list[Any], rules: ModelRules) -> dict[str, Model]:
 
 
 def _models(text: str, anchor: str, rules: ModelRules, escapes: int) -> dict[str, Model]:
-    for key in re.finditer(rf'(\\*)"{re.escape(anchor)}\1"\s*:', text):
+    for key in re.finditer(rf'(\\{{0,16}})"{re.escape(anchor)}\1"\s*:', text):
         if not key[1]:
             found = _list_at(text, key.end())
             models = _by_name([entry for entry in found if isinstance(entry, dict)], rules)

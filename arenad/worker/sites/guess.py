@@ -58,7 +58,7 @@ _FRAMED: dict[Transport, tuple[tuple[GrammarName, type[Framing]], ...]] = {
 
 _WORD = re.compile(r"\w+")
 _TAG = re.compile(r"<[^<>]*>")
-_UNSEEN = re.compile(r"\]\([^()\s]*\)|^\s*\d{1,9}[.)] |^```.*$", re.MULTILINE)
+_UNSEEN = re.compile(r"\]\([^()\s]*\)|^[^\S\n]*+\d{1,9}[.)] |^```.*$", re.MULTILINE)
 """What Markdown says and no page shows: addresses, numbers of items, languages."""
 
 

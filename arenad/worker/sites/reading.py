@@ -47,7 +47,7 @@ class Reading:
         """
         signs, parser = self._rules.signs, self._parser
         if await source.head() >= HTTP_ERROR:
-            raise of_status(source.status, source.headers, await _beginning(source), signs)
+            raise of_status(source.status, await _beginning(source), signs)
         is_first = True
         while pieces := await self._next(source):
             if is_first and is_page(_text(pieces[0])):

@@ -21,24 +21,21 @@ PAGE_CHARS = 16 * 1024
 """So much of a page is looked at for its title and the profile's signs."""
 
 _PAGE = re.compile(
-    r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+    r"\s*(?:(?><!--.*?-->)\s*)*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
-_TITLE = re.compile(r"<title[^>]*>\s*([^<]{1,200}?)\s*</title>", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*+>\s*+([^<]{1,200}?)\s*+</title>", re.IGNORECASE)
 
 
-def of_status(
-    status: int, headers: Mapping[str, str], said: str, signs: Mapping[str, str]
-) -> RequestError:
-    """The error for an answer whose status is one; `signs` are the profile's, found anywhere."""
+def of_status(status: int, said: str, signs: Mapping[str, str]) -> RequestError:
+    """The error for an answer whose status is one; `signs` are the profile's, found anywhere.
+
+    For how long a site asks to be left in peace `patience` reads in the headers.
+    """
     shown = (_title(said) if is_page(said) else said)[:SHOWN_CHARS]
     if kind := _kind(said, signs):
         return error_of_kind(kind, f"the site answered {status}: {shown}")
     if status == TOO_MANY_REQUESTS:
-        after = headers.get("retry-after", "")
-        return Resting(
-            f"the site asks for patience: {shown}",
-            retry_after_s=float(after) if after.isdecimal() else None,
-        )
+        return Resting(f"the site asks for patience: {shown}")
     if status == PAYLOAD_TOO_LARGE:
         return InvalidRequest(f"the site takes no prompt this long: {shown}", param="messages")
     return UpstreamFailed(f"the site answered {status}: {shown}")

@@ -20,7 +20,7 @@ MAX_HTML_CHARS = 4 * 1024 * 1024
 _RULES = {"left": ":---", "center": ":---:", "right": "---:"}
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source)-([^\s\"]+)")
 _FENCE = re.compile(r"`{3,}")
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 
 
 class _Converter(MarkdownConverter):
