@@ -3,6 +3,7 @@
 OpenAI's two vocabularies wrap the same function differently; Anthropic's have other names.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -16,14 +17,13 @@ from arenad.frontend.instruct import Emulation, Format, Tool
 MAX_TOOLS = 1024
 MAX_NAME_CHARS = 128
 
+_NAME = rf"[a-zA-Z0-9_.:-]{{1,{MAX_NAME_CHARS}}}"
+_is_name = re.compile(_NAME).fullmatch
 Name = Annotated[
     str,
-    msgspec.Meta(max_length=MAX_NAME_CHARS, pattern=r"^[a-zA-Z0-9_.:-]+(?![\s\S])"),
+    msgspec.Meta(max_length=MAX_NAME_CHARS, pattern=rf"^{_NAME}(?![\s\S])"),
 ]
 """OpenAI's and Anthropic's own rule, and a little more: some clients put a server before a name."""
-
-FormerName = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
-"""In a history, whoever has made it; no longer, for each result of a call is told with its name."""
 
 Choice = Literal["none", "auto", "required"]
 
@@ -93,7 +93,7 @@ class ChosenFunction(msgspec.Struct, tag="function", tag_field="type"):
 class FormerFunction(msgspec.Struct):
     """A call in the history of a chat, without its id."""
 
-    name: FormerName
+    name: str
     arguments: str
 
     def block(self, call_id: str = "") -> str:
@@ -261,5 +261,9 @@ def _check_form(param: str, schema: dict[str, Any]) -> None:
 
 
 def result(names: Mapping[str, str], call_id: str, content: str, *, is_error: bool = False) -> str:
-    """What a call brought, as text of its turn; `names` are those of the calls before, by id."""
-    return notation.result(call_id, names.get(call_id, ""), content, is_error=is_error)
+    """What a call brought, as text of its turn; `names` are those of the calls before, by id.
+
+    A call may have thousands of results: a name that is none, of any length, is not told with each.
+    """
+    name = names.get(call_id, "")
+    return notation.result(call_id, name if _is_name(name) else "", content, is_error=is_error)

@@ -74,7 +74,7 @@ class _Redacted(_Thinking, tag="redacted_thinking", tag_field="type"):
 
 class _Call(msgspec.Struct, tag="tool_use", tag_field="type"):
     id: str
-    name: calls.FormerName
+    name: str
     input: dict[str, Any]
 
     def piece(self) -> parts.Piece:

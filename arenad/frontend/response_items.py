@@ -78,7 +78,7 @@ class GivenItem(msgspec.Struct):
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: str | list[_Part] | None = None
     call_id: str | None = None
-    name: calls.FormerName | None = None
+    name: str | None = None
     arguments: str | None = None
     output: str | list[_Part] | None = None
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from arenad import notation
 from arenad.errors import InvalidRequest
 from arenad.frontend import calls
 from arenad.frontend.instruct import Emulation, Format, Tool
@@ -60,3 +61,10 @@ def test_a_result_has_the_name_of_its_call() -> None:
     """Which clients need not send."""
     assert '"name":"add"' in calls.result({"1": "add"}, "1", "7")
     assert "name" not in calls.result({}, "1", "7")
+
+
+@pytest.mark.parametrize("name", ["n" * 129, "two words", "\x01" * 128, ""])
+def test_what_is_no_name_is_not_told_with_each_result(name: str) -> None:
+    """A call of any name may stand in a history, and have thousands of them."""
+    assert calls.result({"c": name}, "c", "7") == notation.result("c", "", "7")
+    assert calls.result({"c": "n" * 128}, "c", "7") == notation.result("c", "n" * 128, "7")

@@ -190,11 +190,6 @@ def test_reasoning_is_for_those_who_ask(thinking: object, shows: bool) -> None:
             "is 'web_search_20250305'; must be text, image, document, thinking, tool_use or tool_result; of a source base64, url or text; of a tool custom",
         ),
         (
-            {"messages": _said({"type": "tool_use", "id": "1", "name": "n" * 129, "input": {}})},
-            "messages[1].content[0].name",
-            None,
-        ),
-        (
             {"tool_choice": {"type": "tool"}},
             "tool_choice.name",
             "is missing; must be the tool's name",

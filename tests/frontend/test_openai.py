@@ -102,12 +102,6 @@ def test_calls_and_results_of_the_history_are_text() -> None:
 
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "add", "strict": True}}
-
-
-def _call(name: str) -> dict[str, Any]:
-    return {"id": "c", "type": "function", "function": {"name": name, "arguments": "{}"}}
-
-
 NAMELESS = {"type": "function", "function": {"name": ""}}
 
 
@@ -120,7 +114,6 @@ NAMELESS = {"type": "function", "function": {"name": ""}}
         ({"tools": [TOOL], "tool_choice": NAMELESS}, "tool_choice.function.name", "name of 1"),
         ({"tools": [TOOL], "parallel_tool_calls": 1}, "parallel_tool_calls", "true or false"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "name of"),
-        ({"messages": [*HELLO, {"role": "assistant", "tool_calls": [_call("x" * 129)]}]}, "messages[1].tool_calls[0].function.name", "name of 1 to 128"),
     ],
 )  # fmt: skip
 def test_a_bad_tool_is_named(fields: dict[str, Any], param: str, remedy: str) -> None:

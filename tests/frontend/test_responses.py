@@ -148,10 +148,6 @@ NAMELESS = {"type": "function", "name": ""}
             "tool_choice.name: is ''; must be a name of 1 to 128 letters, digits, _ . : or -",
         ),
         (
-            {"input": [{"type": "function_call", "call_id": "c", "name": "n" * 129}]},
-            f"input[0].name: is {shown('n' * 129)}; must be a name of 1 to 128 letters, digits, _ . : or -",
-        ),
-        (
             {"model": "m" * 1001},
             f"model: is {shown('m' * 1001)}; must be a model's name; GET /v1/models lists them",
         ),
