@@ -111,8 +111,7 @@ class Look:
     def __init__(self, loads: Iterable[Load]) -> None:
         """Where none has room there is nothing to choose from, however many wait."""
         self._loads = list(loads)
-        if not any(load.has_room for load in self._loads):
-            self._loads = []
+        self.has_room = any(load.has_room for load in self._loads)
         self._able: dict[tuple[str, Tried], list[Load]] = {}
 
     def choose(
@@ -145,7 +144,8 @@ class Look:
         """
         found = self._able.get((model, tried))
         if found is None:
-            able = [load for load in self._loads if _suits(load.seat, model, tried)]
+            loads = self._loads if self.has_room else ()
+            able = [load for load in loads if _suits(load.seat, model, tried)]
             able = [load for load in able if not load.is_last] or able
             found = able if any(load.has_room for load in able) else []
             self._able[model, tried] = found

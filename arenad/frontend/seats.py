@@ -229,18 +229,18 @@ class Seats:
         """Seat everybody who can be seated now; the pool is looked at anew when a seat is taken."""
         if not newcomers and not len(self._queue):
             return
-        look: Look | None = None
+        look = self._look()
+        if not look.has_room:
+            return
 
         def seat_for(ticket: Ticket) -> Seat | None:
-            nonlocal look
-            if look is None:
-                look = self._look()
-            if (seat := self._reserve(ticket, look)) is not None:
-                look = None
-            return seat
+            return self._reserve(ticket, look)
 
         for ticket, seat in self._queue.match(seat_for, *newcomers):
             self._places[ticket.number].seat.set_result(seat)
+            look = self._look()
+            if not look.has_room:
+                return
 
     def _reserve(self, ticket: Ticket, look: Look) -> Seat | None:
         seat = self._choose(ticket, look)
