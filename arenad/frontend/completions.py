@@ -26,7 +26,6 @@ from arenad.frontend.vocabulary import (
     STOP_REMEDY,
     Answers,
     Length,
-    ModelName,
     Ours,
     Shown,
     Side,
@@ -91,7 +90,7 @@ _REMEDIES = {
 class _Request(Ours, kw_only=True):
     """The fields that are used; all others are refused or ignored by name."""
 
-    model: ModelName
+    model: Annotated[str, msgspec.Meta(min_length=1)]
     prompt: str | Annotated[list[str], msgspec.Meta(min_length=1, max_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -19,8 +19,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from arenad.due import NEVER_S, Due
-from arenad.errors import InvalidRequest, OverLimit, RequestError, Unauthorized
+from arenad.errors import InvalidRequest, ModelNotFound, OverLimit, RequestError, Unauthorized
 from arenad.frontend import cors, instruct, messages, openai
+from arenad.frontend.parts import shown
 from arenad.frontend.vocabulary import Vocabulary, Wish
 from arenad.schema.config import ApiConfig
 
@@ -50,6 +51,9 @@ class Doorman(NamedTuple):
 
 _SPOKEN = web.AppKey("spoken", Mapping[str, Vocabulary])
 _DOORMAN = web.AppKey("doorman", Doorman)
+
+MAX_MODEL_CHARS = 1000
+"""No model has a longer name, nor two together."""
 
 CODINGS = ("identity", "gzip", "deflate")
 """How a body may be packed."""
@@ -424,8 +428,11 @@ async def posted(request: web.Request, limits: ApiConfig) -> bytes:
 def taken(wish: Wish, limits: ApiConfig, field: str = "messages") -> Wish:
     """The wish, if it is not of too many messages, nor of what is not done here.
 
-    `field` is the one that holds the messages. Raises `InvalidRequest`.
+    `field` is the one that holds the messages. Raises `InvalidRequest`, `ModelNotFound`.
     """
+    if len(wish.model) > MAX_MODEL_CHARS:  # before anybody keeps it, or tells it
+        told = f"there is no {shown(wish.model)}; GET /v1/models lists what there is"
+        raise ModelNotFound(f"model: {told}", param="model")
     count, most = len(wish.turns), limits.max_messages
     if count > most:
         told = f"are {count}; {most} are taken (api.max_messages); send fewer"

@@ -21,7 +21,6 @@ from arenad.frontend.vocabulary import (
     OURS,
     OURS_REMEDIES,
     SINGLE,
-    ModelName,
     Ours,
     Shown,
     Side,
@@ -92,7 +91,7 @@ _DATA = re.compile(r"data:image/([a-z0-9.-]+)(?:\+xml)?;base64,")
 class _Request(Ours, kw_only=True):
     """The fields that are used; all others are refused or ignored by name."""
 
-    model: ModelName
+    model: Annotated[str, msgspec.Meta(min_length=1)]
     prompt: str
     n: Annotated[int, msgspec.Meta(ge=1, le=MAX_IMAGES)] | None = None
     response_format: Literal["url", "b64_json"] | None = None

@@ -27,7 +27,6 @@ from arenad.frontend.vocabulary import (
     STOP_LIST_REMEDY,
     Ending,
     Length,
-    ModelName,
     Ours,
     Refusal,
     Shown,
@@ -150,7 +149,7 @@ _Tools = Annotated[list[calls.InputTool], msgspec.Meta(max_length=calls.MAX_TOOL
 class _Request(Ours, kw_only=True):
     """The fields that are used; all others are refused or ignored by name."""
 
-    model: ModelName
+    model: Annotated[str, msgspec.Meta(min_length=1)]
     messages: Annotated[list[GivenMessage], msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)]
     system: str | list[GivenText] | None = None
     stream: bool | None = None

@@ -28,7 +28,6 @@ from arenad.frontend.vocabulary import (
     STOP_REMEDY,
     Answers,
     Length,
-    ModelName,
     Ours,
     Refusal,
     Shown,
@@ -235,7 +234,7 @@ class _Message(msgspec.Struct):
 class _Request(Ours, kw_only=True):
     """The fields that are used; all others are refused or ignored by name."""
 
-    model: ModelName
+    model: Annotated[str, msgspec.Meta(min_length=1)]
     messages: Annotated[list[_Message], msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None

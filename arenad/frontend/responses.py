@@ -27,7 +27,6 @@ from arenad.frontend.vocabulary import (
     OURS_REMEDIES,
     SINGLE,
     Length,
-    ModelName,
     Ours,
     Shown,
     Side,
@@ -148,7 +147,7 @@ _Metadata = Annotated[
 class _Request(Ours, kw_only=True):
     """The fields that are used; all others are refused or ignored by name."""
 
-    model: ModelName
+    model: Annotated[str, msgspec.Meta(min_length=1)]
     input: str | Annotated[list[GivenItem], msgspec.Meta(min_length=1, max_length=MAX_ITEMS)]
     instructions: str | None = None
     stream: bool | None = None

@@ -162,12 +162,8 @@ OURS_REMEDIES = {
 
 
 MAX_STOPS = 16
-MAX_MODEL_CHARS = 1000
-"""Two names may stand in one; what is longer is none, and is told to nobody."""
-
 MAX_STOP_CHARS = 500
 
-ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_MODEL_CHARS)]
 StopText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_STOP_CHARS)]
 Stops = Annotated[list[StopText], msgspec.Meta(max_length=MAX_STOPS)]
 Length = Annotated[int, msgspec.Meta(ge=1)]

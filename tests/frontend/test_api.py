@@ -205,6 +205,16 @@ async def test_a_bad_body_is_no_chat(at: Scene, *, body: bytes, param: str | Non
 
 
 @served()
+async def test_a_name_without_end_is_no_model(at: Scene) -> None:
+    """And is told to nobody: neither the client nor the log nor the history has it in full."""
+    wire = await at.wire(model="m" * 100_000)
+    status, _, body = await wire.answer()
+    error = json.loads(body)["error"]
+    assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
+    assert len(error["message"]) < 200
+
+
+@served()
 async def test_a_foreign_page_cannot_chat(at: Scene) -> None:
     """A page may send a form here without asking; it is not performed."""
     wire = await Wire.to(at.address)
