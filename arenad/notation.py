@@ -30,7 +30,7 @@ MAX_HELD_CHARS = 4096
 """Spaces that may come before a block."""
 
 _CLOSING = "\n" + FENCE
-_OPEN = re.compile(rf"^[ \t]*{OPENING}[ \t]*\n", re.MULTILINE)
+_OPEN = re.compile(rf"^[ \t]*{OPENING}[ \t]*\r?\n", re.MULTILINE)
 _FENCED = re.compile(rf"{FENCE}\w*[ \t]*\n(.*)\n{FENCE}", re.DOTALL)
 
 
@@ -164,7 +164,7 @@ class Finder:
         """Where at the text's end spaces begin, and with them perhaps a block."""
         at = text.rfind("\n") + 1
         is_line = bool(at) or not self._has_begun
-        if is_line and OPENING.startswith(text[at:].strip(" \t")):
+        if is_line and OPENING.startswith(text[at:].strip(" \t\r")):
             border = len(text[:at].rstrip())
         else:
             border = len(text.rstrip())

@@ -50,6 +50,7 @@ PLACES = {
         ("response.completed", "response.incomplete"),
         "ResponseErrorEvent",
     ),
+    "/v1/responses/input_tokens": Place("openai", "TokenCountsResource"),
     "/v1/images/generations": Place(
         "openai", "ImagesResponse", "ImageGenStreamEvent", ("image_generation.completed",)
     ),

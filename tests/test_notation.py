@@ -20,7 +20,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
-TEXTS = st.text(alphabet=st.sampled_from("ab `\n\ttol_c{}"))
+TEXTS = st.text(alphabet=st.sampled_from("ab `\n\r\ttol_c{}"))
 ANSWERS = st.lists(
     TEXTS | st.builds(notation.call, st.text(), st.dictionaries(st.text(), VALUES))
 ).map("\n".join)
@@ -68,6 +68,7 @@ def test_what_is_written_is_read(name: str, arguments: dict[str, Any]) -> None:
         (f"So:\n\n{ADD}", ["So:", '{"name":"add","arguments":{"a":3}}\n']),
         (f"{ADD}\n{ADD}\nDone", ["{", "{", "\nDone"]),
         ("  ```tool_call \n{}\n``` ", ["{}\n", " "]),
+        ("```tool_call\r\n{}\r\n```\r\n", ["{}\r\n", "\r\n"]),
         ('```tool_call\n{"name":"a"}', ['{"name":"a"}']),
         ('```tool_call\n{"name":"a"}```', ['{"name":"a"}']),
         ("```python\n1\n```", ["```python\n1\n```"]),

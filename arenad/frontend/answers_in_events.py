@@ -154,6 +154,13 @@ class TokenCount(Shape):
     input_tokens: Count
 
 
+class InputTokenCount(Shape):
+    """How long a response's input is, about."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: int
+
+
 MESSAGES = Told(
     "Messages",
     Message,
@@ -265,11 +272,31 @@ class EmulatedTool(Shape):
     strict: bool
 
 
-class EmulatedChoice(Shape):
+class EmulatedChoice(Shape, tag_field="type", tag="function"):
     """The tool that had to be called."""
 
-    type: Literal["function"]
     name: str
+
+
+class AllowedChoice(Shape, tag_field="type", tag="allowed_tools"):
+    """The tools that could be called."""
+
+    mode: Literal["auto", "required"]
+    tools: list[EmulatedChoice]
+
+
+class RepeatedFormat(Shape):
+    """The form that the text was to have."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: str | UnsetType = UNSET
+    schema: dict[str, Any] | UnsetType = UNSET
+
+
+class RepeatedText(Shape):
+    """What was said of the text."""
+
+    format: RepeatedFormat
 
 
 class Response(Shape):
@@ -284,11 +311,13 @@ class Response(Shape):
     error: None
     incomplete_details: Incomplete | None
     instructions: str | None
+    max_output_tokens: int | None
     metadata: dict[str, str]
     parallel_tool_calls: bool
     temperature: None
     top_p: None
-    tool_choice: Literal["none", "auto", "required"] | EmulatedChoice
+    tool_choice: Literal["none", "auto", "required"] | EmulatedChoice | AllowedChoice
+    text: RepeatedText
     tools: list[EmulatedTool]
     store: Literal[False]
     usage: ResponseUsage | UnsetType = UNSET

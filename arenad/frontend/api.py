@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, closing
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -43,6 +43,7 @@ from arenad.frontend.reference import Reference
 from arenad.frontend.reply import Answer, Reply, notes_of
 from arenad.frontend.vocabulary import Shown, Vocabulary, Wish
 from arenad.log import wall_time_s
+from arenad.schema.config import FilesConfig
 from arenad.schema.history import Outcome
 from arenad.schema.keys import NO_LIMITS, Scope
 from arenad.schema.process import FrontendSettings, Model
@@ -55,6 +56,21 @@ VOCABULARIES: dict[str, Vocabulary] = {
     "/v1/responses": responses.RESPONSES,
 }
 """Where an answer is asked for, and in which words."""
+
+
+class Counting(NamedTuple):
+    """Reads a request as its vocabulary does, and tells how many tokens that is."""
+
+    parse: Callable[[bytes, FilesConfig], Wish]
+    told: Callable[[Wish], bytes]
+    field: str
+
+
+COUNTED: dict[str, Counting] = {
+    "/v1/messages/count_tokens": Counting(messages.parse, messages.counted, "messages"),
+    "/v1/responses/input_tokens": Counting(responses.parse, responses.counted, "input"),
+}
+"""Where is asked how many tokens a request has."""
 
 SCOPES: tuple[tuple[str, Scope | None], ...] = (
     ("/healthz", None),
@@ -116,7 +132,7 @@ class Api:
         app.add_routes(
             [
                 *(guard.post(path, self._in(words)) for path, words in VOCABULARIES.items()),
-                guard.post("/v1/messages/count_tokens", self.count_tokens),
+                *(guard.post(path, partial(self.count_tokens, COUNTED[path])) for path in COUNTED),
                 web.get("/v1/models", self.models),
                 web.get("/v1/models/{id:.+}", self.model),
                 web.get("/v1/files/{id}/content", self.file_content),
@@ -279,12 +295,12 @@ class Api:
             answer = through(answer, cut.Cutter(wish, self._dispatch.sides(wish)))
         return answer
 
-    async def count_tokens(self, request: web.Request) -> web.Response:
-        """POST /v1/messages/count_tokens: an estimate, which no instance is asked for."""
+    async def count_tokens(self, words: Counting, request: web.Request) -> web.Response:
+        """How long a request would be: an estimate, which no instance is asked for."""
         body = await guard.posted(request, self.settings.api)
-        wish = guard.taken(messages.parse(body, self.settings.files), self.settings.api)
+        wish = guard.taken(words.parse(body, self.settings.files), self.settings.api, words.field)
         notes = notes_of(wish, None)
-        return web.Response(body=messages.counted(wish), content_type=guard.JSON, headers=notes)
+        return web.Response(body=words.told(wish), content_type=guard.JSON, headers=notes)
 
     async def file_content(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/files/{id}/content: an image of an answer, as long as it is kept.

@@ -4,8 +4,8 @@ OpenAI's two vocabularies wrap the same function differently; Anthropic's have o
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,8 @@ REMEDIES = {
     "parameters": "must be a JSON schema",
     "strict": "must be true or false",
     "parallel_tool_calls": "must be true or false",
+    "allowed_tools": "must be an object with mode and tools",
+    "mode": "must be auto or required",
     "tool_calls": "must be a list of calls",
     "tool_calls[]": "must be an object with id, type and function",
     "arguments": "must be the text of a JSON object",
@@ -88,6 +90,22 @@ class ChosenFunction(msgspec.Struct, tag="function", tag_field="type"):
     """The choice of a chat."""
 
     function: Named
+
+
+Mode = Literal["auto", "required"]
+
+
+class AllowedFunctions(msgspec.Struct):
+    """Which of a chat's tools may be called this time, and whether one has to be."""
+
+    mode: Mode
+    tools: list[ChosenFunction]
+
+
+class Allowed(msgspec.Struct, tag="allowed_tools", tag_field="type"):
+    """The choice of a chat that leaves its tools as they are, and not all of them to be called."""
+
+    allowed_tools: AllowedFunctions
 
 
 class FormerFunction(msgspec.Struct):
@@ -156,6 +174,49 @@ class ChosenResponseTool(msgspec.Struct, tag="function", tag_field="type"):
     """The choice of a response."""
 
     name: Name
+
+
+class AllowedResponseTools(msgspec.Struct, tag="allowed_tools", tag_field="type"):
+    """The same of a response."""
+
+    mode: Mode
+    tools: list[ChosenResponseTool]
+
+
+FunctionChoice = Choice | ChosenFunction | Allowed
+ResponseChoice = Choice | ChosenResponseTool | AllowedResponseTools
+
+
+class Chosen(NamedTuple):
+    """What any choice says: of all tools or those `allowed`, whether one is called, or which."""
+
+    choice: Choice = "auto"
+    name: str = ""
+    allowed: Collection[str] | None = None
+
+    def of(self, tools: Sequence[Tool]) -> list[Tool]:
+        """The tools that may be called. Raises `InvalidRequest` for a name that is none's."""
+        names = {tool.name for tool in tools}
+        for name in self.allowed or ():
+            if name not in names:
+                told = f"allows {name!r}; must be of the tools"
+                raise InvalidRequest(f"tool_choice: {told}", param="tool_choice")
+        return [each for each in tools if self.allowed is None or each.name in self.allowed]
+
+
+def chosen_of(given: FunctionChoice | ResponseChoice | None) -> Chosen:
+    """What OpenAI's words say."""
+    match given:
+        case None:
+            return Chosen()
+        case ChosenFunction(Named(name)) | ChosenResponseTool(name):
+            return Chosen("required", name)
+        case Allowed(AllowedFunctions(mode, tools)):
+            return Chosen(mode, allowed={each.function.name for each in tools})
+        case AllowedResponseTools(mode, tools):
+            return Chosen(mode, allowed={each.name for each in tools})
+        case _:
+            return Chosen(given)
 
 
 class FlatSchemaFormat(msgspec.Struct, tag="json_schema", tag_field="type"):

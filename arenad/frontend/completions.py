@@ -4,12 +4,12 @@ Shapes follow the OpenAI API reference, "Completions". Errors are those of the c
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from arenad.conversation import text_of
-from arenad.errors import RequestError
+from arenad.errors import InvalidRequest, RequestError
 from arenad.frontend import answers, fields, openai, parts
 from arenad.frontend.fields import TEXT, Field
 from arenad.frontend.one_line import encode
@@ -58,7 +58,7 @@ FIELDS: Mapping[str, Field] = {
     "stream": Field("honoured"),
     "stream_options": Field("honoured", "`include_usage`"),
     "n": ANSWERS,
-    "best_of": Field("honoured", "only 1"),
+    "best_of": Field("honoured", "as many as `n`: all are told, none is chosen"),
     "max_tokens": Field("honoured", f"{LENGTH.note}; without it there is no limit"),
     "stop": STOP,
     **SAMPLING,
@@ -79,7 +79,7 @@ _REMEDIES = {
     "stream_options": "must be an object",
     "include_usage": "must be true or false",
     "n": ANSWERS_REMEDY,
-    "best_of": "only 1 is supported",
+    "best_of": "must be as many as n",
     "max_tokens": LENGTH_REMEDY,
     "stop": STOP_REMEDY,
     "stop[]": ONE_STOP_REMEDY,
@@ -95,7 +95,7 @@ class _Request(Ours, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Answers | None = None
-    best_of: Literal[1] | None = None
+    best_of: Answers | None = None
     max_tokens: Length | None = None
     stop: StopText | Stops | None = None
 
@@ -103,6 +103,9 @@ class _Request(Ours, kw_only=True):
 def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B008 - it is frozen
     """Read a request body. Raises `InvalidRequest` naming the field, the value and the remedy."""
     request, ignored = fields.read(body, _Request, FIELDS, _REMEDIES)
+    if request.best_of not in (None, request.n or 1):
+        told = f"is {request.best_of}; {_REMEDIES['best_of']}"
+        raise InvalidRequest(f"best_of: {told}", param="best_of")
     prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[0]
     turns = (Turn(role="user", text=prompt),)
     parts.check_text("prompt", turns)

@@ -35,14 +35,15 @@ def number(least: float, most: float) -> Kind:
 class Field(msgspec.Struct, frozen=True):
     """What becomes of a field. `note` says more; of a refused one, what to do instead.
 
-    A refused field may be absent, empty or `plain`: then it asks for what is done anyway. An
-    ignored one is of its `kind`, if that is known.
+    A refused field may be absent, empty or `plain`: then it asks for what is done anyway; else it
+    is an `error`. An ignored one is of its `kind`, if that is known.
     """
 
     rule: Rule
     note: str = ""
     plain: object = None
     kind: Kind | None = None
+    error: type[InvalidRequest] = InvalidRequest
 
 
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -70,8 +71,9 @@ def read(
 ) -> tuple[_Body, tuple[str, ...]]:
     """A body as a struct, and the names of the fields given that the struct does not have.
 
-    `remedies` say what each field must be, by its path or its name alone; `name[]` is an entry of a
-    list. Raises `InvalidRequest` naming the field, the value and the remedy.
+    `remedies` say what each field must be, by its path, by the last two names of that or by the
+    last alone; `name[]` is an entry of a list. Raises `InvalidRequest` naming the field, the value
+    and the remedy.
     """
     _check_size(body)
     try:
@@ -135,7 +137,7 @@ def _check(given: dict[str, Any], table: Mapping[str, Field]) -> None:
         if (field := table.get(name)) is None:
             continue
         if field.rule == "refused" and _asks(value) and value != field.plain:
-            raise InvalidRequest(f"{name}: is {_shown(value)}; {field.note}", param=name)
+            raise field.error(f"{name}: is {_shown(value)}; {field.note}", param=name)
         if field.rule == "ignored" and field.kind is not None and value is not None:
             _check_kind(name, value, field.kind)
 
@@ -169,8 +171,8 @@ def _fault(given: dict[str, Any], told: str, remedies: Mapping[str, str]) -> Inv
         shown = "missing"
     else:
         shown = _shown(_value_at(given, path))
-    name = re.sub(r"\[\d+\]$", "[]", path.rpartition(".")[2])
-    remedy = remedies.get(path) or remedies[name]
+    *_, within, name = ("", *re.sub(r"\[\d+\]", "[]", path).split("."))
+    remedy = remedies.get(path) or remedies.get(f"{within}.{name}") or remedies[name]
     return InvalidRequest(f"{path}: is {shown}; {remedy}", param=path)
 
 

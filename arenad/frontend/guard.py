@@ -148,6 +148,7 @@ UNSUPPORTED: Mapping[str, str] = {
     "/v1/uploads": "files are not stored here; send them in a message",
     "/v1/messages/batches": "batches are not taken; send a request for each",
     "/v1/chat/completions": _NO_STORE,
+    "/v1/responses/compact": "a chat page sums nothing up; send all that was said",
     "/v1/responses": _NO_STORE,
     "/v1/containers": "no code is run here, and no files are kept for it",
     "/v1/evals": "a chat page's models are not evaluated here",
@@ -258,17 +259,20 @@ def _routing_error(request: web.Request, error: web.HTTPException) -> RequestErr
 
 
 def _not_served(request: web.Request, asked: str) -> NotServed:
+    if meant := _meant(request):
+        return NotServed(f"{asked}: there is nothing here{meant}")
     for begin, why in UNSUPPORTED.items():
         if request.path == begin or request.path.startswith(f"{begin}/"):
             return NotSupported(f"{asked}: {why}")
-    return NotServed(f"{asked}: there is nothing here{_meant(request)}")
+    return NotServed(f"{asked}: there is nothing here")
 
 
 def _meant(request: web.Request) -> str:
-    """A client's base address often lacks the `/v1`, or has it twice."""
+    """A client's base address often lacks the `/v1`, or has it twice, or ends with a slash."""
     served = {resource.canonical for resource in request.app.router.resources()}
     path = request.path
-    near = (f"/v1{path}", path.removeprefix("/v1"))
+    plain = re.sub("/+", "/", path).rstrip("/")
+    near = (plain, f"/v1{plain}", plain.removeprefix("/v1"))
     return next((f"; did you mean {each}?" for each in near if each in served - {path}), "")
 
 

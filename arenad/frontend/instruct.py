@@ -5,9 +5,9 @@ a conversation goes on where it is held. `obeyed` reads what the model makes of 
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -87,6 +87,7 @@ _AUTO = "Call a tool where that is of use; else answer in words, without any suc
 _REQUIRED = "Your next answer has to be a call of one of these tools."
 _CHOSEN = "Your next answer has to be a call of the tool {}."
 
+_MOST_REFERENCES = 16
 _JSON = """\
 Answer with one JSON {} and nothing else: no words before or after it, and no fence around it."""
 _SCHEMA = "It has to be valid by this JSON Schema{}:\n{}"
@@ -124,10 +125,40 @@ def _form(form: Format, *, or_call: bool) -> str:
     return f"{told} {_SCHEMA.format(name, _encoded(form.schema))}"
 
 
-def kind_of(form: Format) -> Literal["object", "array"]:
-    """What the JSON is at its root."""
-    is_list = form.schema is not None and form.schema.get("type") == "array"
-    return "array" if is_list else "object"
+Kind = Literal["object", "array", "object or array"]
+
+
+def kind_of(form: Format) -> Kind:
+    """What the JSON is at its root; an object where the schema does not say."""
+    kinds = _kinds_of(form.schema or {}, form.schema or {}, _MOST_REFERENCES)
+    if "array" not in kinds:
+        return "object"
+    return "object or array" if "object" in kinds else "array"
+
+
+def _kinds_of(schema: Mapping[str, Any], root: Mapping[str, Any], references: int) -> set[str]:
+    """All that a schema names by its type, its alternatives, or what it refers to in the root."""
+    match schema.get("type"):
+        case str(kind):
+            return {kind}
+        case [*kinds]:
+            return set(map(str, cast("list[object]", kinds)))
+        case _:
+            inner: list[Any] = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if isinstance(reference := schema.get("$ref"), str):
+        inner.append(_referred(reference, root))
+    left = references - len(inner)
+    known = [cast("dict[str, Any]", each) for each in inner if isinstance(each, dict) and left > 0]
+    return set[str]().union(*(_kinds_of(each, root, left) for each in known)) or {"object"}
+
+
+def _referred(reference: str, root: Mapping[str, Any]) -> Any:
+    """What stands in the root at a place such as `#/$defs/name` (RFC 6901)."""
+    found: Any = root
+    for step in reference.removeprefix("#").split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
+    return found
 
 
 def again(turns: Sequence[Turn], said: str, fault: str) -> tuple[Turn, ...]:

@@ -56,6 +56,7 @@ class _Image(msgspec.Struct, tag="image", tag_field="type"):
 class _Document(msgspec.Struct, tag="document", tag_field="type"):
     source: _Base64 | _Url | _Plain
     title: str | None = None
+    context: str | None = None
 
     def piece(self) -> parts.Piece:
         return self.source.file(self.title or "")
@@ -89,7 +90,9 @@ class _Result(msgspec.Struct, tag="tool_result", tag_field="type"):
     def pieces(self, names: dict[str, str]) -> list[parts.Piece]:
         """What the call brought as one text, then its files."""
         content = self.content
-        given = [content or ""] if not isinstance(content, list) else [x.piece() for x in content]
+        given: list[parts.Piece] = []
+        for each in content if isinstance(content, list) else [GivenText(content or "")]:
+            given += _said(each)
         text = "\n\n".join(each for each in given if isinstance(each, str))
         is_error = bool(self.is_error)
         told = calls.result(names, self.tool_use_id, text, is_error=is_error)
@@ -97,6 +100,12 @@ class _Result(msgspec.Struct, tag="tool_result", tag_field="type"):
 
 
 _Block = GivenText | _Image | _Document | _Thinking | _Redacted | _Call | _Result
+
+
+def _said(block: GivenText | _Image | _Document | _Thinking | _Call) -> list[parts.Piece]:
+    """What a block says, a document's context before it."""
+    context = block.context if isinstance(block, _Document) else None
+    return [*filter(None, (context,)), block.piece()]
 
 
 class GivenMessage(msgspec.Struct):
@@ -115,6 +124,6 @@ class GivenMessage(msgspec.Struct):
         for block in content if isinstance(content, list) else ():
             if isinstance(block, _Call):
                 names[block.id] = block.name
-            pieces += block.pieces(names) if isinstance(block, _Result) else [block.piece()]
+            pieces += block.pieces(names) if isinstance(block, _Result) else _said(block)
         joint = "" if self.role == "assistant" else "\n\n"
         return reader.turn(number, self.role, pieces, is_user=self.role == "user", joint=joint)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from arenad.conversation import text_of
-from arenad.errors import RequestError
+from arenad.errors import InvalidRequest, RequestError
 from arenad.frontend import answers_in_events, calls, fields, instruct, parts
 from arenad.frontend.fields import OBJECT, TEXT, WHOLE, Field, number
 from arenad.frontend.message_blocks import GivenMessage, GivenText
@@ -55,7 +55,15 @@ from arenad.schema.process import Model
 
 MAX_MESSAGES = 10_000
 
+_NO_STORE = "nothing is stored here; send all that was said with each request"
 _NO_TOOLS = "a page has no tools of its own; leave it out"
+
+
+class NoThreads(InvalidRequest):
+    """Anthropic's client knows this code: it sends the request again, with all that was said."""
+
+    code = "thread_unsupported_request"
+
 
 FIELDS: Mapping[str, Field] = {
     "model": Field("honoured"),
@@ -88,6 +96,8 @@ FIELDS: Mapping[str, Field] = {
     "speed": Field("ignored", kind=TEXT),
     "user_profile_id": Field("ignored", kind=TEXT),
     "workspace_id": Field("ignored", kind=TEXT),
+    "thread": Field("refused", _NO_STORE, error=NoThreads),
+    "compaction": Field("refused", "a chat page sums nothing up; leave it out"),
     "mcp_servers": Field("refused", _NO_TOOLS),
     "container": Field("refused", _NO_TOOLS),
     **OURS,
@@ -105,8 +115,9 @@ _REMEDIES = {
     "content[]": "must be an object with type",
     "system": "must be text or a list of text blocks",
     "system[]": "must be an object with type and text",
-    "type": "must be text, image, document, thinking, tool_use or tool_result; "
-    "of a source base64, url or text; of a tool custom",
+    "type": "must be text, image, document, thinking, tool_use or tool_result",
+    "source.type": "must be base64, url or text",
+    "tools[].type": "must be custom; Anthropic's own tools are not run here",
     "tool_choice.type": "must be auto, any, tool or none",
     "tool_choice": "must be an object with type",
     "thinking.type": "must be text",
@@ -116,6 +127,7 @@ _REMEDIES = {
     "data": "must be base64, or text in a source of type text",
     "url": "must be an address",
     "title": "must be text",
+    "context": "must be text",
     "stream": "must be true or false",
     "thinking": "must be an object with type",
     "display": "must be text",

@@ -191,7 +191,7 @@ class _Side:
         return text
 
 
-_OPENINGS = {"object": "{", "array": "["}
+_OPENINGS: Mapping[instruct.Kind, str] = {"object": "{", "array": "[", "object or array": "{["}
 
 
 def _callable(wanted: Emulation) -> Mapping[str, Tool]:

@@ -20,8 +20,9 @@ class OnlyJson:
     """An object or a list, and what is wrong with it."""
 
     def __init__(self, opening: str) -> None:
-        """Nothing has come; `opening` is the bracket that begins the value."""
-        self._opening = opening
+        """Nothing has come; `opening` is the bracket that begins the value, or any of several."""
+        self._opening = re.compile("[" + re.escape(opening) + "]")
+        self._missing = f"it has no {' or '.join(opening)}"
         self._texts: list[str] = []
         self._chars = 0
         self._depth = 0
@@ -31,9 +32,10 @@ class OnlyJson:
 
     def take(self, piece: str) -> str:
         """As much of the piece as belongs to the value."""
-        begin = 0 if self._texts else piece.find(self._opening)
-        if self._is_over or begin < 0:
+        opened = None if self._texts else self._opening.search(piece)
+        if self._is_over or not (self._texts or opened):
             return ""
+        begin = opened.start() if opened else 0
         text = piece[begin : self._end(piece, begin)]
         self._chars += len(text)
         if self._chars <= MAX_CHARS:
@@ -71,7 +73,7 @@ class OnlyJson:
     def value(self) -> tuple[Any, str]:
         """The value, and what is wrong if there is none."""
         if not self._texts:
-            return None, f"it has no {self._opening}"
+            return None, self._missing
         if not self._is_over:
             return None, "it has no end"
         if self._chars > MAX_CHARS:

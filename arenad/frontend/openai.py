@@ -124,7 +124,10 @@ _REMEDIES = {
     "role": f"must be one of {', '.join(_ROLES)}",
     "content": "must be text or a list of parts",
     "content[]": "must be an object with type and text",
-    "type": "must be text, refusal, image_url or file; of tools and calls function",
+    "type": "must be text, refusal, image_url or file",
+    "tools[].type": "must be function; only functions are emulated",
+    "tool_calls[].type": "must be function",
+    "tool_choice.type": "must be function or allowed_tools",
     "refusal": "must be text",
     "response_format.type": "must be text, json_object or json_schema",
     "text": "must be text",
@@ -134,6 +137,7 @@ _REMEDIES = {
     "file": "must be an object with file_data and filename",
     "file_data": "must be a data URL, or base64 with a filename that tells the type",
     "filename": "must be text",
+    "file_id": "must be text",
     "stream": "must be true or false",
     "stream_options": "must be an object",
     "include_usage": "must be true or false",
@@ -184,20 +188,27 @@ class _ImagePart(msgspec.Struct, tag="image_url", tag_field="type"):
 class _FileBody(msgspec.Struct):
     """A data URL, or base64 alone where the name tells the type."""
 
-    file_data: str
+    file_data: str | None = None
     filename: str | None = None
+    file_id: str | None = None
+
+    def piece(self) -> parts.Piece:
+        if self.file_id and not self.file_data:
+            return parts.File("file.file_id", self.file_id)
+        return parts.File("file.file_data", self.file_data or "", self.filename or "")
 
 
 class _FilePart(msgspec.Struct, tag="file", tag_field="type"):
     file: _FileBody
 
     def piece(self) -> parts.Piece:
-        return parts.File("file.file_data", self.file.file_data, self.file.filename or "")
+        return self.file.piece()
 
 
 class _Message(msgspec.Struct):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[_TextPart | _RefusalPart | _ImagePart | _FilePart] | None = None
+    refusal: str | None = None
     name: str | None = None
     tool_calls: list[calls.FormerCall] | None = None
     tool_call_id: str | None = None
@@ -209,7 +220,7 @@ class _Message(msgspec.Struct):
         if isinstance(self.content, list):
             said = [part.piece() for part in self.content]
         else:
-            said = [self.content or ""]
+            said = [self.content or self.refusal or ""]
         if self.role in _RESULTS:
             return self._result(said, names)
         if self.role == "assistant" and (self.tool_calls or self.function_call):
@@ -243,18 +254,17 @@ class _Request(Ours, kw_only=True):
     max_completion_tokens: Length | None = None
     stop: StopText | Stops | None = None
     tools: calls.Tools | None = None
-    tool_choice: calls.Choice | calls.ChosenFunction | None = None
+    tool_choice: calls.FunctionChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: calls.TextFormat | calls.ObjectFormat | calls.SchemaFormat | None = None
 
     def emulation(self) -> instruct.Emulation | None:
         """What is to be emulated."""
-        choice = self.tool_choice
-        is_chosen = isinstance(choice, calls.ChosenFunction)
+        chosen = calls.chosen_of(self.tool_choice)
         return calls.wanted(
-            [each.tool() for each in self.tools or ()],
-            "required" if is_chosen else choice or "auto",
-            choice.function.name if is_chosen else "",
+            chosen.of([each.tool() for each in self.tools or ()]),
+            chosen.choice,
+            chosen.name,
             is_parallel=self.parallel_tool_calls is not False,
             form=calls.form_of(self.response_format),
             form_param="response_format",

@@ -14,7 +14,7 @@ from arenad import errors
 from arenad.errors import RequestError
 from arenad.frontend import answers, entrance, guard, kept, messages, once
 from arenad.frontend.answers import AnthropicError, OpenAIError, Shape
-from arenad.frontend.answers_in_events import TokenCount
+from arenad.frontend.answers_in_events import InputTokenCount, TokenCount
 from arenad.frontend.fields import Field
 from arenad.frontend.openapi_headers import HEADERS, PARAMETERS
 from arenad.frontend.vocabulary import Vocabulary
@@ -170,6 +170,12 @@ def document(
     }
 
 
+_COUNTS = {
+    "/v1/messages": ("count_tokens", TokenCount),
+    "/v1/responses": ("input_tokens", InputTokenCount),
+}
+
+
 def routes(spoken: Mapping[str, Vocabulary]) -> dict[tuple[str, str], Route]:
     """Every route, by method and path; the vocabularies first."""
     found: dict[tuple[str, str], Route] = {}
@@ -184,12 +190,13 @@ def routes(spoken: Mapping[str, Vocabulary]) -> dict[tuple[str, str], Route]:
             words=words,
             ends=words.told.ends,
         )
-        if path == "/v1/messages":
-            found["post", f"{path}/count_tokens"] = Route(
-                "Count a message's tokens",
+        if path in _COUNTS:
+            name, count = _COUNTS[path]
+            found["post", f"{path}/{name}"] = Route(
+                "Count the tokens",
                 "An estimate; no instance is asked. Nobody looks whether there is such a model.",
                 "Answers",
-                {JSON: (TokenCount,)},
+                {JSON: (count,)},
                 WITH_A_BODY,
                 words=words,
             )

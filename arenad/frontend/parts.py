@@ -94,6 +94,12 @@ class Reader:
             told = f"is file {self._count} of the request; {most} are taken (files.max_count)"
             raise InvalidRequest(f"{path}: {told}; leave some out", param=path)
         param, given, name = f"{path}.{file.field}", file.given, file.name
+        if file.field.endswith("file_id"):
+            told = f"is {shown(given)}, and no files are stored here; send the file itself"
+            raise InvalidRequest(f"{param}: {told}, as a data URL", param=param)
+        if not given:
+            told = "is missing; must be a data URL, or base64 with a filename that tells the type"
+            raise InvalidRequest(f"{param}: {told}", param=param)
         if _ADDRESS.match(given):
             self._check_fetching(param, given)
             return Remote(given, name, param, turn, place)
@@ -121,9 +127,9 @@ class Reader:
 def check_text(param: str, turns: Sequence[Turn], *, has_file: bool = False) -> None:
     """Raises `InvalidRequest` unless something is said, and the last message says something.
 
-    `has_file`: that one has a file which is yet to be fetched.
+    A file says something, too. `has_file`: that one has a file which is yet to be fetched.
     """
-    if not any(turn.text.strip() for turn in turns):
+    if not has_file and not any(turn.text.strip() or turn.attachments for turn in turns):
         raise InvalidRequest(f"{param}: hold no text; say something", param=param)
     last = turns[-1]
     if not (last.text.strip() or last.attachments or has_file):

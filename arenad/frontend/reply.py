@@ -121,8 +121,8 @@ class Reply:
         """Send the events as they come; whether the answer reached its end.
 
         The status waits for the first event, so that what fails early fails as HTTP. After that a
-        failure is one error frame: no finish, no [DONE], and the connection is closed. A finish is
-        kept until what comes after it, so that the last one travels with [DONE].
+        failure is one error frame: no finish, no [DONE]. A finish is kept until what comes after
+        it, so that the last one travels with [DONE].
         """
         kept = b""
         try:
@@ -155,7 +155,6 @@ class Reply:
 
     def _told(self, error: Exception) -> RequestError:
         """What the client is told of an error in mid-stream; a bug is said in the log alone."""
-        self.response.force_close()
         name = guard.request_id(self._request)
         if isinstance(error, RequestError):
             self._account.fails(error.kind)

@@ -44,18 +44,24 @@ class _Reasoning(msgspec.Struct, tag="reasoning_text", tag_field="type"):
 
 
 class _InputImage(msgspec.Struct, tag="input_image", tag_field="type"):
-    image_url: str
+    image_url: str | None = None
+    file_id: str | None = None
 
     def piece(self) -> parts.Piece:
-        return parts.File("image_url", self.image_url)
+        if self.file_id and not self.image_url:
+            return parts.File("file_id", self.file_id)
+        return parts.File("image_url", self.image_url or "")
 
 
 class _InputFile(msgspec.Struct, tag="input_file", tag_field="type"):
     file_data: str | None = None
     file_url: str | None = None
     filename: str | None = None
+    file_id: str | None = None
 
     def piece(self) -> parts.Piece:
+        if self.file_id and not (self.file_url or self.file_data):
+            return parts.File("file_id", self.file_id)
         if self.file_url:
             return parts.File("file_url", self.file_url, self.filename or "")
         return parts.File("file_data", self.file_data or "", self.filename or "")

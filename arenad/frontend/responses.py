@@ -106,13 +106,17 @@ _REMEDIES = {
     "input[]": "must be a message, a call, its output, or reasoning",
     "content": "must be text or a list of parts",
     "content[]": "must be an object with type",
-    "type": "must be message, function_call, function_call_output or reasoning; "
-    "of a part input_text, input_image or input_file; of a tool function",
+    "type": "must be message, function_call, function_call_output or reasoning",
+    "content[].type": "must be input_text, input_image or input_file",
+    "output[].type": "must be input_text, input_image or input_file",
+    "tools[].type": "must be function; only functions are emulated, OpenAI's own tools are not run",
+    "tool_choice.type": "must be function or allowed_tools",
     "refusal": "must be text",
     "image_url": "must be a data URL or an address",
     "file_data": "must be a data URL, or base64 with a filename that tells the type",
     "file_url": "must be an address",
     "filename": "must be text",
+    "file_id": "must be text",
     "instructions": "must be text",
     "metadata": f"must be an object of at most {MAX_METADATA} texts",
     "metadata[...]": f"must be text of at most {MAX_METADATA_CHARS} characters",
@@ -154,18 +158,31 @@ class _Request(Ours, kw_only=True):
     text: _TextWish | None = None
     max_output_tokens: Length | None = None
     tools: _Tools | None = None
-    tool_choice: calls.Choice | calls.ChosenResponseTool | None = None
+    tool_choice: calls.ResponseChoice | None = None
     parallel_tool_calls: bool | None = None
     metadata: _Metadata | None = None
 
+    def repeated(self) -> dict[str, object]:
+        """What the response says of the request again, as far as anything becomes of it."""
+        form = self.text.format if self.text else None
+        is_parallel = self.parallel_tool_calls
+        return {
+            "instructions": self.instructions,
+            "metadata": self.metadata or {},
+            "max_output_tokens": self.max_output_tokens,
+            "text": {"format": msgspec.to_builtins(form or calls.TextFormat())},
+            "tools": [_told_of(each.tool()) for each in self.tools or ()],
+            "tool_choice": msgspec.to_builtins(self.tool_choice or "auto"),
+            "parallel_tool_calls": True if is_parallel is None else is_parallel,
+        }
+
     def emulation(self) -> instruct.Emulation | None:
         """What is to be emulated."""
-        choice = self.tool_choice
-        is_chosen = isinstance(choice, calls.ChosenResponseTool)
+        chosen = calls.chosen_of(self.tool_choice)
         return calls.wanted(
-            [each.tool() for each in self.tools or ()],
-            "required" if is_chosen else choice or "auto",
-            choice.name if is_chosen else "",
+            chosen.of([each.tool() for each in self.tools or ()]),
+            chosen.choice,
+            chosen.name,
             is_parallel=self.parallel_tool_calls is not False,
             form=calls.form_of(self.text.format if self.text else None),
             form_param="text.format",
@@ -202,7 +219,7 @@ def parse(body: bytes, files: FilesConfig = FilesConfig()) -> Wish:  # noqa: B00
         remote=remote,
         max_tokens=request.max_output_tokens,
         emulation=emulation,
-        repeated={"instructions": request.instructions, "metadata": request.metadata or {}},
+        repeated=request.repeated(),
     )
     return request.applied(wish, files, has_images=False, is_single=True)
 
@@ -399,7 +416,6 @@ class Writer:
             **self._wish.repeated,
             "temperature": None,
             "top_p": None,
-            **_told_of_tools(self._wish.emulation),
             "store": False,
         }
 
@@ -431,22 +447,9 @@ def _call_item(name: str, call: ToolCall) -> dict[str, object]:
     return {"id": name, "type": "function_call", "call_id": f"call_{call.id}", **told}
 
 
-def _told_of_tools(wanted: instruct.Emulation | None) -> dict[str, object]:
-    """The tools as they are emulated."""
-    if wanted is None or not wanted.tools:
-        return {"parallel_tool_calls": False, "tool_choice": "none", "tools": list[object]()}
-    tools = [
-        {
-            "type": "function",
-            "name": each.name,
-            "description": each.description,
-            "parameters": each.parameters,
-            "strict": each.is_strict,
-        }
-        for each in wanted.tools
-    ]
-    choice = {"type": "function", "name": wanted.chosen} if wanted.chosen else wanted.choice
-    return {"parallel_tool_calls": wanted.is_parallel, "tool_choice": choice, "tools": tools}
+def _told_of(tool: instruct.Tool) -> dict[str, object]:
+    told = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", **told, "strict": tool.is_strict}
 
 
 def _usage(usage: Usage) -> dict[str, object]:
@@ -457,6 +460,11 @@ def _usage(usage: Usage) -> dict[str, object]:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": sum(usage),
     }
+
+
+def counted(wish: Wish) -> bytes:
+    """What counting the tokens of an input answers: an estimate."""
+    return encode({"object": "response.input_tokens", "input_tokens": wish.prompt_tokens})
 
 
 RESPONSES = Vocabulary(parse, Writer, openai.refusal, FIELDS, _Request, answers_in_events.RESPONSES)

@@ -44,7 +44,7 @@ async def test_the_bytes_of_a_stream(at: Scene) -> None:
 
 @served()
 async def test_a_late_failure_is_one_frame(at: Scene) -> None:
-    """No finish, no [DONE], and the connection ends."""
+    """No finish, no [DONE]; and the connection is good for another request."""
     wire = await at.wire(stream=True)
     ask = await at.worker.asked()
     await ask.say(TextDelta("a"))
@@ -53,7 +53,8 @@ async def test_a_late_failure_is_one_frame(at: Scene) -> None:
     *chunks, error = frames(body)
     assert error["error"]["message"] == "cut"
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, None]
-    assert await wire.reader.read() == b""
+    wire.send("GET /healthz HTTP/1.1", Host="localhost")
+    assert (await wire.answer())[0] == 200
     assert (at.count("failed"), at.count("answered")) == (1, 0)
 
 
@@ -75,7 +76,7 @@ async def test_a_bug_is_an_error_too(
     monkeypatch.setattr(openai.Writer, "event", broken)
     await ask.say(TextDelta("b"))
     if has_begun:
-        body = await wire.reader.read()
+        body = await wire.reader.readuntil(b"\r\n0\r\n\r\n")
         assert b"internal_error" in body
         assert b"[DONE]" not in body
     else:
@@ -242,6 +243,8 @@ async def test_a_client_that_leaves_in_its_body(at: Scene) -> None:
     [
         ("/chat/completions", "; did you mean /v1/chat/completions?"),
         ("/v1/v1/models", "; did you mean /v1/models?"),
+        ("/v1/chat/completions/", "; did you mean /v1/chat/completions?"),
+        ("/v1//messages", "; did you mean /v1/messages?"),
         ("/v1/none", ""),
         ("/", ""),
     ],

@@ -121,7 +121,6 @@ async def test_a_late_failure_is_one_event_and_no_end(at: Scene) -> None:
     await ask.say(TextDelta("a"))
     ask.fail(UpstreamFailed("the site cut it"))
     _, _, written = await wire.answer()
-    assert await wire.reader.read() == b""
     assert [frame["type"] for frame in frames(written)] == [
         *("message_start", "content_block_start", "content_block_delta", "error")
     ]
@@ -135,6 +134,31 @@ async def test_a_late_failure_is_one_event_and_no_end(at: Scene) -> None:
         with pytest.raises(anthropic.APIStatusError, match="the site cut it"):
             async for _ in await opening:
                 pass
+
+
+@served()
+async def test_what_is_said_in_a_thread_is_said_again_in_full(at: Scene) -> None:
+    """By the client itself, which is told that nothing is stored here."""
+    thread = {"thread": {"type": "continue", "previous_message_id": "msg_1"}}
+    async with claude(at.address) as theirs:
+        with pytest.raises(anthropic.BadRequestError, match="send all that was said") as told:
+            await theirs.messages.create(
+                model="echo", max_tokens=9, messages=HELLO, extra_body=thread
+            )
+        assert told.value.body["error"]["details"]["error_code"] == "thread_unsupported_request"
+        assert not at.worker.is_asked
+
+
+@served()
+async def test_the_tokens_of_an_input_are_counted(at: Scene) -> None:
+    """By OpenAI's client, as Anthropic's counts those of a message."""
+    async with client(at.address) as theirs:
+        counted = await theirs.responses.input_tokens.count(
+            model="echo", input="hello", instructions="x" * 400
+        )
+        assert counted.input_tokens == 61
+        with pytest.raises(openai.BadRequestError, match="input: is"):
+            await theirs.responses.input_tokens.count(model="echo", input=[])
 
 
 @served()

@@ -108,3 +108,23 @@ def test_a_form_is_told_with_its_schema() -> None:
     assert "one JSON array" in told
     told = instruct.instruction(replace(WANTED, format=Format()))
     assert "Where you call no tool: Answer with" in told
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        (None, "object"),
+        ({}, "object"),
+        ({"type": "array"}, "array"),
+        ({"type": ["array", "null"]}, "array"),
+        ({"anyOf": [{"type": "array"}, {"type": "object"}]}, "object or array"),
+        ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "array"}}}, "array"),
+        ({"$ref": "#/$defs/none", "$defs": {}}, "object"),
+        ({"$ref": "#"}, "object"),
+        ({"anyOf": [{"$ref": "#"}] * 9}, "object"),
+    ],
+)
+def test_the_root_of_a_form_is_known(schema: dict[str, Any] | None, kind: str) -> None:
+    """By its type, its alternatives, what it refers to; and the model is told."""
+    assert instruct.kind_of(Format(schema)) == kind
+    assert f"one JSON {kind} and" in instruct.instruction(Emulation("f", format=Format(schema)))

@@ -57,3 +57,21 @@ def test_a_request_of_results_alone_says_something() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": [result("7")]}]}
     wish = messages.parse(msgspec.json.encode(body))
     assert wish.turns[0].text == notation.result("toolu_1", "", "7")
+
+
+def test_the_context_of_a_document_is_said_before_it() -> None:
+    """In a message and in what a call brought."""
+    source = {"type": "text", "media_type": "text/plain", "data": "d"}
+    document = {"type": "document", "source": source, "title": "a.txt", "context": "of 1789"}
+    told = ("user", [{"type": "text", "text": "read"}, document]), ("user", [result([document])])
+    said, brought = turns(*told)
+    assert (said.text, len(said.attachments)) == ("read\n\nof 1789", 1)
+    assert brought.text == notation.result("toolu_1", "", "of 1789")
+
+
+def test_a_file_alone_is_a_message() -> None:
+    """There is something to look at."""
+    source = {"type": "base64", "media_type": "image/png", "data": PNG}
+    alone = [{"role": "user", "content": [{"type": "image", "source": source}]}]
+    wish = messages.parse(msgspec.json.encode({"model": "m", "messages": alone}))
+    assert [len(turn.attachments) for turn in wish.turns] == [1]

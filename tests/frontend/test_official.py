@@ -96,16 +96,27 @@ def test_each_stream_is_valid(
     assert not documented.faults_of_events(documented.events_of(path), b"".join(frames))
 
 
-@pytest.mark.parametrize("choice", ["auto", "required", {"type": "function", "name": "f"}])
+ALLOWED = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}
+
+
+@pytest.mark.parametrize(
+    "choice", ["none", "auto", "required", {"type": "function", "name": "f"}, ALLOWED]
+)
 def test_a_response_tells_its_tools(choice: Any) -> None:
     """As it was given them, with the choice."""
     path = "/v1/responses"
     tools = [{"type": "function", "name": "f", "strict": True}]
-    writer = writer_of(path, tools=tools, tool_choice=choice, parallel_tool_calls=False)
+    form = {"type": "json_schema", "name": "n", "schema": {"type": "object"}}
+    said = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": False}
+    said |= {"max_output_tokens": 9, "text": {"format": form}}
+    writer = writer_of(path, **said)
     whole = writer.whole([Side(0, calls=[ToolCall("1", "f", "{}")], reason="stop")], Usage(1, 2))
     assert not official.faults_of(place_of(path), 200, whole)
     assert not documented.faults_in(documented.whole_of(path), json.loads(whole))
-    assert json.loads(whole)["tool_choice"] == choice
+    told = json.loads(whole)
+    [tool] = told["tools"]
+    assert tool == {"description": "", "parameters": None} | tools[0]
+    assert {name: told[name] for name in said} == said | {"tools": [tool]}
 
 
 @each_path

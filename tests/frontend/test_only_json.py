@@ -56,3 +56,11 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     only = OnlyJson("[")
     assert [only.take(each) for each in ("[1, ", "2", "2", "]")] == ["[1, ", "2", "2", "]"]
     assert only.value() == (None, "it is longer than 5 characters")
+
+
+@pytest.mark.parametrize("text", ['x [{"a": 1}] y', 'x {"a": [1]} y'])
+def test_either_bracket_may_begin_it(text: str) -> None:
+    """Whichever comes first."""
+    only = OnlyJson("{[")
+    assert "".join(map(only.take, text)) == text[2:-2]
+    assert OnlyJson("{[").value() == (None, "it has no { or [")

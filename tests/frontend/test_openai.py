@@ -91,14 +91,17 @@ def test_calls_and_results_of_the_history_are_text() -> None:
         {"role": "tool", "tool_call_id": "c1", "content": "2"},
         {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{no"}},
         {"role": "function", "name": "f", "content": "3"},
+        {"role": "assistant", "content": None, "refusal": "no"},
+        *HELLO,
     ]
-    _, said, results, old, last = openai.parse(_body(messages=messages)).turns
+    _, said, results, old, last, refused, _ = openai.parse(_body(messages=messages)).turns
     add, now = notation.call("add", {"a": 1}, "c1"), notation.call("now", {}, "c2")
     assert (said.role, said.text) == ("assistant", f"So:\n\n{add}\n\n{now}")
     noon, two = notation.result("c2", "now", "noon"), notation.result("c1", "add", "2")
     assert (results.role, results.text) == ("user", f"{noon}\n\n{two}")
     assert old.text == notation.call("f", "{no")
     assert last.text == notation.result("", "f", "3")
+    assert refused == Turn(role="assistant", text="no")
 
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "add", "strict": True}}
@@ -121,6 +124,17 @@ def test_a_bad_tool_is_named(fields: dict[str, Any], param: str, remedy: str) ->
     with pytest.raises(InvalidRequest, match=f"is .*; must be .*{remedy}") as told:
         openai.parse(_body(**fields))
     assert told.value.param == param
+
+
+def test_of_the_tools_some_may_be_allowed() -> None:
+    """As if there were no others; and nothing else may be."""
+    named = {"type": "function", "function": {"name": "add"}}
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named]}}
+    other = {"type": "function", "function": {"name": "now"}}
+    wanted = openai.parse(_body(tools=[other, TOOL], tool_choice=choice)).emulation
+    assert wanted == Emulation("tools", (Tool("add", is_strict=True),), "required")
+    with pytest.raises(InvalidRequest, match="tool_choice: allows 'add'; must be of the tools"):
+        openai.parse(_body(tools=[other], tool_choice=choice))
 
 
 def test_tools_and_the_choice_are_what_is_emulated() -> None:
@@ -209,7 +223,7 @@ ROLES = "must be one of system, developer, user, assistant, tool, function"
         (
             {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
             "messages[0].content[0].type",
-            "messages[0].content[0].type: is 'input_audio'; must be text, refusal, image_url or file; of tools and calls function",
+            "messages[0].content[0].type: is 'input_audio'; must be text, refusal, image_url or file",
         ),
         (
             {"messages": [{"role": "user", "content": [{"type": "text"}]}]},

@@ -104,6 +104,11 @@ def test_parts_in_any_order() -> None:
         (_file("Y", filename="a.txt"), "file.file_data", "which is not base64"),
         (
             {"type": "file", "file": {"file_id": "f"}},
+            "file.file_id",
+            "is 'f', and no files are stored here",
+        ),
+        (
+            {"type": "file", "file": {}},
             "file.file_data",
             "is missing; must be a data",
         ),

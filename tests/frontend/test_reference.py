@@ -149,7 +149,13 @@ async def test_a_failure_is_as_it_says(at: Scene, *, path: str) -> None:
                 assert await faults_of(response, path) == []
 
 
-@pytest.mark.parametrize("path", [*ASKED, "/v1/messages/count_tokens"])
+COUNTS = {
+    "/v1/messages/count_tokens": {"input_tokens": 7},
+    "/v1/responses/input_tokens": {"object": "response.input_tokens", "input_tokens": 7},
+}
+
+
+@pytest.mark.parametrize("path", [*ASKED, *COUNTS])
 @pytest.mark.parametrize(
     ("status", "sent"),
     [
@@ -169,14 +175,14 @@ async def test_a_refusal_is_as_it_says(
     at: Scene, *, path: str, status: int, sent: dict[str, Any]
 ) -> None:
     """Whatever was wrong; but counting looks for no model."""
-    place = "/v1/messages" if path.endswith("count_tokens") else path
+    place = path.rpartition("/")[0] if path in COUNTS else path
     given = {**sent, "json": ASKED[place] | sent["json"]} if "json" in sent else {**sent}
     if status == 413:
         given["data"] = io.BytesIO(b" " * 2_000_000)
     async with http_to(at) as http, http.post(path, **given) as response:
         body = json.loads(await response.read())
         if status == 404 and path != place:
-            assert body == {"input_tokens": 7}
+            assert body == COUNTS[path]
         else:
             assert response.status == status
         assert await faults_of(response, path) == []

@@ -48,7 +48,15 @@ def test_a_plain_body() -> None:
         ignored=("store",),
         battle_target="A",
         prompt_tokens=13,
-        repeated={"instructions": "be brief", "metadata": {}},
+        repeated={
+            "instructions": "be brief",
+            "metadata": {},
+            "max_output_tokens": None,
+            "text": {"format": {"type": "text"}},
+            "tools": [],
+            "tool_choice": "auto",
+            "parallel_tool_calls": True,
+        },
     )
 
 
@@ -128,7 +136,7 @@ NAMELESS = {"type": "function", "name": ""}
         ),
         (
             {"input": [{"type": "web_search_call"}]},
-            "input[0].type: is 'web_search_call'; must be message, function_call, function_call_output or reasoning; of a part input_text, input_image or input_file; of a tool function",
+            "input[0].type: is 'web_search_call'; must be message, function_call, function_call_output or reasoning",
         ),
         (
             {"text": {"format": {"type": "xml"}}},
@@ -140,11 +148,15 @@ NAMELESS = {"type": "function", "name": ""}
         ),
         (
             {"tools": [{"type": "web_search"}]},
-            "tools[0].type: is 'web_search'; must be message, function_call, function_call_output or reasoning; of a part input_text, input_image or input_file; of a tool function",
+            "tools[0].type: is 'web_search'; must be function; only functions are emulated, OpenAI's own tools are not run",
         ),
         (
             {"tools": [{"type": "function", "name": "a"}], "tool_choice": NAMELESS},
             "tool_choice.name: is ''; must be a name of 1 to 128 letters, digits, _ . : or -",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+            "input[0].content[0].file_id: is 'f', and no files are stored here; send the file itself, as a data URL",
         ),
         (
             {"previous_response_id": "r"},
@@ -187,7 +199,7 @@ def test_no_field_raises_anything_else(value: object, name: str) -> None:
 
 USAGE = Usage(3, 5)
 FRAME = TypeAdapter[Any](ResponseStreamEvent)
-WISH = Wish(model="écho", turns=(), stream=True, include_usage=True, ignored=())
+WISH = responses.parse(json.dumps({"model": "écho", "input": "x", "stream": True}).encode())
 
 
 def _frames(written: bytes) -> list[Any]:
