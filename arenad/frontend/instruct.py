@@ -144,7 +144,9 @@ def _kinds_of(schema: Mapping[str, Any], root: Mapping[str, Any], references: in
         case [*kinds]:
             return set(map(str, cast("list[object]", kinds)))
         case _:
-            inner: list[Any] = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+            pass
+    ways = [each for name in ("anyOf", "oneOf") if isinstance(each := schema.get(name), list)]
+    inner = [way for each in ways for way in cast("list[Any]", each)]
     if isinstance(reference := schema.get("$ref"), str):
         inner.append(_referred(reference, root))
     left = references - len(inner)

@@ -121,6 +121,8 @@ def test_a_form_is_told_with_its_schema() -> None:
         ({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "array"}}}, "array"),
         ({"$ref": "#/$defs/none", "$defs": {}}, "object"),
         ({"$ref": "#"}, "object"),
+        ({"anyOf": 5, "oneOf": None, "$ref": {}, "type": 1}, "object"),
+        ({"anyOf": [5, {"type": "array"}]}, "array"),
         ({"anyOf": [{"$ref": "#"}] * 9}, "object"),
     ],
 )
