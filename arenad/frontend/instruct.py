@@ -138,15 +138,12 @@ def kind_of(form: Format) -> Kind:
 
 def _kinds_of(schema: Mapping[str, Any], root: Mapping[str, Any], references: int) -> set[str]:
     """All that a schema names by its type, its alternatives, or what it refers to in the root."""
-    match schema.get("type"):
-        case str(kind):
-            return {kind}
-        case [*kinds]:
-            return set(map(str, cast("list[object]", kinds)))
-        case _:
-            pass
-    ways = [each for name in ("anyOf", "oneOf") if isinstance(each := schema.get(name), list)]
-    inner = [way for each in ways for way in cast("list[Any]", each)]
+    if isinstance(kind := schema.get("type"), str):
+        return {kind}
+    if isinstance(kind, list):
+        return set(map(str, cast("list[object]", kind)))
+    given = (schema.get("anyOf"), schema.get("oneOf"))
+    inner = [way for ways in given if isinstance(ways, list) for way in cast("list[Any]", ways)]
     if isinstance(reference := schema.get("$ref"), str):
         inner.append(_referred(reference, root))
     left = references - len(inner)
