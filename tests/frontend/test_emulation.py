@@ -114,6 +114,34 @@ async def test_a_call_that_did_not_come_is_the_sites_failure(at: Scene) -> None:
         assert at.count("failed") == 3
 
 
+@served(limits=ON)
+async def test_the_loop_of_anthropics_client_loses_nothing(at: Scene) -> None:
+    """It would have the server keep a thread; it is told no, and says all of it again itself."""
+
+    @anthropic.beta_async_tool
+    async def add(a: int) -> str:
+        """Adds one."""
+        return str(a + 1)
+
+    async with claude(at.address) as theirs:
+        runner = theirs.beta.messages.tool_runner(
+            model="echo", max_tokens=9, tools=[add], messages=HELLO, system="be brief"
+        )
+
+        async def looped() -> list[str | None]:
+            return [message.stop_reason async for message in runner]
+
+        looping = asyncio.ensure_future(looped())
+        await says(at, BLOCK)
+        ask = await says(at, "4")
+        assert await looping == ["tool_use", "end_turn"]
+    system, hello, call, result = ask.chat.turns
+    assert system.text.startswith("be brief")
+    assert '{"name":"add"' in system.text
+    assert (hello.text, call.role) == ("hello", "assistant")
+    assert '"content":"4"' in result.text
+
+
 @served()
 async def test_the_switch_is_the_operators(at: Scene) -> None:
     """Off: refused, with the switch as remedy; on, from the next request on."""

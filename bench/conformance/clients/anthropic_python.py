@@ -201,6 +201,8 @@ def test_tool_runner(client: anthropic.Anthropic) -> None:
     )
     messages = list(runner)
     assert [message.stop_reason for message in messages] == ["tool_use", "end_turn"]
+    first, second = [message.usage.input_tokens for message in messages]
+    assert second > first, "the second request has lost what was said before"
 
 
 def test_count_tokens(client: anthropic.Anthropic) -> None:
