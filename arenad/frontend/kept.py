@@ -95,8 +95,14 @@ class Kept:
     async def open(self, name: str) -> "KeptFile":
         """The file, to be closed. Raises `FileNotKept`."""
         if _ID.fullmatch(name):
-            with suppress(OSError):
-                return await asyncio.to_thread(self._opened, name)
+            opening = asyncio.get_running_loop().run_in_executor(None, self._opened, name)
+            try:
+                return await asyncio.shield(opening)
+            except OSError:
+                pass
+            except asyncio.CancelledError:  # the thread opens it all the same
+                opening.add_done_callback(_close)
+                raise
         told = (
             f"there is no {name[:80]!r}, or not any more; see files.keep_s, keep_count, keep_bytes"
         )
@@ -148,6 +154,12 @@ class Kept:
                     status = entry.stat(follow_symlinks=False)
                     found.append((now_s - status.st_mtime, status.st_size, Path(entry.path)))
         return found
+
+
+def _close(opening: "asyncio.Future[KeptFile]") -> None:
+    """Nobody reads what was opened."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:

@@ -5,6 +5,7 @@ import base64
 import errno
 import os
 import stat
+import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -12,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from scripted import Wire, api_serving, play, stage, until
+from scripted import DEADLINE_S, Wire, api_serving, play, stage, until
 
 from arenad.demo.drawing import picture
 from arenad.frontend.kept import FileNotKept, Kept, KeptFile
@@ -205,6 +206,38 @@ def test_an_image_is_read_as_it_is_taken(tmp_path: Path, monkeypatch: pytest.Mon
             held_bytes, _ = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             assert held_bytes < size_bytes
+
+    play(story())
+
+
+def test_who_leaves_while_it_is_opened_leaves_it_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread goes on; what it opens is nobody's, and no descriptor stays."""
+    gate, close, closed = threading.Event(), KeptFile.close, list[KeptFile]()
+    opened = Kept._opened
+
+    def slowly(kept: Kept, name: str) -> KeptFile:
+        gate.wait(DEADLINE_S)
+        return opened(kept, name)
+
+    def counted(file: KeptFile) -> None:
+        close(file)
+        closed.append(file)
+
+    monkeypatch.setattr(Kept, "_opened", slowly)
+    monkeypatch.setattr(KeptFile, "close", counted)
+
+    async def story() -> None:
+        kept = Kept(str(tmp_path), FilesConfig())
+        name = await kept.keep(CONTENT, "image/png")
+        opening = asyncio.ensure_future(kept.open(name))
+        await asyncio.sleep(0)  # it has begun
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        gate.set()
+        await until(lambda: closed)
 
     play(story())
 
