@@ -133,7 +133,6 @@ class TooLarge(InvalidRequest):
     code = "request_too_large"
 
 
-_NO_STORE = "nothing is stored here; send all that was said with each request"
 UNSUPPORTED: Mapping[str, str] = {
     "/v1/embeddings": "a chat page gives no embeddings; ask a service that does",
     "/v1/audio": "a chat page takes no sound and gives none; ask a service that does",
@@ -147,15 +146,15 @@ UNSUPPORTED: Mapping[str, str] = {
     "/v1/files": "files are not stored here; send them in a message",
     "/v1/uploads": "files are not stored here; send them in a message",
     "/v1/messages/batches": "batches are not taken; send a request for each",
-    "/v1/chat/completions": _NO_STORE,
+    "/v1/chat/completions": messages.NO_STORE,
     "/v1/responses/compact": "a chat page sums nothing up; send all that was said",
-    "/v1/responses": _NO_STORE,
+    "/v1/responses": messages.NO_STORE,
     "/v1/containers": "no code is run here, and no files are kept for it",
     "/v1/evals": "a chat page's models are not evaluated here",
-    "/v1/conversations": _NO_STORE,
-    "/v1/assistants": _NO_STORE,
-    "/v1/threads": _NO_STORE,
-    "/v1/vector_stores": _NO_STORE,
+    "/v1/conversations": messages.NO_STORE,
+    "/v1/assistants": messages.NO_STORE,
+    "/v1/threads": messages.NO_STORE,
+    "/v1/vector_stores": messages.NO_STORE,
 }
 """What clients of OpenAI may look for, at and below these paths, and why it is not here."""
 

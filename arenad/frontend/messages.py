@@ -55,7 +55,7 @@ from arenad.schema.process import Model
 
 MAX_MESSAGES = 10_000
 
-_NO_STORE = "nothing is stored here; send all that was said with each request"
+NO_STORE = "nothing is stored here; send all that was said with each request"
 _NO_TOOLS = "a page has no tools of its own; leave it out"
 
 
@@ -96,7 +96,7 @@ FIELDS: Mapping[str, Field] = {
     "speed": Field("ignored", kind=TEXT),
     "user_profile_id": Field("ignored", kind=TEXT),
     "workspace_id": Field("ignored", kind=TEXT),
-    "thread": Field("refused", _NO_STORE, error=NoThreads),
+    "thread": Field("refused", NO_STORE, error=NoThreads),
     "compaction": Field("refused", "a chat page sums nothing up; leave it out"),
     "mcp_servers": Field("refused", _NO_TOOLS),
     "container": Field("refused", _NO_TOOLS),
