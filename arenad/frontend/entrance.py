@@ -4,6 +4,7 @@ What goes wrong here has no handler; it is answered in the same words as everyth
 """
 
 import asyncio
+from contextlib import closing
 from typing import cast
 
 from aiohttp import web
@@ -115,13 +116,27 @@ class _Connection(RequestHandler):
         if self.transport is not None:
             _say(self.transport, HeadTooSlow(f"{told}; send it at once"))
 
+    async def start(self) -> None:
+        """Serve until it is closed; what a client has not taken by then it takes soon or never."""
+        transport = self.transport
+        try:
+            await super().start()
+        finally:
+            if transport is not None and transport.get_write_buffer_size():
+                self._loop.call_later(self._limits.body_timeout_s, transport.abort)
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """What aiohttp refuses before it asks a handler: an `Expect` that it does not know."""
+        """Send what no handler has sent itself, to a client that takes it.
+
+        What aiohttp refuses before it asks a handler (an `Expect` that it does not know) is told in
+        our words.
+        """
         if isinstance(resp, web.HTTPException) and isinstance(request, web.Request):
             resp = guard.routed_wrong(request, resp) if resp.status >= BAD_REQUEST else resp
-        return await super().finish_response(request, resp, start_time)
+        with closing(guard.Patience(request, self._limits.body_timeout_s)) as patience, patience:
+            return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

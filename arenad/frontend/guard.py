@@ -27,7 +27,7 @@ from arenad.schema.config import ApiConfig
 
 JSON = "application/json"
 BODY_TIMEOUT_S = 60.0
-"""A client that declares a body has so long to send it."""
+"""A client that declares a body has so long to send it; the same for taking an answer."""
 
 MAX_ID_CHARS = 128
 
@@ -362,7 +362,7 @@ class Patience:
     Held (`with`) around each sending; its owner closes it.
     """
 
-    def __init__(self, request: web.Request, limit_s: float) -> None:
+    def __init__(self, request: web.BaseRequest, limit_s: float) -> None:
         """Nothing is being sent."""
         self._transport = request.transport
         self._limit_s = limit_s

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
 from scripted import Wire, api_serving, play, serving, stage
 
@@ -117,6 +119,35 @@ def test_a_body_that_does_not_come(tmp_path):
     status, _, body = told(ApiConfig(body_timeout_s=0.05), sent, tmp_path)
     assert (status, error_of(body)["code"]) == (408, "request_timeout")
     assert "within 0.05 s" in error_of(body)["message"]
+
+
+@pytest.mark.parametrize(("size", "ending"), [(4_000_000, "keep-alive"), (60_000, "close")])
+def test_an_answer_that_nobody_takes(size: int, ending: str):
+    """Its connection is free again in time: one that waits to send, and one that waits to close."""
+
+    async def large(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        end = request.transport.get_extra_info("socket")
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return web.Response(body=b"x" * size)
+
+    app = guard.application(lambda *_: None)
+    app.router.add_get("/", large)
+
+    async def story() -> None:
+        async with serving(app, ApiConfig(max_connections=1, body_timeout_s=0.2)) as address:
+            slow = await Wire.slow(address)
+            slow.send("GET / HTTP/1.1", Host="localhost", Connection=ending)
+            statuses = [503]
+            while statuses[-1] == 503:
+                await asyncio.sleep(0.05)
+                wire = await Wire.to(address)
+                wire.send("GET /nowhere HTTP/1.1", Host="localhost")
+                statuses.append((await wire.answer())[0])
+            assert statuses[-1] == 404
+            assert statuses.count(503) > 1
+
+    play(story())
 
 
 def test_too_many_connections(tmp_path):

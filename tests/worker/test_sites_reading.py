@@ -146,13 +146,64 @@ def test_what_came_in_its_place(
     tell(story())
 
 
-def test_a_page_behind_an_empty_line_is_one() -> None:
-    """Then the grammar has read it, and could not."""
+TEXT_RULES = StreamRules(url_pattern="/", grammar="text", signs=LINES.signs)
+
+
+@pytest.mark.parametrize("rules", [LINES, TEXT_RULES], ids=lambda rules: rules.grammar)
+@pytest.mark.parametrize("lead", [b"", b"\n", b"\xef\xbb\xbf \n", b"<!-- a <p> -->\n<!---->"])
+def test_a_page_is_one_however_it_is_cut(lead: bytes, rules: StreamRules) -> None:
+    """Each cut comes as a read of its own; an answer of its beginning would be told as whole."""
+    page = lead + b"<!DOCTYPE  html>\n<title>Hello</title>are you human?"
 
     async def story() -> None:
-        _, outcome = await read(filled(Inbox, b"\n", PAGE))
-        assert isinstance(outcome, ProfileOutdated)
-        assert "a page in place" in outcome.message
+        for at in range(len(page)):
+            with pytest.raises(NeedsHuman, match="a page in place of an answer: 'Hello'"):
+                await read_apart(rules, page[:at], page[at:])
+        with pytest.raises(ProfileOutdated, match="a page in place"):
+            await read_apart(rules, *(bytes([byte]) for byte in lead + b"<html"))
+
+    tell(story())
+
+
+class Apart(Inbox):
+    """Each piece comes as a read of its own."""
+
+    def _taken(self) -> list[bytes | str]:
+        return [self._pieces.popleft()]
+
+
+async def read_apart(rules: StreamRules, *pieces: bytes) -> str:
+    """The text of what comes in so many reads."""
+    reading = Reading(rules)
+    batches = [batch async for batch in reading.events(filled(Apart, *pieces))]
+    last, outcome = reading.end()
+    assert outcome == Finish("stop")
+    events = [*(event for batch in batches for event in batch), *last]
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<",
+        "\n\n",
+        "\ufeffa",
+        "<!-- x",
+        "<!-- x -->y",
+        "<header>",
+        "<html-x>",
+        "<!doctype xml>",
+        "<bo",
+    ],
+)
+def test_what_only_begins_like_a_page_is_an_answer(answer: str) -> None:
+    """It is held back for a while, and lost never."""
+
+    async def story() -> None:
+        body = answer.encode()
+        assert await read_apart(TEXT_RULES, *(bytes([byte]) for byte in body)) == answer
+        long = f"<!--{answer * 5000}"
+        assert await read_apart(TEXT_RULES, long.encode(), b"-->") == f"{long}-->"
 
     tell(story())
 

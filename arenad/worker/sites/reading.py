@@ -9,7 +9,14 @@ from arenad.schema.chat import Event, Finish, Heartbeat, ReasoningDelta, TextDel
 from arenad.schema.profile import StreamRules
 from arenad.worker.footing import Gone
 from arenad.worker.sites.grammars.choose import grammar_of
-from arenad.worker.sites.refusal import HTTP_ERROR, PAGE_CHARS, is_page, of_page, of_status
+from arenad.worker.sites.refusal import (
+    HTTP_ERROR,
+    PAGE_CHARS,
+    Beginning,
+    is_page,
+    of_page,
+    of_status,
+)
 from arenad.worker.source import Piece, Source
 
 FINISH_GRACE_S = 2.0
@@ -48,18 +55,29 @@ class Reading:
         signs, parser = self._rules.signs, self._parser
         if await source.head() >= HTTP_ERROR:
             raise of_status(source.status, await _beginning(source), signs)
-        is_first = True
+        beginning = Beginning()
         while pieces := await self._next(source):
-            if is_first and is_page(_text(pieces[0])):
-                said = "".join(map(_text, pieces)) + await _beginning(source)
-                raise of_page(said[:PAGE_CHARS], signs)
-            is_first = False
+            pieces = beginning.take(pieces)
+            await self._no_page(beginning, source)
             for text in source.sent_texts():
                 parser.sent(text)
-            if events := merged(event for piece in pieces for event in parser.feed(piece)):
+            if events := self._fed(pieces):
                 yield events
             if not source.has_end and parser.is_over:
                 return
+        rest = beginning.rest()
+        await self._no_page(beginning, source)
+        if events := self._fed(rest):
+            yield events
+
+    async def _no_page(self, beginning: Beginning, source: Source) -> None:
+        """Raise what the site says where it is a page that came."""
+        if beginning.is_page:
+            said = beginning.said + await _beginning(source)
+            raise of_page(said[:PAGE_CHARS], self._rules.signs)
+
+    def _fed(self, pieces: Iterable[Piece]) -> list[Event]:
+        return merged(event for piece in pieces for event in self._parser.feed(piece))
 
     async def _next(self, source: Source) -> list[Piece]:
         """What comes next; after the finish sign only what comes soon, and no trouble any more."""

@@ -12,6 +12,7 @@ from arenad.errors import (
     UpstreamFailed,
 )
 from arenad.worker.sites.grammars.answer import error_of_kind
+from arenad.worker.sites.grammars.framing import Decoder, Piece
 
 HTTP_ERROR = 400
 PAYLOAD_TOO_LARGE = 413
@@ -20,10 +21,15 @@ SHOWN_CHARS = 300
 PAGE_CHARS = 16 * 1024
 """So much of a page is looked at for its title and the profile's signs."""
 
-_PAGE = re.compile(
-    r"\s*(?:(?><!--.*?-->)\s*)*+<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
-)
-_TITLE = re.compile(r"<title[^>]*+>\s*+([^<]{1,200}?)\s*+</title>", re.IGNORECASE)
+UNDECIDED_CHARS = 4 * 1024
+"""What has not become a page by then is none."""
+
+_LEAD = re.compile(r"\ufeff?\s*+(?:(?><!--.*?-->)\s*)*+", re.DOTALL)
+"""What may stand before the first tag of a page."""
+
+_PAGE = re.compile(r"<(?:!doctype\s+html|html|head|body)(?![\w-])", re.IGNORECASE)
+_TAGS = ("<!--", "<!doctype html", "<html", "<head", "<body")
+_TITLE = re.compile(r"<title[^<>]*+>\s*+([^<]{1,200}?)\s*+</title>", re.IGNORECASE)
 
 
 def of_status(status: int, said: str, signs: Mapping[str, str]) -> RequestError:
@@ -31,6 +37,7 @@ def of_status(status: int, said: str, signs: Mapping[str, str]) -> RequestError:
 
     For how long a site asks to be left in peace `patience` reads in the headers.
     """
+    said = said[:PAGE_CHARS]
     shown = (_title(said) if is_page(said) else said)[:SHOWN_CHARS]
     if kind := _kind(said, signs):
         return error_of_kind(kind, f"the site answered {status}: {shown}")
@@ -43,7 +50,49 @@ def of_status(status: int, said: str, signs: Mapping[str, str]) -> RequestError:
 
 def is_page(said: str) -> bool:
     """Whether this is the beginning of a page for people."""
-    return bool(_PAGE.match(said))
+    return bool(_PAGE.match(said, _lead_chars(said)))
+
+
+def may_become_page(said: str) -> bool:
+    """Whether it only takes more of it to say so."""
+    begun = said[_lead_chars(said) :]
+    if begun.startswith("<!--"):
+        return True
+    words = " ".join(begun.lower().split()) + " " * begun[-1:].isspace()
+    return any(tag.startswith(words) for tag in _TAGS)
+
+
+def _lead_chars(said: str) -> int:
+    found = _LEAD.match(said)
+    return found.end() if found else 0
+
+
+class Beginning:
+    """Holds back what comes first for as long as it may still become a page for people."""
+
+    def __init__(self) -> None:
+        """Nothing has come."""
+        self.said = ""
+        self.is_page = False
+        self._decoder = Decoder()
+        self._held: list[Piece] = []
+        self._is_open = True
+
+    def take(self, pieces: list[Piece]) -> list[Piece]:
+        """What may be read by now; a piece of nothing is a sign of life, and is not held back."""
+        if not self._is_open:
+            return pieces
+        self.said += "".join(self._decoder.text(piece[:PAGE_CHARS]) for piece in pieces)
+        self._held += filter(None, pieces)
+        if len(self.said) <= UNDECIDED_CHARS and may_become_page(self.said):
+            return [piece for piece in pieces if not piece]
+        return self.rest()
+
+    def rest(self) -> list[Piece]:
+        """What was held back, and nothing from now on; it is known by now what it is."""
+        held, self._held = self._held, []
+        self._is_open, self.is_page = False, is_page(self.said)
+        return held
 
 
 def of_page(said: str, signs: Mapping[str, str]) -> RequestError:
