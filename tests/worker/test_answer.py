@@ -5,8 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arenad.errors import ContentRejected, RequestError, Resting, UpstreamFailed
-from arenad.schema.chat import Finish, Image, SideFailed, TextDelta, failure_of
-from arenad.worker.sites.grammars.answer import MAX_LISTED, Side, Signs, error_of_kind, verdict
+from arenad.schema.chat import Finish, FinishReason, Image, SideFailed, TextDelta, failure_of
+from arenad.worker.sites.grammars.answer import (
+    MAX_BLANK_CHARS,
+    MAX_LISTED,
+    Side,
+    Signs,
+    error_of_kind,
+    verdict,
+)
 
 FAILED = UpstreamFailed("no")
 
@@ -85,3 +92,58 @@ def test_an_answer_has_failed_if_each_side_has(
         assert outcome.retry_after_s in (None, 3.0)
     else:
         assert (events, outcome) == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["stop"], "stop"),
+        (["end_turn"], "stop"),
+        (["max_length"], "length"),
+        (["MODEL_LENGTH"], "length"),
+        (["incomplete"], "length"),
+        (["max-output-tokens"], "length"),
+        (["SAFETY"], "content_filter"),
+        (["content-filter", "stop"], "content_filter"),
+        (["length", "stop"], "length"),
+        (["stop", "length"], "length"),
+    ],
+)
+def test_the_reason_is_told_as_the_client_knows_it(words: list[str], told: FinishReason) -> None:
+    """The makers have many words for each; a plain end that follows takes none back."""
+    side = Side()
+    side.text("x")
+    for word in words:
+        side.finish(word)
+    assert side.outcome(FAILED, needs_finish=True) == Finish(told)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "abort",
+        "aborted",
+        "cancelled",
+        "canceled",
+        "timeout",
+        "TIMED-OUT",
+        "interrupted",
+        "insufficient_system_resource",
+    ],
+)
+def test_half_an_answer_is_none(word: str) -> None:
+    """Whatever the site calls it."""
+    side = Side()
+    side.text("x")
+    side.finish(word)
+    outcome = side.outcome(FAILED, needs_finish=True)
+    assert isinstance(outcome, UpstreamFailed)
+    assert "cut off before its end" in outcome.message
+
+
+def test_blanks_are_not_held_back_for_ever() -> None:
+    """A failure does not begin behind a page of them."""
+    signs = Signs({"abc": "resting"})
+    assert signs.read(" " * MAX_BLANK_CHARS) == ("", None)
+    assert signs.read(" ") == (" " * (MAX_BLANK_CHARS + 1), None)
+    assert signs.read("abc") == ("abc", None)

@@ -2,13 +2,16 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from splits import told
 
 from arenad.errors import UpstreamFailed
 from arenad.schema.chat import Finish, TextDelta
+from arenad.worker.sites.grammars import dom
 from arenad.worker.sites.grammars.dom import DomAnswer
+from arenad.worker.sites.grammars.markdown import to_markdown
 
 
 def changed(first: int, *blocks: str) -> str:
@@ -157,3 +160,32 @@ def test_a_heading_waits_for_what_follows() -> None:
         TextDelta("\n- d\n  - e")
     ]
     assert told(DomAnswer(), [changed(0, "h<h2>b</h2>")])[0] == [TextDelta("## b")]
+
+
+def test_a_long_block_is_not_read_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end it is, and what comes behind it is read at once."""
+    read: list[int] = []
+
+    def counted(html: str) -> str:
+        read.append(len(html))
+        return to_markdown(html)
+
+    monkeypatch.setattr(dom, "to_markdown", counted)
+    code = "".join(f"line {number}\n" for number in range(1000))
+    looks = [changed(0, f"h<pre>{code[:chars]}</pre>") for chars in range(9, len(code), 9)]
+    events, outcome = told(DomAnswer(), [*looks, changed(0, f"h<pre>{code}</pre>")])
+    said = "".join(each.text for each in events if isinstance(each, TextDelta))
+    assert said == f"```\n{code}```"
+    assert outcome == Finish("stop")
+    assert sum(read) < 50 * len(code)
+    grammar = DomAnswer()
+    grammar.feed(changed(0, f"h<pre>{code}</pre>"))
+    assert grammar.feed(changed(0, f"h<pre>{code}x</pre>")) == []
+    assert grammar.feed(changed(1, "h<p>y</p>")) == [TextDelta("\nx\n```\n\ny")]
+
+
+def test_a_last_line_of_marks_is_looked_at_once() -> None:
+    """Whatever its length; it was looked at from each of its spaces."""
+    line = "#" + " " * 200_000
+    events, _ = told(DomAnswer(), [changed(0, f"h<pre>\n{line}x</pre>")])
+    assert events == [TextDelta(f"```\n{line}x\n```")]

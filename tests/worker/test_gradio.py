@@ -228,3 +228,13 @@ def test_no_message_raises(value: Any, first: list[Any], second: list[Any]) -> N
         [[["append", [9, "x"], 3]], [["delete", [], 1]], [["add", ["x"], 1]]],
     ):
         queue.whole({"msg": "process_generating", "output": {"data": given_}})
+
+
+def test_an_edit_leaves_what_was_given_as_it_was() -> None:
+    """An event's outputs so far are not changed under whoever has them; a wrong one changes none."""
+    queue, first = GradioQueue(), [[{"role": "assistant", "content": "a"}], "x"]
+    begun = queue.whole({"msg": "process_generating", "output": {"data": first}})
+    edits = [[["append", [0, "content"], "b"], ["replace", [0, "no", "such"], 1]], []]
+    edited = queue.whole({"msg": "process_generating", "output": {"data": edits}})
+    assert begun["output"]["data"] == first
+    assert edited["output"]["data"] == [[{"role": "assistant", "content": "ab"}], "x"]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenad.worker.sites.grammars.growing import CLOSERS, Growing
+from arenad.worker.sites.grammars.growing import ALWAYS_CHARS, CLOSERS, FINE, Growing, Seldom
 
 
 def test_closers_are_kept_back_until_they_stand() -> None:
@@ -42,3 +42,15 @@ def test_what_is_passed_on_stays_said(
     assert said == latest or growing.is_rewritten
     if last:
         assert said == latest
+
+
+@given(st.lists(st.integers(0, 300), max_size=300))
+def test_a_whole_is_read_a_bounded_number_of_times(pieces: list[int]) -> None:
+    """All readings together cost a multiple of its length; short ones are read each time."""
+    seldom, chars, read = Seldom(), 0, 0
+    for piece in pieces:
+        chars += piece
+        is_due = seldom.is_due(chars)
+        assert is_due or chars > ALWAYS_CHARS
+        read += chars * (is_due and chars > ALWAYS_CHARS)
+    assert read <= (FINE + 2) * chars

@@ -24,7 +24,7 @@ from arenad.schema.chat import (
     failure_of,
 )
 from arenad.schema.profile import StreamRules
-from arenad.worker.sites.grammars import framing
+from arenad.worker.sites.grammars import framing, json_answers
 from arenad.worker.sites.grammars.answer import CUT, Grammar
 from arenad.worker.sites.grammars.choose import grammar_of
 from arenad.worker.sites.reading import merged
@@ -460,3 +460,32 @@ def test_a_message_without_bound_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert events == text("xz")
     assert isinstance(outcome, tuple)
     assert outcome[0] is ProfileOutdated
+
+
+def test_html_that_is_cut_anywhere() -> None:
+    """Half a tag, half a name of a character: neither is told, and then taken back."""
+    stream = rules("grammar: json-lines\nanswer: {text: t, is_html: true, finish: end}")
+    html = '<p>a &amp; b <a href="https://x.example/">c</a> &#60;AT&T</p> R&D'
+    for at in range(len(html)):
+        parts = (html[:at], html[at:])
+        body = "".join(json.dumps({"t": part}) + "\n" for part in parts) + '{"end":1}\n'
+        events, outcome = told(grammar_of(stream), [body.encode()])
+        said = "".join(each.text for each in events if isinstance(each, TextDelta))
+        assert (said, outcome) == ("a & b [c](https://x.example/) <AT&T\n\nR&D", STOP)
+
+
+def test_long_html_is_read_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not anew for each of its pieces."""
+    read: list[int] = []
+
+    def counted(html: str) -> str:
+        read.append(len(html))
+        return html
+
+    monkeypatch.setattr(json_answers, "to_markdown", counted)
+    stream = rules("grammar: json-lines\nanswer: {text: t, is_html: true, finish: end}")
+    lines = [f"{json.dumps({'t': f'word {number} '})}\n" for number in range(2000)]
+    events, outcome = told(grammar_of(stream), [*map(str.encode, lines), b'{"end":1}\n'])
+    said = "".join(each.text for each in events if isinstance(each, TextDelta))
+    assert (said, outcome) == ("".join(f"word {number} " for number in range(2000)), STOP)
+    assert sum(read) < 50 * len(said)

@@ -78,3 +78,15 @@ def test_what_nests_too_deep_or_is_too_long_is_bare_text(monkeypatch: pytest.Mon
     monkeypatch.setattr(markdown, "MAX_HTML_CHARS", 10)
     assert to_markdown("<p><b>x</b> long</p>") == "x long"
     assert to_markdown("<" * 500_000) == "<" * 500_000
+
+
+@pytest.mark.parametrize("begun", ["<", "<a", "<a <a ", "</p", "<!--", '<a href="x'])
+def test_a_tag_that_is_not_closed_is_not_there_yet(begun: str) -> None:
+    """Its other half comes with the next piece; a bare < is one."""
+    assert to_markdown(f"<p>1 &lt; 2</p>x{begun}") == "1 < 2\n\nx" + begun * (begun == "<")
+
+
+@pytest.mark.parametrize("html", ["<a " * 200_000, "<a b='" * 100_000, "<p>" + " " * 500_000 + "x"])
+def test_what_is_broken_is_read_once(html: str) -> None:
+    """And not from each place on where it may begin."""
+    assert len(to_markdown(html)) < 10

@@ -79,6 +79,17 @@ def test_the_first_real_list_is_taken() -> None:
     assert models_in(page, RULES) == (Model(id="real"),)
 
 
+@pytest.mark.parametrize("escapes", range(4))
+def test_the_key_may_stand_there_any_number_of_times(escapes: int) -> None:
+    """A string is read once, however often the key is in it; what is no list is passed over."""
+    page = '"initialModels":1,' * 50_000 + '"initialModels":[{"publicName": "real"}]'
+    for _ in range(escapes):
+        page = json.dumps(page)
+    assert models_in(page, RULES) == (Model(id="real"),)
+    with pytest.raises(ProfileOutdated):
+        models_in('"initialModels":[' * 50_000 + "<", RULES)
+
+
 def test_the_demos_own_page_is_read() -> None:
     """The list that the demo arena embeds, in its real page."""
     models = models_in(pages.page(catalog.CATALOG), RULES)

@@ -14,7 +14,7 @@ from arenad.schema.path import VALUE, parse_all
 from arenad.schema.process import Model
 from arenad.schema.profile import Capability, ModelRules, Profile
 from arenad.worker.sites.grammars import walk
-from arenad.worker.sites.grammars.json_text import field, whole
+from arenad.worker.sites.grammars.json_text import IN_STRING, field, whole
 
 MAX_ESCAPES = 4
 """How often the list may have been put into a JSON string again."""
@@ -26,7 +26,11 @@ BATTLE: Mode = "battle"
 """The mode, and the model that stands for it: who asks does not say who answers."""
 
 _OBJECT = re.compile(r'\{"id":')
-_REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*', re.DOTALL)
+_REST_OF_STRING = re.compile(IN_STRING, re.DOTALL)
+_LIST = re.compile(r"\s*+(?=\[)")
+
+MAX_TRIES = 200
+"""A page may hold the key again and again; behind so many of them a list is looked for."""
 
 
 def models_in(page_html: str, rules: ModelRules) -> tuple[Model, ...]:
@@ -34,7 +38,7 @@ def models_in(page_html: str, rules: ModelRules) -> tuple[Model, ...]:
     anchors = (rules.anchor,) if isinstance(rules.anchor, str) else rules.anchor
     for anchor in anchors:
         for text in (page_html, html.unescape(page_html)):
-            if models := _models(text, anchor, rules, MAX_ESCAPES):
+            if models := _Search(anchor, rules).models(text):
                 return tuple(models.values())
     if ANYWHERE in anchors and (models := _scattered(page_html, rules)):
         return tuple(models.values())
@@ -88,14 +92,14 @@ def _scattered(page_html: str, rules: ModelRules) -> dict[str, Model]:
     text = page_html
     for _ in range(MAX_ESCAPES):
         starts = (found.start() for found in _OBJECT.finditer(text))
-        entries = [entry for start in starts if (entry := _object_at(text, start)) is not None]
+        entries = [entry for start in starts if (entry := _value_at(text, start)) is not None]
         if models := _by_name(entries, rules):
             return models
         text = text.replace('\\"', '"').replace("\\\\", "\\")
     return {}
 
 
-def _object_at(text: str, start: int) -> object:
+def _value_at(text: str, start: int) -> object:
     try:
         return json.JSONDecoder().raw_decode(text, start)[0]
     except (ValueError, RecursionError):  # also for a number of too many digits
@@ -108,35 +112,50 @@ def _by_name(entries: list[Any], rules: ModelRules) -> dict[str, Model]:
     return {model.id: model for model in found if model is not None}
 
 
-def _models(text: str, anchor: str, rules: ModelRules, escapes: int) -> dict[str, Model]:
-    for key in re.finditer(rf'(\\{{0,16}})"{re.escape(anchor)}\1"\s*:', text):
-        if not key[1]:
-            found = _list_at(text, key.end())
-            models = _by_name([entry for entry in found if isinstance(entry, dict)], rules)
-        elif escapes:
-            models = _models(_unescaped(text, key.start()), anchor, rules, escapes - 1)
-        else:
-            models = {}
-        if models:
-            return models
-    return {}
+class _Search:
+    """For the models behind a key, in a text and in the JSON strings in it."""
+
+    def __init__(self, anchor: str, rules: ModelRules) -> None:
+        self._key = re.compile(rf'(\\{{0,16}})"{re.escape(anchor)}\1"\s*:')
+        self._rules = rules
+        self._tries = MAX_TRIES
+
+    def models(self, text: str, escapes: int = MAX_ESCAPES) -> dict[str, Model]:
+        """The first list that has any; `escapes` may still be taken off."""
+        searched_to = 0
+        for key in self._key.finditer(text):
+            is_bare = not key[1]
+            may_be = _LIST.match(text, key.end()) if is_bare else escapes
+            if not may_be or key.start() < searched_to:
+                continue
+            if not self._tries:
+                break
+            self._tries -= 1
+            if is_bare:
+                models = _by_name(_list_at(text, key.end()), self._rules)
+            else:
+                inner, searched_to = _unescaped(text, key.start())
+                models = self.models(inner, escapes - 1)
+            if models:
+                return models
+        return {}
 
 
-def _unescaped(text: str, start: int) -> str:
-    """The rest of the JSON string in which `start` lies, one level of escapes off."""
+def _unescaped(text: str, start: int) -> tuple[str, int]:
+    """The rest of the JSON string in which `start` lies, one level of escapes off; its end."""
     rest = _REST_OF_STRING.match(text, start)
     try:
-        return str(json.loads(f'"{rest[0]}"' if rest else '""', strict=False))
+        inner = str(json.loads(f'"{rest[0]}"' if rest else '""', strict=False))
     except json.JSONDecodeError:
-        return ""
+        return "", start
+    return inner, rest.end() if rest else start
 
 
 def _list_at(text: str, start: int) -> list[Any]:
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text[start:].lstrip())
-    except (ValueError, RecursionError):
-        return []
-    return cast("list[Any]", value) if isinstance(value, list) else []
+    """The objects of the list that stands there, if one does."""
+    found = _LIST.match(text, start)
+    value = _value_at(text, found.end()) if found else None
+    return [entry for entry in cast("list[Any]", value or []) if isinstance(entry, dict)]
 
 
 def _model(entry: object, rules: ModelRules) -> Model | None:

@@ -25,17 +25,19 @@ MAX_STRANGE_CHARS = 2000
 MAX_LISTED = 1000
 """So many images and sources of one answer are remembered, to tell each only once."""
 
-_REASONS: dict[str, FinishReason] = {
-    "length": "length",
-    "max_tokens": "length",
-    "max-tokens": "length",
-    "max_output_tokens": "length",
-    "content-filter": "content_filter",
-    "content_filter": "content_filter",
-    "safety": "content_filter",
-    "refusal": "content_filter",
-}
-_FAILED = re.compile(r"error|failed|failure|other-error", re.IGNORECASE)
+MAX_BLANK_CHARS = 1000
+"""So much of nothing may stand before a failure."""
+
+_FAILED = re.compile(r"error|failed|failure|other_error")
+_CUT_SHORT = re.compile(r"abort(ed)?|cancel(l?ed)?|timed?_?out|interrupted|insufficient_\w+")
+_REASONS: tuple[tuple[re.Pattern[str], FinishReason], ...] = (
+    (re.compile(r"\w*length|max_\w+|incomplete|model_context_window_exceeded"), "length"),
+    (
+        re.compile(r"content_filter(ed)?|safety|refusal|recitation|blocklist|prohibited_content"),
+        "content_filter",
+    ),
+)
+"""As the makers' own interfaces name them; any other word is a plain end."""
 
 
 class Grammar:
@@ -116,6 +118,8 @@ class Signs:
             return text, None
         self._held += text
         begun = self._held.lstrip()
+        if not begun and len(self._held) > MAX_BLANK_CHARS:
+            return self.rest(), None
         for sign, kind in self._kinds.items():
             if begun.startswith(sign):
                 return "", error_of_kind(kind, f"the site answers: {begun[:MAX_SHOWN_CHARS]}")
@@ -179,11 +183,17 @@ class Side:
         return [TextDelta(text, self.number)] if text else []
 
     def finish(self, word: str) -> None:
-        """Its end was told, with this reason; a reason that means failure is one."""
-        if _FAILED.fullmatch(word):
+        """Its end was told, with this reason; a reason that means failure is one.
+
+        Of several the first one stands that says more than that it has ended.
+        """
+        said = word.lower().replace("-", "_")
+        if _FAILED.fullmatch(said):
             self.fail(UpstreamFailed("the site reports: the model failed"))
-        else:
-            self.reason = _REASONS.get(word.lower(), "stop")
+        elif _CUT_SHORT.fullmatch(said):
+            self.fail(UpstreamFailed(f"{CUT}: {said}"))
+        elif self.reason in (None, "stop"):
+            self.reason = _reason_of(said)
 
     def fail(self, error: RequestError) -> None:
         """It has failed; the first failure is the one that is told."""
@@ -223,6 +233,13 @@ class Side:
         if self.has_content:
             return UpstreamFailed(CUT)
         return nothing
+
+
+def _reason_of(word: str) -> FinishReason:
+    for words, reason in _REASONS:
+        if words.fullmatch(word):
+            return reason
+    return "stop"
 
 
 def error_of_kind(kind: str, message: str) -> RequestError:

@@ -14,10 +14,10 @@ from arenad.errors import RequestError, UpstreamFailed
 from arenad.schema.chat import Event, Finish
 from arenad.worker.sites.grammars.answer import Grammar, Side
 from arenad.worker.sites.grammars.framing import Piece
-from arenad.worker.sites.grammars.growing import CLOSERS, Growing
+from arenad.worker.sites.grammars.growing import CLOSERS, Growing, Seldom
 from arenad.worker.sites.grammars.markdown import to_markdown
 
-_BEGUN = re.compile(r"\n[ \t]*(?:\d{1,9}[.)]?|[-*+>]|#[# \t]*)[ \t]*\Z")
+_BEGUN = re.compile(r"\n[ \t]*+(?:\d{1,9}+[.)]?+|[-*+>]|#[# \t]*+)[ \t]*+\Z")
 """A last line that only begins an item, a quote or a heading (of `##` some pages make `# #`)."""
 
 _FENCE = re.compile(r"^[ \t]*(`{2,})(?!`|.*``)", re.MULTILINE)
@@ -44,7 +44,9 @@ class DomAnswer(Grammar):
     def __init__(self, signs: Mapping[str, str] | None = None) -> None:
         """`signs`: see `answer.Signs`."""
         super().__init__()
+        self._drawn: list[str] = []
         self._blocks: list[_Block] = []
+        self._seldom = Seldom()
         self._growing = Growing(held=CLOSERS)
         self._side = Side(signs=signs)
 
@@ -59,14 +61,22 @@ class DomAnswer(Grammar):
             changed = msgspec.json.decode(piece, type=Changed)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return []
-        del self._blocks[max(changed.first, 0) :]
-        self._blocks += [_markdown(block) for block in changed.blocks[:MAX_BLOCKS]]
+        first = max(changed.first, 0)
+        has_left_some = len(self._blocks) < first  # which were not read as they grew, and stand now
+        self._drawn[first:] = changed.blocks[:MAX_BLOCKS]
+        del self._blocks[first:]
+        fresh = self._drawn[len(self._blocks) :]
+        html_chars = sum(len(block) for block in fresh if block.startswith("h"))
+        return self._read() if has_left_some or self._seldom.is_due(html_chars) else []
+
+    def _read(self) -> list[Event]:
+        self._blocks += map(_markdown, self._drawn[len(self._blocks) :])
         text = _joined(self._blocks)
         return self._side.text(self._growing.grow(text, _standing_chars(text, self._blocks)))
 
     def end(self) -> tuple[list[Event], Finish | RequestError]:
         """The page shows that the answer is whole."""
-        events = self._side.text(self._growing.rest()) + self._side.rest()
+        events = self._read() + self._side.text(self._growing.rest()) + self._side.rest()
         if self._growing.is_rewritten and self._side.trouble is None:
             return events, UpstreamFailed(
                 "the page rewrote its answer after "
@@ -101,8 +111,9 @@ def _standing_chars(text: str, blocks: list[_Block]) -> int | None:
     if _is_half_a_table(blocks) or _is_heading(blocks):
         return len(_joined(blocks[:-1]))
     # Until its dot is there, a page draws the number of a next item as a line of the item before.
-    begun = _BEGUN.search(text) if blocks and not blocks[-1].is_plain else None
-    return begun.start() if begun else None
+    last_line = text.rfind("\n")
+    is_begun = last_line >= 0 and not blocks[-1].is_plain and _BEGUN.match(text, last_line)
+    return last_line if is_begun else None
 
 
 def _open_fence(blocks: list[_Block]) -> int | None:

@@ -205,6 +205,7 @@ class SocketIo(Frames):
     """
 
     _PACKET = re.compile(r"4[25](?:[0-9]+-)?(?:/[^,]*,)?[0-9]*(?=\[)")
+    _NAMED = re.compile(rf'\[\s*("{json_text.IN_STRING}")\s*,?', re.DOTALL)
 
     def feed(self, piece: Piece) -> list[Message]:
         """The events of this frame, which may hold several packets."""
@@ -218,11 +219,11 @@ class SocketIo(Frames):
         head = self._PACKET.match(packet)
         if head is None:
             return []  # open, ping, acknowledgement, another namespace's connect
-        named = re.match(r'\[\s*("(?:[^"\\]|\\.)*")\s*,?', packet[head.end() :])
+        named = self._NAMED.match(packet, head.end())
         name = json_text.decode(named[1]) if named else None
         if named is None or not isinstance(name, str):
             return [Message(packet)]
-        return [Message("[" + packet[head.end() + named.end() :], name)]
+        return [Message("[" + packet[named.end() :], name)]
 
 
 class Whole:

@@ -117,40 +117,36 @@ def _edits(value: object) -> list[_Edit] | None:
     return edits if all(action in ACTIONS for action, _, _ in edits) else None
 
 
-def _edited(old: object, edits: list[_Edit]) -> object:
+def _edited(value: object, edits: list[_Edit]) -> object:
     """The output after these edits; one that does not fit it is left out."""
-    try:
-        value = copy.deepcopy(old)
-    except RecursionError:
-        return old
     for action, path, operand in edits:
-        with suppress(LookupError, TypeError, ValueError):
+        with suppress(LookupError, TypeError, ValueError, RecursionError):
             value = _edit(value, action, path, operand)
     return value
 
 
 def _edit(value: object, action: str, path: list[str | int], operand: object) -> object:
+    """A new value; what the path does not touch is the same object in both."""
     if not path:
         return operand if action == "replace" else _sum(value, operand)
-    place = cast("dict[str | int, object]", value)  # or a list, whose places are numbers
-    for step in path[:-1]:
-        place = cast("dict[str | int, object]", place[step])
-    last = path[-1]
-    if action == "append":
-        place[last] = _sum(place[last], operand)
+    place = cast("dict[str | int, object]", copy.copy(value))  # or a list, whose places are numbers
+    first, *rest = path
+    if rest or action == "append":
+        place[first] = _edit(place[first], action, rest, operand)
     elif action == "delete":
-        del place[last]
+        del place[first]
     elif action == "add" and isinstance(place, list):
-        cast("list[object]", place).insert(int(last), operand)
+        cast("list[object]", place).insert(int(first), operand)
     else:
-        place[last] = operand
-    return value
+        place[first] = operand
+    return place
 
 
 def _sum(value: object, operand: object) -> object:
     """Two texts, or two lists, one behind the other; a half of a pair may meet its other half."""
     if isinstance(value, str) and isinstance(operand, str):
-        return json_text.joined(value + operand)
+        is_in_a_pair = "\ud800" <= value[-1:] <= "\udbff"
+        return json_text.joined(value + operand) if is_in_a_pair else value + operand
     if isinstance(value, list) and isinstance(operand, list):
         return cast("list[object]", value) + cast("list[object]", operand)
     raise TypeError("these cannot be put together")

@@ -3,6 +3,9 @@
 CLOSERS = "*_`~|)] \t\n"
 """What a page closes behind a text that still grows: fences, emphasis, a table's row."""
 
+FINE = 32
+ALWAYS_CHARS = 1000
+
 
 class Growing:
     """Passes on what a whole has more than the whole before; what was passed on stays said."""
@@ -46,3 +49,21 @@ class Growing:
     def is_rewritten(self) -> bool:
         """The latest whole is not what was passed on."""
         return self._latest != self._passed and not self._latest.startswith(self._passed)
+
+
+class Seldom:
+    """When to read a whole anew that grows by pieces: all of it together costs a multiple of it.
+
+    A short one is read at each piece, a longer one whenever a 32nd more has come; and at the end.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has been read."""
+        self._read_chars = 0
+
+    def is_due(self, chars: int) -> bool:
+        """Whether it is to be read now that it has so many characters; then it counts as read."""
+        is_due = chars <= ALWAYS_CHARS or abs(chars - self._read_chars) * FINE >= chars
+        if is_due:
+            self._read_chars = chars
+        return is_due

@@ -1,5 +1,6 @@
 """Answers in JSON (or protocol buffers), read by the paths of a profile, whatever frames them."""
 
+import re
 from typing import cast
 
 from arenad.errors import ProfileOutdated, RequestError, Resting, UpstreamFailed
@@ -15,7 +16,7 @@ from arenad.worker.sites.grammars.answer import (
     verdict,
 )
 from arenad.worker.sites.grammars.framing import MAX_MESSAGE_CHARS, Framing, Message, Piece
-from arenad.worker.sites.grammars.growing import CLOSERS, Growing
+from arenad.worker.sites.grammars.growing import CLOSERS, Growing, Seldom
 from arenad.worker.sites.grammars.json_text import UNREADABLE, Halves
 from arenad.worker.sites.grammars.markdown import to_markdown
 from arenad.worker.sites.grammars.protobuf import Fields
@@ -24,6 +25,9 @@ from arenad.worker.sites.grammars.walk import Received
 SHOWN_CHARS = 200
 DONE = "[DONE]"
 """What ends a stream of many sites; nobody has to name it, and none has to send it."""
+_HALF = re.compile(r"(?:&#?\w{0,31}|<)\Z")
+"""At the end of HTML that grows: of a tag or a character's name, though `&T` may be all of it."""
+
 URL_KEYS = ("url", "href", "link", "uri")
 TITLE_KEYS = ("title", "name", "text")
 
@@ -240,6 +244,7 @@ class _JsonSide:
         self._citation = parse_all(rules.citation)
         self._finish = parse_all(rules.finish)
         self._html = ""
+        self._seldom = Seldom()
         self._halves = Halves()
         self._growing: Growing | None = None
         if rules.mode != "append" or rules.is_html:
@@ -279,18 +284,28 @@ class _JsonSide:
     def _new(self, text: str) -> str:
         if self._growing is None:
             return text
-        if self.rules.is_html:
-            self._html = self._html + text if self.rules.mode == "append" else text
-            text = to_markdown(self._html)
-        text = _without_half(text)
-        if self.asked and not self.passed_chars and text.strip() == self.asked:
-            self._growing.hold(text)  # the page shows the prompt as it shows the answer, or an echo
+        if not self.rules.is_html:
+            return self._grown(self._growing, text)
+        self._html = self._html + text if self.rules.mode == "append" else text
+        if not self._seldom.is_due(len(self._html)):
             return ""
-        return self._growing.grow(text)
+        return self._grown(self._growing, to_markdown(_HALF.sub("", self._html)))
+
+    def _grown(self, growing: Growing, whole: str) -> str:
+        """What is new in this whole."""
+        text = _without_half(whole)
+        if self.asked and not self.passed_chars and text.strip() == self.asked:
+            growing.hold(text)  # the page shows the prompt as it shows the answer, or an echo
+            return ""
+        return growing.grow(text)
 
     def rest(self) -> list[Event]:
         """The last events."""
-        events = self.answer.text(self._growing.rest()) if self._growing else []
+        events: list[Event] = []
+        if self._growing is not None:
+            if self._html:
+                events += self.answer.text(self._grown(self._growing, to_markdown(self._html)))
+            events += self.answer.text(self._growing.rest())
         return events + self.answer.rest()
 
     @property

@@ -12,6 +12,9 @@ class _Unreadable:
 
 UNREADABLE: Final = _Unreadable()
 
+IN_STRING = r'[^"\\]*+(?:\\.[^"\\]*+)*+'
+"""What may stand between the quotes of a string, as a pattern that takes no memory (`DOTALL`)."""
+
 
 def decode(text: str) -> object:
     """The value, or `UNREADABLE`. Texts in it may hold halves of pairs: see `Halves`, `whole`."""

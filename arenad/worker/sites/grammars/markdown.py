@@ -14,13 +14,16 @@ from bs4.element import NavigableString, Tag
 from bs4.exceptions import ParserRejectedMarkup
 from markdownify import MarkdownConverter
 
-MAX_HTML_CHARS = 4 * 1024 * 1024
+MAX_HTML_CHARS = 1024 * 1024
 """A longer piece, as one that nests too deep, comes back as its bare text."""
 
 _RULES = {"left": ":---", "center": ":---:", "right": "---:"}
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source)-([^\s\"]+)")
 _FENCE = re.compile(r"`{3,}")
 _TAG = re.compile(r"<[^<>]*>")
+_BEGUN_TAG = re.compile(r"<[a-zA-Z/!?]")
+_SPACE = re.compile(r"\s{100,}+")
+_TRAILING = re.compile(r"(?<![ \t])[ \t]++(?=\n|$)")
 
 
 class _Converter(MarkdownConverter):
@@ -85,22 +88,34 @@ _OPTIONS: dict[str, Any] = {
 
 
 def to_markdown(html: str) -> str:
-    """The Markdown of a piece of HTML. Never raises."""
+    """The Markdown of a piece of HTML. Never raises.
+
+    A tag at its end that is not closed is not there yet; the parser would look for its end from
+    each place where another one begins.
+    """
+    if begun := _BEGUN_TAG.search(html, html.rfind(">") + 1):
+        html = html[: begun.start()]
     if len(html) > MAX_HTML_CHARS:
         return _bare(html)
-    # Of a text without any tag the parser warns if it might be an address or the name of a file.
-    markup = html if "<" in html else f"{html}<!---->"
+    # Without a tag the parser takes a text for an address or a file; `&T` at the end loses its &.
+    markup = f"{html}<!---->"
     try:
         soup = BeautifulSoup(markup, "html.parser")
         _tighten(soup)
         text = _Converter(**_OPTIONS).convert_soup(soup)
     except (RecursionError, ValueError, AssertionError, ParserRejectedMarkup):
         return _bare(html)
-    return re.sub(r"[ \t]+(?=\n|$)", "", text) if "```" not in text else text
+    return _TRAILING.sub("", text) if "```" not in text else text
 
 
 def _tighten(soup: BeautifulSoup) -> None:
-    """Lists as tight ones, for one becomes loose from its first item on; no space after a break."""
+    """Lists as tight ones, for one becomes loose from its first item on; no space after a break.
+
+    Nor much of it anywhere: what converts it looks at a space once for each that stands before it.
+    """
+    for text in soup.find_all(string=_SPACE):
+        if not text.find_parent("pre"):
+            text.replace_with(_SPACE.sub(lambda found: "\n" if "\n" in found[0] else " ", text))
     for line_end in soup.find_all("br"):
         after = line_end.next_sibling
         if isinstance(after, NavigableString) and not line_end.find_parent("pre"):

@@ -6,9 +6,6 @@ from typing import NamedTuple, cast
 from arenad.schema.path import Condition, EventName, Every, Inside, Itself, Path
 from arenad.worker.sites.grammars import json_text, protobuf
 
-MAX_FOUND = 10_000
-"""So much at most is taken from one value."""
-
 
 class Received(NamedTuple):
     """One value of a stream, and the name that the stream gives to it."""
@@ -19,12 +16,8 @@ class Received(NamedTuple):
 
 def found(received: Received, paths: tuple[Path, ...]) -> list[object]:
     """All that stands at any of these paths, in order; null counts as nothing."""
-    values: list[object] = []
-    for path in paths:
-        for value in _walk(received.value, path, received.event):
-            if value is not None and len(values) < MAX_FOUND:
-                values.append(value)
-    return values
+    walked = (value for path in paths for value in _walk(received.value, path, received.event))
+    return [value for value in walked if value is not None]
 
 
 def texts(received: Received, paths: tuple[Path, ...]) -> list[str]:
