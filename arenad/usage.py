@@ -28,6 +28,7 @@ COUNTS = struct.Struct(f"={SEATS}H")
 """The requests that each frontend has running, by its seat."""
 
 COUNT = struct.Struct("=H")
+MOST_RUNNING = 2**16 - 1
 STRIDE = ROW_BYTES + COUNTS.size
 
 FLOCK = struct.Struct("hhqqi")

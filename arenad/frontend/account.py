@@ -6,7 +6,7 @@ Where several answers are wanted (`n`), each has an account of its own, beside t
 import time
 from collections.abc import Sequence
 
-from arenad.frontend.tokens import Tally
+from arenad.frontend.tokens import Tally, count
 from arenad.log import wall_time_s
 from arenad.schema.chat import Began
 from arenad.schema.history import Outcome, RequestEnded
@@ -35,6 +35,7 @@ class Account:
         self.asked = 0
         self._first_event_s: float | None = None
         self._others: list[Account] = []
+        self._unshown_tokens = 0
 
     def beside(self) -> "Account":
         """The account of one more answer to the same request."""
@@ -56,6 +57,15 @@ class Account:
     def tokens(self) -> int:
         """About how many tokens that is."""
         return sum(each.said.tokens() for each in self.answers())
+
+    def repeats(self, said: str, prompt_tokens: int) -> None:
+        """It is asked once more, by so long a prompt: what was said by now is shown to nobody."""
+        self._unshown_tokens += max(self.said.tokens(), count(said)) + prompt_tokens
+        self.said = Tally()
+
+    def spent_tokens(self) -> int:
+        """About how many tokens it took beside its prompt, shown or not."""
+        return self.tokens() + self._unshown_tokens
 
     @property
     def instances(self) -> str:

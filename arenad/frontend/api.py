@@ -41,6 +41,7 @@ from arenad.frontend.quota import Allowance
 from arenad.frontend.recording import Recording
 from arenad.frontend.reference import Reference
 from arenad.frontend.reply import Answer, Reply, notes_of
+from arenad.frontend.tokens import count_turns
 from arenad.frontend.vocabulary import Shown, Vocabulary, Wish
 from arenad.log import wall_time_s
 from arenad.schema.config import FilesConfig
@@ -152,7 +153,9 @@ class Api:
     async def _admit(self, request: web.Request) -> None:
         if not self.keys.asks_for("chat"):
             guard.check_local(request)
-        elif (scope := scope_of(request.path)) is not None:
+            return
+        guard.check_host_form(request)
+        if (scope := scope_of(request.path)) is not None:
             await self.keys.admit(request, scope)
 
     @web.middleware
@@ -230,7 +233,7 @@ class Api:
         try:
             yield account
         finally:
-            self.counters.end(key, account.tokens(), wish.n)
+            self.counters.end(key, account.spent_tokens(), wish.n)
 
     async def _perform(
         self, reply: Reply, wish: Wish, account: Account, claim: Claim
@@ -272,7 +275,9 @@ class Api:
             if wish.stream or wish.n > 1 or not error.said:
                 raise
             log.info("request %s: is asked once more (%s)", account.request_id, error.message)
-            wish = replace(wish, turns=instruct.again(wish.turns, error.said, error.message))
+            more = instruct.again(error.said, error.message)
+            account.repeats(error.said, wish.prompt_tokens + count_turns(more))
+            wish = replace(wish, turns=(*wish.turns, *more))
         async with aclosing(self._answers(wish, account, reply.base)) as events:
             return await reply.whole(events)
 

@@ -21,7 +21,7 @@ from arenad.frontend import quota
 from arenad.frontend.quota import Allowance, Wanted
 from arenad.log import wall_time_s
 from arenad.schema.keys import Key
-from arenad.usage import COUNT, COUNTS, FLOCK, ROW_BYTES, SEATS, STRIDE, Use, flock
+from arenad.usage import COUNT, COUNTS, FLOCK, MOST_RUNNING, ROW_BYTES, SEATS, STRIDE, Use, flock
 
 LOCK_WAIT_S = 0.5
 LOOK_AGAIN_S = 0.001
@@ -165,7 +165,7 @@ class Counters:
         at = key.row * STRIDE
         os.pwrite(self._fd, use.packed(bytes.fromhex(key.id)), at)
         at += ROW_BYTES + self._seat * COUNT.size
-        os.pwrite(self._fd, COUNT.pack(max(0, running)), at)
+        os.pwrite(self._fd, COUNT.pack(min(max(0, running), MOST_RUNNING)), at)
 
     def _all_running(self, key: Key, more: int) -> int:
         """The key's chats in all frontends; those of frontends that have died are struck out.

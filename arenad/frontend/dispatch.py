@@ -3,7 +3,7 @@
 import itertools
 import logging
 import time
-from asyncio import Future, wait
+from asyncio import CancelledError, Future, wait
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -48,6 +48,12 @@ from arenad.wire import Unsendable
 
 GRACE_S = 5.0
 """The worker keeps the deadlines; we wait so much longer before we call the worker itself lost."""
+
+SILENCE = 0.5
+"""Whoever leaves says something of an instance that was silent for such a share of its time.
+
+Many clients wait no longer than that: without it one that answers nobody would always be free.
+"""
 
 Answer = AsyncGenerator[Event]
 """Its last event is a `Finish`; one before that is of the other of two sides."""
@@ -165,6 +171,7 @@ class _Journey:
         self._wait_until_s = now_s + dispatch.queue.wait_s
         self._person_until_s = now_s + dispatch.queue.wait_for_person_s
         self._end_s = float("inf")
+        self._heard_s = now_s
         self._heartbeat_s = now_s + self._limits.keepalive_s
 
     async def events(self) -> Answer:
@@ -290,6 +297,7 @@ class _Journey:
         """Ask one instance. Leaving early, for whatever reason, cancels the chat there."""
         stream = None
         try:
+            self._heard_s = time.monotonic()
             stream = self._sent(seat)
             self._is_asked = True
             async with aclosing(self._read(seat, stream)) as events:
@@ -300,6 +308,11 @@ class _Journey:
             error = WorkerLost(f"the instance {seat.name} died before the answer was whole")
             self._outcome = outcome_of(error)
             raise _Failed(seat, error) from None
+        except (CancelledError, GeneratorExit):
+            limit_s = SILENCE * self._limits.first_event_timeout_s
+            if not self._has_content and time.monotonic() - self._heard_s >= limit_s:
+                self._outcome = "failed"
+            raise
         except RequestError as error:
             if self._is_asked and not self._is_only_long(error):
                 self._is_asked = not isinstance(error, Busy)
@@ -352,8 +365,8 @@ class _Journey:
     async def _read(self, seat: Seat, stream: Stream) -> Answer:
         """Every event but the worker's own signs of life: ours go to the client by our clock."""
         limit_s = max(self._limits.first_event_timeout_s, self._limits.idle_timeout_s) + GRACE_S
-        silent_s = time.monotonic() + limit_s
         while not stream.ended:
+            silent_s = self._heard_s + limit_s
             body = await self._receive(stream, silent_s)
             now_s = time.monotonic()
             if body is None and now_s >= silent_s:
@@ -367,7 +380,7 @@ class _Journey:
             elif self._due():
                 yield Heartbeat()
             if body is not None:
-                silent_s = time.monotonic() + limit_s
+                self._heard_s = time.monotonic()
 
     async def _receive(self, stream: Stream, silent_s: float) -> Body | None:
         """What the worker says next; None when somebody's patience ends before."""

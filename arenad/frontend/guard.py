@@ -31,7 +31,7 @@ BODY_TIMEOUT_S = 60.0
 
 MAX_ID_CHARS = 128
 
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\]\s]+)(:\d{1,5})?")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.~-]+)(:\d{1,5})?", re.ASCII)
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 OWNER = web.RequestKey("owner", str)
@@ -322,6 +322,14 @@ def check_host(request: web.Request) -> None:
     host = _name_in(hosts[0])
     if not _is_loopback(host) and host != _own_address(request):
         raise Forbidden(f"Host: is {hosts[0]!r}; use a loopback address such as 127.0.0.1")
+
+
+def check_host_form(request: web.Request) -> None:
+    """Raise `InvalidRequest` for a `Host` that is none: it stands in addresses that we tell."""
+    host = request.headers.get("Host")
+    if host is not None and not _HOST.fullmatch(host):
+        told = "must be a name or an address, and a port where it is not the usual one"
+        raise InvalidRequest(f"Host: is {host[:80]!r}; {told} (RFC 9110, 7.2)")
 
 
 def check_origin(request: web.Request, allowed: Sequence[str] = ()) -> None:

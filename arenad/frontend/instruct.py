@@ -160,10 +160,10 @@ def _referred(reference: str, root: Mapping[str, Any]) -> Any:
     return found
 
 
-def again(turns: Sequence[Turn], said: str, fault: str) -> tuple[Turn, ...]:
-    """The turns to go on with where the model has `said` something else than it was told to."""
+def again(said: str, fault: str) -> tuple[Turn, ...]:
+    """The turns more where the model has `said` something else than it was told to."""
     told = f"That is not what was asked for: {fault}. Answer once more, as you were told to."
-    return (*turns, Turn(role="assistant", text=said), Turn(role="user", text=told))
+    return Turn(role="assistant", text=said), Turn(role="user", text=told)
 
 
 # -- turns ----------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from arenad.schema.process import Model, Roster, Seat, template_of
 
 CONNECT_TIMEOUT_S = 2.0
 RECONNECT_S = 0.5
+RELINK_S = 5.0
+"""A link that was lost is tried again after so long, if the master goes on listing its instance."""
 
 HeldBy = tuple[frozenset[str], float]
 """The keys of the conversations that an instance can go on with, and since when."""
@@ -80,7 +82,8 @@ class Pool:
     async def _keep_link(self, seat: Seat) -> None:
         """Hold a link for as long as the master lists the seat.
 
-        A lost link is the first sign of a death: only a newer roster makes us try again.
+        A lost link is the first sign of a death, so a newer roster is waited for before it is tried
+        again; but not for good, for an instance that lives may lose one.
         """
         key = key_of(seat)
         try:
@@ -96,7 +99,7 @@ class Pool:
                 del self._links[key]
                 self._held.pop(key, None)
                 self._changed()
-                await self._news.wait()
+                await self.news(RELINK_S)
         finally:
             self._kept.discard(key)
 

@@ -21,6 +21,16 @@ def test_a_request_that_was_answered() -> None:
     assert 0 <= ended.waited_s <= ended.first_event_s <= ended.duration_s
 
 
+def test_what_nobody_sees_is_spent_all_the_same() -> None:
+    """An answer that was not as it had to be, and the prompt that told so."""
+    account = Account("id-1", "demo-echo", streams=False)
+    account.takes(0, "hello")
+    account.repeats("hello there", 40)
+    assert (account.tokens(), account.spent_tokens()) == (0, 42)
+    account.takes(0, "hello")
+    assert (account.tokens(), account.spent_tokens()) == (1, 43)
+
+
 def test_each_of_several_answers_has_its_own() -> None:
     """Their sums, their instances; two sides of one answer are one text."""
     account = Account("id-1", "demo-echo", streams=False, owner="alice")

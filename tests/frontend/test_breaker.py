@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ from arenad.errors import (
 from arenad.frontend import dispatch as dispatch_module
 from arenad.frontend.balance import Load, Look
 from arenad.frontend.breaker import Breakers, Outcome, outcome_of, pause_s
-from arenad.schema.chat import TextDelta
+from arenad.schema.chat import Heartbeat, TextDelta
 from arenad.schema.config import BreakerConfig, ChatConfig, QueueConfig
 from arenad.schema.process import Model, Seat
 
@@ -331,6 +332,27 @@ async def test_a_client_that_leaves_says_nothing(scene: Stage, *workers: Worker)
     await ask.cancelled.wait()
     await until(lambda: not scene.dispatch.beat().busy)
     assert not scene.dispatch.beat().asked_last
+
+
+@pytest.mark.parametrize("says_something", [True, False])
+def test_clients_that_leave_one_that_is_silent(tmp_path: Path, *, says_something: bool) -> None:
+    """It is free as soon as they leave, and would be asked again and again."""
+
+    @staged("w1", chat=ChatConfig(first_event_timeout_s=1))
+    async def story(scene: Stage, worker: Worker) -> None:
+        scene.dispatch.seats.breakers.adjust(BreakerConfig(failures=1))
+        answer = scene.ask()
+        ask = await worker.asked()
+        await asyncio.sleep(0.6)
+        if says_something:
+            await ask.say(Heartbeat())
+            await asyncio.sleep(0.02)
+        answer.cancel()
+        await ask.cancelled.wait()
+        await until(lambda: not scene.dispatch.beat().busy)
+        assert bool(scene.dispatch.beat().asked_last) is not says_something
+
+    story(tmp_path=tmp_path)
 
 
 @staged("w1", chat=ChatConfig(attempts=1))

@@ -157,6 +157,23 @@ def test_what_ends_makes_room_and_counts(tmp_path: Path) -> None:
     play(story())
 
 
+def test_more_chats_than_can_be_written(tmp_path: Path) -> None:
+    """They are as many as can; nobody's request fails by it."""
+
+    async def story() -> None:
+        path = str(tmp_path / "counters")
+        ours, others = Counters([path]), Counters([path])
+        await ours.begin(key(), 1, 70_000)
+        with pytest.raises(Refusal, match="has 65535 requests running"):
+            await others.begin(key(concurrency=65_535), 1)
+        ours.end(key(), 1, 70_000)
+        await others.begin(key(concurrency=1), 1)
+        ours.close()
+        others.close()
+
+    play(story())
+
+
 def test_a_successor_counts_on(tmp_path: Path) -> None:
     """Another frontend, after a reload, an upgrade or a restart."""
 

@@ -125,6 +125,16 @@ async def test_a_key_comes_in_any_of_three_ways(scene: Scene) -> None:
         assert (await scene.ask(MODELS, **headers))[0] == 200
 
 
+@served()
+async def test_a_host_that_is_none_is_refused(scene: Scene) -> None:
+    """It would stand in the addresses of kept images; one that is not UTF-8 was a bug of ours."""
+    for host in ("\xff.example", 'a"b', "a/b", "[::1", "a:b", ""):
+        for head in (MODELS, "GET /healthz HTTP/1.1"):
+            status, _, body = await scene.ask(head, Authorization=f"Bearer {ALICE}", Host=host)
+            assert (status, body["error"]["code"]) == (400, "invalid_request")
+            assert body["error"]["message"].startswith("Host: is ")
+
+
 @pytest.mark.parametrize(
     "given",
     ["none", "sk-arenad-", ALICE[:-1], f"{ALICE[:-1]}b", f"{ALICE}a", BOB[:26] + ALICE[26:], OLD],

@@ -4,6 +4,7 @@ import pytest
 from scripted import WHOLE, Stage, Worker, roster, staged, until
 
 from arenad.errors import LinkLost
+from arenad.frontend import pool
 
 
 @staged("w1")
@@ -15,6 +16,19 @@ async def test_a_dead_seat_is_not_chosen_before_news(scene: Stage, worker: Worke
     await until(lambda: scene.dispatch.seats.queued == 1)
     assert len(worker.links) == 1
     await scene.enlist(worker)
+    await (await worker.asked()).tell("thrée")
+    assert await answer == WHOLE
+
+
+@staged("w1")
+async def test_a_link_that_is_lost_comes_back(
+    scene: Stage, worker: Worker, *, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No roster comes for an instance that lives on: nothing has changed for the master."""
+    monkeypatch.setattr(pool, "RELINK_S", 0.05)
+    worker.links[0].close()
+    await until(lambda: not scene.dispatch.is_ready())
+    answer = scene.ask()
     await (await worker.asked()).tell("thrée")
     assert await answer == WHOLE
 
