@@ -94,7 +94,7 @@ class Dispatch:
         """How many answers may come side by side."""
         if wish.battle_target in {"A", "B"}:
             return 1
-        modes = [each.modes[0] for each in self.models() if each.id == wish.model]
+        modes = self.pool.modes_of(wish.model)
         if "battle" not in modes:
             return 2 if not modes and pair_in(wish.model) else 1
         sites = self.pool.sites_of(wish.model)

@@ -10,7 +10,7 @@ from functools import partial
 from arenad import link
 from arenad.errors import LinkLost
 from arenad.frontend.balance import SeatKey, key_of, offers
-from arenad.schema.chat import AskHeld, Held
+from arenad.schema.chat import AskHeld, Held, Mode
 from arenad.schema.frame import Body
 from arenad.schema.process import Model, Roster, Seat, template_of
 
@@ -142,6 +142,11 @@ class Pool:
         """Every model that some instance offers, each once, by name."""
         known = {model.id: model for seat in self.roster.seats for model in seat.models}
         return [known[name] for name in sorted(known)]
+
+    def modes_of(self, model: str) -> set[Mode]:
+        """The mode in which each instance that has the model under this name is asked for it."""
+        known = (seat.by_id.get(model) for seat in self.roster.seats)
+        return {each.modes[0] for each in known if each is not None}
 
     def sites(self) -> dict[str, list[Seat]]:
         """The seats of each site, by template."""
