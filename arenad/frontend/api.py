@@ -21,6 +21,7 @@ from arenad.frontend import (
     completions,
     cors,
     cut,
+    entrance,
     fetch,
     guard,
     images,
@@ -254,7 +255,6 @@ class Api:
             account.fails(error.kind)
             raise
         finally:
-            reply.patience.close()
             self._dispatch.counts[outcome] += 1
             self._dispatch.running -= 1
             for each in account.answers():
@@ -312,17 +312,14 @@ class Api:
 
         Each part of it is to be taken within the patience that a stream has.
         """
-        limit_s = self.settings.chat.idle_timeout_s
+        entrance.allow(request, self.settings.chat.idle_timeout_s)
         with closing(await self.kept.open(request.match_info["id"])) as file:
             response = web.StreamResponse(headers=_IMAGE_HEADERS)
             response.content_type, response.content_length = file.kind, file.size_bytes
             await response.prepare(request)
             parts = () if request.method == "HEAD" else range(0, file.size_bytes, _PART_BYTES)
-            with closing(guard.Patience(request, limit_s)) as patience:
-                for begin in parts:
-                    part = await file.part(begin, _PART_BYTES)
-                    with patience:
-                        await response.write(part)
+            for begin in parts:
+                await response.write(await file.part(begin, _PART_BYTES))
             await response.write_eof()
         return response
 

@@ -4,7 +4,6 @@ What goes wrong here has no handler; it is answered in the same words as everyth
 """
 
 import asyncio
-from contextlib import closing
 from typing import cast
 
 from aiohttp import web
@@ -63,6 +62,12 @@ class Entrance:
         return _Connection(self._server, self._limits)
 
 
+def allow(request: web.Request, patience_s: float) -> None:
+    """Its client is hung up on once it takes nothing of this answer for so long."""
+    if isinstance(request.protocol, _Connection):
+        request.protocol.patience_s = patience_s
+
+
 class _TurnedAway(asyncio.Protocol):
     """Says an error to whoever comes, and closes."""
 
@@ -74,9 +79,12 @@ class _TurnedAway(asyncio.Protocol):
 
 
 class _Connection(RequestHandler):
-    """One connection; its idle time is aiohttp's to watch, the time of a head is ours."""
+    """One connection; its idle time is aiohttp's to watch, the time of a head is ours.
 
-    __slots__ = ("_head_timer", "_limits")
+    So is how long its client may take nothing of what waits to be sent: `patience_s`.
+    """
+
+    __slots__ = ("_head_timer", "_limits", "_taking_timer", "patience_s")
 
     def __init__(self, server: web.Server, limits: ApiConfig) -> None:
         super().__init__(
@@ -90,7 +98,9 @@ class _Connection(RequestHandler):
             max_headers=MAX_HEADERS,
         )
         self._limits = limits
+        self.patience_s = limits.body_timeout_s
         self._head_timer: asyncio.TimerHandle | None = None
+        self._taking_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -103,7 +113,28 @@ class _Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._forget_head()
+        self._forget_taking()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """As much waits to be sent as may; its sender waits, too."""
+        super().pause_writing()
+        self._taking_timer = self._loop.call_later(self.patience_s, self._hang_up)
+
+    def resume_writing(self) -> None:
+        """The client takes it."""
+        self._forget_taking()
+        super().resume_writing()
+
+    def _forget_taking(self) -> None:
+        if self._taking_timer is not None:
+            self._taking_timer.cancel()
+            self._taking_timer = None
+
+    def _hang_up(self) -> None:
+        if self.transport is not None:
+            guard.log.info("a client took nothing for %g s, and is hung up on", self.patience_s)
+            self.transport.abort()  # which ends who waits to send
 
     def _forget_head(self) -> None:
         if self._head_timer is not None:
@@ -128,15 +159,11 @@ class _Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send what no handler has sent itself, to a client that takes it.
-
-        What aiohttp refuses before it asks a handler (an `Expect` that it does not know) is told in
-        our words.
-        """
+        """What aiohttp refuses before it asks a handler: an `Expect` that it does not know."""
+        self.patience_s = self._limits.body_timeout_s
         if isinstance(resp, web.HTTPException) and isinstance(request, web.Request):
             resp = guard.routed_wrong(request, resp) if resp.status >= BAD_REQUEST else resp
-        with closing(guard.Patience(request, self._limits.body_timeout_s)) as patience, patience:
-            return await super().finish_response(request, resp, start_time)
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

@@ -18,7 +18,6 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
-from arenad.due import NEVER_S, Due
 from arenad.errors import InvalidRequest, ModelNotFound, OverLimit, RequestError, Unauthorized
 from arenad.frontend import cors, instruct, messages, openai
 from arenad.frontend.parts import shown
@@ -362,39 +361,6 @@ def _own_address(request: web.Request) -> str | None:
     transport = request.transport
     name = transport.get_extra_info("sockname") if transport is not None else None
     return str(cast("tuple[object, ...]", name)[0]) if isinstance(name, tuple) else None
-
-
-class Patience:
-    """Hangs up on a client that takes nothing of what is sent to it for too long.
-
-    Held (`with`) around each sending; its owner closes it.
-    """
-
-    def __init__(self, request: web.BaseRequest, limit_s: float) -> None:
-        """Nothing is being sent."""
-        self._transport = request.transport
-        self._limit_s = limit_s
-        self._due = Due(self._hang_up)
-        self._is_over = False
-
-    def __enter__(self) -> None:
-        """Something is sent from now on."""
-        self._due.within(self._limit_s)
-
-    def __exit__(self, *_: object) -> None:
-        """It is taken. Raises `ConnectionAbortedError` where it was not, in time."""
-        self._due.at(NEVER_S)
-        if self._is_over:
-            raise ConnectionAbortedError(f"the client took nothing for {self._limit_s:g} s")
-
-    def _hang_up(self) -> None:
-        self._is_over = True
-        if self._transport is not None:
-            self._transport.abort()  # which ends who waits to send
-
-    def close(self) -> None:
-        """Nothing more is sent."""
-        self._due.close()
 
 
 # -- bodies ---------------------------------------------------------------------------------------

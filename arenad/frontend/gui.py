@@ -98,18 +98,16 @@ class Gui:
         """GET /gui/ws: the state now and after every change."""
         try:
             async with self._viewers.one(request) as socket:
-                await self._serve(request, socket)
+                await self._serve(socket)
         finally:
             if not self._viewers:
                 self._watch_no_more()
         return socket
 
-    async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+    async def _serve(self, socket: web.WebSocketResponse) -> None:
         if self._watching is None:
             self._watching = self._tasks.start(self._watch(), "watch the master's state")
-        sending = self._tasks.start(
-            self._send_states(request, socket), "send the state to a dashboard"
-        )
+        sending = self._tasks.start(self._send_states(socket), "send the state to a dashboard")
         try:
             async for message in socket:  # viewers only listen; this notices that one leaves
                 if message.type is WSMsgType.ERROR:
@@ -117,7 +115,7 @@ class Gui:
         finally:
             sending.cancel()
 
-    async def _send_states(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+    async def _send_states(self, socket: web.WebSocketResponse) -> None:
         """Each change, and the latest again when there is none for a while.
 
         A viewer that falls behind misses what came in between: only the latest state is kept.
@@ -126,7 +124,7 @@ class Gui:
             changed = self._changed
             try:
                 if self._latest:
-                    await viewers.send(request, socket, self._latest)
+                    await socket.send_str(self._latest)
             except ConnectionError as error:
                 log.debug("a dashboard has left: %s", error)
                 return

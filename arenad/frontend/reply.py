@@ -9,6 +9,7 @@ from arenad.conversation import text_of
 from arenad.errors import RequestError, UpstreamFailed
 from arenad.frontend import guard
 from arenad.frontend.account import Account
+from arenad.frontend.entrance import allow
 from arenad.frontend.once import Claim
 from arenad.frontend.vocabulary import (
     MAX_WHOLE_CHARS,
@@ -61,8 +62,7 @@ class Reply:
         self._request = request
         self._wish = wish
         limits = settings.chat
-        limit_s = limits.idle_timeout_s if wish.stream else limits.total_timeout_s
-        self.patience = guard.Patience(request, limit_s)
+        allow(request, limits.idle_timeout_s if wish.stream else limits.total_timeout_s)
         self._account = account
         self._has_begun = False
         self._writer = words.writer(guard.own_id(request), wish, int(wall_time_s()))
@@ -111,9 +111,8 @@ class Reply:
         await self.claim.keep(body, notes)  # before it is sent: the client may miss it just now
         response = web.Response(body=body, content_type=guard.JSON, headers=notes)
         self.response = response
-        with self.patience:
-            await response.prepare(self._request)
-            await response.write_eof()
+        await response.prepare(self._request)
+        await response.write_eof()
 
     # -- as a stream ------------------------------------------------------------------------------
 
@@ -139,14 +138,10 @@ class Reply:
             if not self._has_begun:
                 raise
             await self._send(self._writer.failed(self._told(error)))
-            await self._end()
-            return False
-        await self._end()
-        return True
-
-    async def _end(self) -> None:
-        with self.patience:
             await self.response.write_eof()
+            return False
+        await self.response.write_eof()
+        return True
 
     def _framed(self, event: Shown) -> bytes:
         self._hear(event)
@@ -164,10 +159,9 @@ class Reply:
         return RequestError("internal error; the log of the daemon has more")
 
     async def _send(self, frame: bytes) -> None:
-        with self.patience:
-            if not self._has_begun:
-                await self._open()
-            await self.response.write(frame)
+        if not self._has_begun:
+            await self._open()
+        await self.response.write(frame)
 
     async def _open(self) -> None:
         self.response = web.StreamResponse(

@@ -91,7 +91,6 @@ class _Viewer:
     def __init__(self, request: web.Request, socket: web.WebSocketResponse, pool: Pool) -> None:
         """Nothing is shown yet."""
         self._name = request.match_info["name"]
-        self._request = request
         self._socket = socket
         self._pool = pool
         self._id = uuid.uuid4().hex
@@ -150,14 +149,14 @@ class _Viewer:
             await self._tell(_Shown(msgspec.structs.asdict(body)))
         elif isinstance(body, Picture):
             head = PICTURE.pack(body.number, body.width, body.height)
-            await viewers.send(self._request, self._socket, head + body.jpeg)
+            await self._socket.send_bytes(head + body.jpeg)
 
     async def _tell(self, message: _Shown | _Gone) -> None:
         self._told = message
         await self._say(message)
 
     async def _say(self, message: _Shown | _Gone | _Refused) -> None:
-        await viewers.send(self._request, self._socket, msgspec.json.encode(message).decode())
+        await self._socket.send_str(msgspec.json.encode(message).decode())
 
     # -- act ---------------------------------------------------------------------------------------
 

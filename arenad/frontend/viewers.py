@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from arenad.errors import Overloaded
-from arenad.frontend import guard
+from arenad.frontend import entrance, guard
 
 REPEAT_S = 2.0
 """A viewer hears from us at least this often, and takes silence for a lost connection."""
@@ -48,6 +48,7 @@ class Viewers:
         )
         self._sockets.add(socket)
         try:
+            entrance.allow(request, STALL_S)
             await socket.prepare(request)
             yield socket
         finally:
@@ -61,12 +62,3 @@ class Viewers:
             if each.prepared
         ]
         await asyncio.gather(*leaving, return_exceptions=True)
-
-
-async def send(request: web.Request, socket: web.WebSocketResponse, message: str | bytes) -> None:
-    """Text, or a picture. Raises `ConnectionError`, also for a viewer that takes nothing."""
-    with closing(guard.Patience(request, STALL_S)) as patience, patience:
-        if isinstance(message, str):
-            await socket.send_str(message)
-        else:
-            await socket.send_bytes(message)
