@@ -26,7 +26,7 @@ from arenad.schema.config import ApiConfig
 
 JSON = "application/json"
 BODY_TIMEOUT_S = 60.0
-"""A client that declares a body has so long to send it; the same for taking an answer."""
+"""A client that declares a body has so long to send it."""
 
 MAX_ID_CHARS = 128
 
