@@ -6,9 +6,9 @@ Where several answers are wanted (`n`), each has an account of its own, beside t
 import time
 from collections.abc import Sequence
 
-from arenad.frontend.tokens import Tally, count
+from arenad.frontend.tokens import Tally
 from arenad.log import wall_time_s
-from arenad.schema.chat import Began
+from arenad.schema.chat import Began, Event, ReasoningDelta, TextDelta
 from arenad.schema.history import Outcome, RequestEnded
 
 MAX_MODEL_CHARS = 100
@@ -35,7 +35,8 @@ class Account:
         self.asked = 0
         self._first_event_s: float | None = None
         self._others: list[Account] = []
-        self._unshown_tokens = 0
+        self.heard: Tally | None = None
+        self._repeated_tokens = 0
 
     def beside(self) -> "Account":
         """The account of one more answer to the same request."""
@@ -58,14 +59,15 @@ class Account:
         """About how many tokens that is."""
         return sum(each.said.tokens() for each in self.answers())
 
-    def repeats(self, said: str, prompt_tokens: int) -> None:
+    def repeats(self, prompt_tokens: int) -> None:
         """It is asked once more, by so long a prompt: what was said by now is shown to nobody."""
-        self._unshown_tokens += max(self.said.tokens(), count(said)) + prompt_tokens
+        self._repeated_tokens += prompt_tokens
         self.said = Tally()
 
     def spent_tokens(self) -> int:
-        """About how many tokens it took beside its prompt, shown or not."""
-        return self.tokens() + self._unshown_tokens
+        """About how many tokens it took beside its first prompt, shown or not."""
+        told = (each.heard or each.said for each in self.answers())
+        return sum(each.tokens() for each in told) + self._repeated_tokens
 
     @property
     def instances(self) -> str:
@@ -127,3 +129,19 @@ class Account:
             chars=self.said.chars,
             owner=self.owner,
         )
+
+
+class Hearing:
+    """Counts for an account all that an instance says, also what its client is not shown."""
+
+    is_over = False
+
+    def __init__(self, account: Account) -> None:
+        """Of an answer that is asked for once more, both count."""
+        self._heard = account.heard = account.heard or Tally()
+
+    def take(self, event: Event) -> list[Event]:
+        """An event, as it is."""
+        if isinstance(event, TextDelta | ReasoningDelta):
+            self._heard.take(event.text)
+        return [event]

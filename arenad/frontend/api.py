@@ -32,7 +32,7 @@ from arenad.frontend import (
     quota,
     responses,
 )
-from arenad.frontend.account import Account
+from arenad.frontend.account import Account, Hearing
 from arenad.frontend.counters import Counters, Refusal
 from arenad.frontend.dispatch import Dispatch
 from arenad.frontend.kept import Kept
@@ -43,7 +43,7 @@ from arenad.frontend.recording import Recording
 from arenad.frontend.reference import Reference
 from arenad.frontend.reply import Answer, Reply, notes_of
 from arenad.frontend.tokens import count_turns
-from arenad.frontend.vocabulary import Shown, Vocabulary, Wish
+from arenad.frontend.vocabulary import Vocabulary, Wish
 from arenad.log import wall_time_s
 from arenad.schema.config import FilesConfig
 from arenad.schema.history import Outcome
@@ -276,7 +276,7 @@ class Api:
                 raise
             log.info("request %s: is asked once more (%s)", account.request_id, error.message)
             more = instruct.again(error.said, error.message)
-            account.repeats(error.said, wish.prompt_tokens + count_turns(more))
+            account.repeats(wish.prompt_tokens + count_turns(more))
             wish = replace(wish, turns=(*wish.turns, *more))
         async with aclosing(self._answers(wish, account, reply.base)) as events:
             return await reply.whole(events)
@@ -290,12 +290,14 @@ class Api:
 
     def _shown(self, wish: Wish, account: Account, base: str) -> Answer:
         """The events of an answer as the client sees them, who has found us at `base`."""
-        answer = self._dispatch.answer(wish, account.request_id, account)
+        heard = self._dispatch.answer(wish, account.request_id, account)
         if wish.image_format == "file":
-            answer = self.kept.answer(answer, base)
+            heard = self.kept.answer(heard, base)
+        answer: Answer = heard
         if wish.emulation is not None:  # first: a client knows nothing of how calls are written
             sides = self._dispatch.sides(wish)
-            answer = through(answer, obeyed.Reader(wish.emulation, sides, guard.new_id))
+            heard = through(heard, Hearing(account))
+            answer = through(heard, obeyed.Reader(wish.emulation, sides, guard.new_id))
         if wish.is_cut:
             answer = through(answer, cut.Cutter(wish, self._dispatch.sides(wish)))
         return answer
@@ -393,19 +395,23 @@ def scope_of(path: str) -> Scope | None:
 
 _Taken = TypeVar("_Taken")
 _Taken_contra = TypeVar("_Taken_contra", contravariant=True)
+_Given = TypeVar("_Given")
+_Given_co = TypeVar("_Given_co", covariant=True)
 
 
-class Step(Protocol[_Taken_contra]):
+class Step(Protocol[_Taken_contra, _Given_co]):
     """A brain on the way of an answer's events."""
 
     is_over: bool
 
-    def take(self, event: _Taken_contra) -> Sequence[Shown]:
-        """What is shown once this has come."""
+    def take(self, event: _Taken_contra) -> Sequence[_Given_co]:
+        """What goes on once this has come."""
         ...
 
 
-async def through(events: AsyncGenerator[_Taken], step: Step[_Taken]) -> Answer:
+async def through(
+    events: AsyncGenerator[_Taken], step: Step[_Taken, _Given]
+) -> AsyncGenerator[_Given]:
     """What a brain makes of the events; the page is told to stop when it wants no more of them."""
     async with aclosing(events):
         async for event in events:

@@ -171,7 +171,7 @@ class _Journey:
         self._wait_until_s = now_s + dispatch.queue.wait_s
         self._person_until_s = now_s + dispatch.queue.wait_for_person_s
         self._end_s = float("inf")
-        self._heard_s = now_s
+        self._silent_s = 0.0
         self._heartbeat_s = now_s + self._limits.keepalive_s
 
     async def events(self) -> Answer:
@@ -297,7 +297,7 @@ class _Journey:
         """Ask one instance. Leaving early, for whatever reason, cancels the chat there."""
         stream = None
         try:
-            self._heard_s = time.monotonic()
+            self._silent_s = 0.0
             stream = self._sent(seat)
             self._is_asked = True
             async with aclosing(self._read(seat, stream)) as events:
@@ -310,7 +310,7 @@ class _Journey:
             raise _Failed(seat, error) from None
         except (CancelledError, GeneratorExit):
             limit_s = SILENCE * self._limits.first_event_timeout_s
-            if not self._has_content and time.monotonic() - self._heard_s >= limit_s:
+            if not self._has_content and self._silent_s >= limit_s:
                 self._outcome = "failed"
             raise
         except RequestError as error:
@@ -365,8 +365,8 @@ class _Journey:
     async def _read(self, seat: Seat, stream: Stream) -> Answer:
         """Every event but the worker's own signs of life: ours go to the client by our clock."""
         limit_s = max(self._limits.first_event_timeout_s, self._limits.idle_timeout_s) + GRACE_S
+        silent_s = time.monotonic() + limit_s
         while not stream.ended:
-            silent_s = self._heard_s + limit_s
             body = await self._receive(stream, silent_s)
             now_s = time.monotonic()
             if body is None and now_s >= silent_s:
@@ -380,7 +380,8 @@ class _Journey:
             elif self._due():
                 yield Heartbeat()
             if body is not None:
-                self._heard_s = time.monotonic()
+                silent_s = time.monotonic() + limit_s
+                self._silent_s = 0.0
 
     async def _receive(self, stream: Stream, silent_s: float) -> Body | None:
         """What the worker says next; None when somebody's patience ends before."""
@@ -393,6 +394,8 @@ class _Journey:
             return await stream.receive(max(0.0, until_s - now_s))
         except TimeoutError:
             return None
+        finally:
+            self._silent_s += time.monotonic() - now_s
 
 
 def _conversation(wish: Wish) -> str:

@@ -20,6 +20,9 @@ KEEPALIVE_TIMEOUT_S = 75.0
 TURNED_AWAY_S = 1.0
 """Who is turned away has so long to read it; a close at once would take the words along."""
 
+TAKEN_BYTES = 64 * 1024
+"""Who takes less of an answer in the time for it is taken for one who takes nothing."""
+
 RETRY_AFTER_S = 1
 MAX_HEADERS = 128
 BAD_REQUEST = web.HTTPBadRequest.status_code
@@ -119,7 +122,7 @@ class _Connection(RequestHandler):
     def pause_writing(self) -> None:
         """As much waits to be sent as may; its sender waits, too."""
         super().pause_writing()
-        self._taking_timer = self._loop.call_later(self.patience_s, self._hang_up)
+        self._give_time()
 
     def resume_writing(self) -> None:
         """The client takes it."""
@@ -131,8 +134,19 @@ class _Connection(RequestHandler):
             self._taking_timer.cancel()
             self._taking_timer = None
 
-    def _hang_up(self) -> None:
+    def _give_time(self) -> None:
         if self.transport is not None:
+            left_bytes = self.transport.get_write_buffer_size()
+            self._taking_timer = self._loop.call_later(self.patience_s, self._look, left_bytes)
+
+    def _look(self, left_before_bytes: int) -> None:
+        """A client that is slow has taken some of it."""
+        self._taking_timer = None
+        if self.transport is None:
+            return
+        if left_before_bytes - self.transport.get_write_buffer_size() >= TAKEN_BYTES:
+            self._give_time()
+        else:
             guard.log.info("a client took nothing for %g s, and is hung up on", self.patience_s)
             self.transport.abort()  # which ends who waits to send
 

@@ -94,6 +94,9 @@ def refusal(
         ("requests", limits.requests_per_day, use.day_requests, wanted.chats),
         ("tokens", limits.tokens_per_day, use.day_tokens, wanted.tokens),
     ):
+        if limit and more > limit:
+            told = f"the key {key.name!r} may use {limit} {what} a day"
+            return OverBudget(f"{told}, and this request alone is {more}; send less")
         if limit and used + more > limit:
             told = f"the key {key.name!r} has used {used} of its {limit} {what} of today (UTC)"
             return OverBudget(f"{told}; it goes on at midnight", retry_after_s=midnight_s)

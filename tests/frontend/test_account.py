@@ -1,6 +1,7 @@
 """What one request went through, as a record of it."""
 
-from arenad.frontend.account import MAX_MODEL_CHARS, Account
+from arenad.frontend.account import MAX_MODEL_CHARS, Account, Hearing
+from arenad.schema.chat import Heartbeat, ReasoningDelta, TextDelta
 
 
 def test_a_request_that_was_answered() -> None:
@@ -25,9 +26,13 @@ def test_what_nobody_sees_is_spent_all_the_same() -> None:
     """An answer that was not as it had to be, and the prompt that told so."""
     account = Account("id-1", "demo-echo", streams=False)
     account.takes(0, "hello")
-    account.repeats("hello there", 40)
+    assert account.spent_tokens() == 1
+    for event in (TextDelta("hello"), ReasoningDelta(" there"), Heartbeat()):
+        assert Hearing(account).take(event) == [event]
+    account.repeats(40)
     assert (account.tokens(), account.spent_tokens()) == (0, 42)
-    account.takes(0, "hello")
+    Hearing(account).take(TextDelta(" there"))
+    account.takes(0, "there")
     assert (account.tokens(), account.spent_tokens()) == (1, 43)
 
 

@@ -355,6 +355,17 @@ def test_clients_that_leave_one_that_is_silent(tmp_path: Path, *, says_something
     story(tmp_path=tmp_path)
 
 
+@staged("w1", chat=ChatConfig(first_event_timeout_s=1, keepalive_s=0.01))
+async def test_a_client_that_does_not_listen_says_nothing(scene: Stage, worker: Worker) -> None:
+    """It is that client which is silent, not the instance."""
+    scene.dispatch.seats.breakers.adjust(BreakerConfig(failures=1))
+    async with aclosing(scene.dispatch.answer(wish(), "r")) as events:
+        assert await anext(events) == Heartbeat()
+        await worker.asked()
+        await asyncio.sleep(0.6)
+    assert not scene.dispatch.beat().asked_last
+
+
 @staged("w1", chat=ChatConfig(attempts=1))
 async def test_a_client_that_has_heard_enough_speaks_for_it(scene: Stage, worker: Worker) -> None:
     """It answers, whoever left before the end; but what breaks off in the middle has failed."""

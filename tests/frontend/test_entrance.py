@@ -121,9 +121,8 @@ def test_a_body_that_does_not_come(tmp_path):
     assert "within 0.05 s" in error_of(body)["message"]
 
 
-@pytest.mark.parametrize(("size", "ending"), [(4_000_000, "keep-alive"), (60_000, "close")])
-def test_an_answer_that_nobody_takes(size: int, ending: str):
-    """Its connection is free again in time: one that waits to send, and one that waits to close."""
+def answering(size: int) -> web.Application:
+    """So many bytes, of which the kernel takes few at a time."""
 
     async def large(request: web.Request) -> web.Response:
         assert request.transport is not None
@@ -133,9 +132,32 @@ def test_an_answer_that_nobody_takes(size: int, ending: str):
 
     app = guard.application(lambda *_: None)
     app.router.add_get("/", large)
+    return app
+
+
+def test_a_client_that_is_slow_has_its_time():
+    """As long as it takes some of it: the time is not for the whole of an answer."""
 
     async def story() -> None:
-        async with serving(app, ApiConfig(max_connections=1, body_timeout_s=0.2)) as address:
+        async with serving(answering(1_000_000), ApiConfig(body_timeout_s=0.5)) as address:
+            slow = await Wire.slow(address)
+            slow.send("GET / HTTP/1.1", Host="localhost")
+            slow.writer.transport.resume_reading()
+            await slow.head()
+            for _ in range(20):
+                await asyncio.sleep(0.05)
+                await slow.reader.readexactly(50_000)
+
+    play(story())
+
+
+@pytest.mark.parametrize(("size", "ending"), [(4_000_000, "keep-alive"), (60_000, "close")])
+def test_an_answer_that_nobody_takes(size: int, ending: str):
+    """Its connection is free again in time: one that waits to send, and one that waits to close."""
+
+    async def story() -> None:
+        limits = ApiConfig(max_connections=1, body_timeout_s=0.2)
+        async with serving(answering(size), limits) as address:
             slow = await Wire.slow(address)
             slow.send("GET / HTTP/1.1", Host="localhost", Connection=ending)
             statuses = [503]

@@ -111,6 +111,10 @@ def test_each_chat_of_a_request_counts() -> None:
     assert type(why) is OverLimit
     assert "has used 3, and this request is 2" in why.message
     assert type(ask(key(requests_per_day=4), use, 100.0, chats=2)) is OverBudget
+    why = ask(key(requests_per_day=4), Use(), 100.0, chats=5)
+    assert type(why) is OverBudget
+    assert why.retry_after_s is None
+    assert "may use 4 requests a day, and this request alone is 5; send less" in why.message
     assert ask(key(concurrency=4), Use(), 100.0, running=2, chats=2) is None
     why = ask(key(concurrency=4), Use(), 100.0, running=3, chats=2)
     assert why is not None

@@ -107,6 +107,7 @@ def test_an_answer_has_failed_if_each_side_has(
         (["content-filter", "stop"], "content_filter"),
         (["length", "stop"], "length"),
         (["stop", "length"], "length"),
+        (["stop", "cancelled"], "stop"),
     ],
 )
 def test_the_reason_is_told_as_the_client_knows_it(words: list[str], told: FinishReason) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from splits import told
 
 from arenad.errors import UpstreamFailed
-from arenad.schema.chat import Finish, TextDelta
+from arenad.schema.chat import Finish, Heartbeat, TextDelta
 from arenad.worker.sites.grammars import dom
 from arenad.worker.sites.grammars.dom import DomAnswer
 from arenad.worker.sites.grammars.markdown import to_markdown
@@ -180,7 +180,7 @@ def test_a_long_block_is_not_read_at_each_look(monkeypatch: pytest.MonkeyPatch) 
     assert sum(read) < 50 * len(code)
     grammar = DomAnswer()
     grammar.feed(changed(0, f"h<pre>{code}</pre>"))
-    assert grammar.feed(changed(0, f"h<pre>{code}x</pre>")) == []
+    assert grammar.feed(changed(0, f"h<pre>{code}x</pre>")) == [Heartbeat()]
     assert grammar.feed(changed(1, "h<p>y</p>")) == [TextDelta("\nx\n```\n\ny")]
 
 

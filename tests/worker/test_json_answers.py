@@ -27,6 +27,7 @@ from arenad.schema.profile import StreamRules
 from arenad.worker.sites.grammars import framing, json_answers
 from arenad.worker.sites.grammars.answer import CUT, Grammar
 from arenad.worker.sites.grammars.choose import grammar_of
+from arenad.worker.sites.grammars.markdown import to_markdown
 from arenad.worker.sites.reading import merged
 
 
@@ -489,3 +490,36 @@ def test_long_html_is_read_a_bounded_number_of_times(monkeypatch: pytest.MonkeyP
     said = "".join(each.text for each in events if isinstance(each, TextDelta))
     assert (said, outcome) == ("".join(f"word {number} " for number in range(2000)), STOP)
     assert sum(read) < 50 * len(said)
+
+
+def test_html_that_is_not_read_yet_is_a_sign_of_life() -> None:
+    """Also on a socket, where other frames are none; and a row of a table stands once closed."""
+    stream = rules(
+        "grammar: json-frames\ntransport: websocket\nanswer: {text: t, is_html: true, finish: end}"
+    )
+    grammar = grammar_of(stream)
+    assert grammar.feed(json.dumps({"t": "<p>" + "x" * 5000})) == [TextDelta("x" * 5000)]
+    assert grammar.feed(json.dumps({"t": "y"})) == [Heartbeat()]
+    assert grammar.feed(json.dumps({"other": "y"})) == []
+    assert grammar.feed(json.dumps({"t": "z" * 300})) == [TextDelta("y" + "z" * 300)]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p>x</p><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>",
+        "<p>use <b>x</b> <br>like this:</p><pre>x = 1 </pre>",
+        "<ul><li>use x <br>like this</li><li>y<pre>z</pre></li></ul>",
+    ],
+)
+def test_html_stands_at_every_cut(html: str) -> None:
+    """What comes takes nothing back of what was told."""
+    stream = rules("grammar: json-lines\nanswer: {text: t, is_html: true, finish: end}")
+    for at in range(len(html)):
+        parts = (html[:at], html[at:])
+        body = "".join(json.dumps({"t": part}) + "\n" for part in parts) + '{"end":1}\n'
+        events, outcome = told(
+            grammar_of(stream), [line.encode() for line in body.splitlines(True)]
+        )
+        said = "".join(each.text for each in events if isinstance(each, TextDelta))
+        assert (said, outcome) == (to_markdown(html), STOP)

@@ -1,11 +1,13 @@
 """Rendered HTML back into Markdown, in the form in which models write it."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arenad.worker.sites.grammars import markdown
-from arenad.worker.sites.grammars.markdown import to_markdown
+from arenad.worker.sites.grammars.markdown import standing, to_markdown
 
 TABLE = """<table><thead><tr><th align="right">A</th><th>B</th></tr></thead>
 <tbody><tr><td>1</td><td>x|y</td></tr></tbody></table>"""
@@ -80,13 +82,50 @@ def test_what_nests_too_deep_or_is_too_long_is_bare_text(monkeypatch: pytest.Mon
     assert to_markdown("<" * 500_000) == "<" * 500_000
 
 
-@pytest.mark.parametrize("begun", ["<", "<a", "<a <a ", "</p", "<!--", '<a href="x'])
-def test_a_tag_that_is_not_closed_is_not_there_yet(begun: str) -> None:
-    """Its other half comes with the next piece; a bare < is one."""
-    assert to_markdown(f"<p>1 &lt; 2</p>x{begun}") == "1 < 2\n\nx" + begun * (begun == "<")
+@pytest.mark.parametrize("begun", ["<", "<a", "<a <a ", "</p", "<!--", '<a href="x', "&", "&xy"])
+def test_what_is_cut_is_not_there_yet(begun: str) -> None:
+    """Its other half comes with the next piece; where none comes it is text."""
+    html = "<p>1 &lt; 2</p>x"
+    assert standing(html + begun) == html
+    assert to_markdown(html + begun) == f"1 < 2\n\nx{begun}".rstrip()
+    assert standing("a < b") == "a < b"
 
 
-@pytest.mark.parametrize("html", ["<a " * 200_000, "<a b='" * 100_000, "<p>" + " " * 500_000 + "x"])
-def test_what_is_broken_is_read_once(html: str) -> None:
+def test_a_row_stands_when_it_is_closed() -> None:
+    """Half a head would make a table of fewer columns."""
+    table = "<p>x</p><table><tr><th>a</th></tr><tr><td>1</td></tr></table>y"
+    begins = sorted({standing(table[:chars]) for chars in range(len(table) + 1)}, key=len)
+    whole = [each for each in begins if "<table" in each]
+    assert [each[-13:] for each in whole[:2]] == ["<th>a</th></tr>"[-13:], "<td>1</td></tr>"[-13:]]
+    texts = [to_markdown(each) for each in begins]
+    assert all(text.startswith(before) for before, text in pairwise(texts))
+
+
+@pytest.mark.parametrize(
+    ("html", "most_chars"),
+    [
+        ("<a " * 100_000, 300_000),
+        ("<a b='" * 50_000, 300_000),
+        ("<p>" + " " * 500_000 + "x", 1),
+        ("<p>" + "a<br> " * 20_000, 40_000),
+        ("<p>```x\n</p>" * 10_000, 60_000),
+    ],
+)
+def test_what_is_broken_is_read_once(html: str, most_chars: int) -> None:
     """And not from each place on where it may begin."""
-    assert len(to_markdown(html)) < 10
+    assert len(to_markdown(html)) <= most_chars
+
+
+def test_space_that_no_page_shows() -> None:
+    """It is none of a comment's business, nor of code's; a hard space is shown."""
+    space = " " * 150
+    assert to_markdown(f"<p>a{space}b</p><!-- x{space}y --><p>c</p>") == "a b\n\nc"
+    assert to_markdown(f"<pre>a{space}\n<br> b</pre>") == f"```\na{space}\n\n b\n```"
+    assert to_markdown(f"<p>a{chr(160) * 150}b") == f"a{chr(160) * 150}b"
+    assert to_markdown("<p>a<br>\n  b</p>") == "a\nb"
+
+
+def test_what_code_does_to_the_lines_before_it() -> None:
+    """Nothing: an answer that grows keeps what was told of it."""
+    before = "<p>use <b>x</b> <br>like this:</p>"
+    assert to_markdown(f"{before}<pre>x </pre>") == f"{to_markdown(before)}\n\n```\nx \n```"

@@ -147,20 +147,47 @@ def test_what_came_in_its_place(
 
 
 TEXT_RULES = StreamRules(url_pattern="/", grammar="text", signs=LINES.signs)
+HTML_PAGE = b"<!DOCTYPE  html>\n<title>Hello</title>are you human?"
 
 
 @pytest.mark.parametrize("rules", [LINES, TEXT_RULES], ids=lambda rules: rules.grammar)
 @pytest.mark.parametrize("lead", [b"", b"\n", b"\xef\xbb\xbf \n", b"<!-- a <p> -->\n<!---->"])
 def test_a_page_is_one_however_it_is_cut(lead: bytes, rules: StreamRules) -> None:
     """Each cut comes as a read of its own; an answer of its beginning would be told as whole."""
-    page = lead + b"<!DOCTYPE  html>\n<title>Hello</title>are you human?"
+    page = lead + HTML_PAGE
 
     async def story() -> None:
         for at in range(len(page)):
             with pytest.raises(NeedsHuman, match="a page in place of an answer: 'Hello'"):
                 await read_apart(rules, page[:at], page[at:])
-        with pytest.raises(ProfileOutdated, match="a page in place"):
+        with pytest.raises((ProfileOutdated, UpstreamFailed), match="a page in place"):
             await read_apart(rules, *(bytes([byte]) for byte in lead + b"<html"))
+
+    tell(story())
+
+
+@pytest.mark.parametrize(
+    ("rules", "kind"),
+    [
+        (StreamRules(transport="any"), "text/html"),
+        (TEXT_RULES, "text/plain; charset=utf-8"),
+    ],
+)
+def test_an_answer_that_is_a_page_is_one(rules: StreamRules, kind: str) -> None:
+    """Where the model was asked for a document, and what is read says that it is no page."""
+
+    async def story() -> None:
+        assert await read_apart(rules, HTML_PAGE, kind=kind) == HTML_PAGE.decode()
+
+    tell(story())
+
+
+def test_a_text_that_is_a_page_condemns_no_profile() -> None:
+    """The model may have been asked for it."""
+
+    async def story() -> None:
+        with pytest.raises(UpstreamFailed, match="a page in place of an answer: 'x'"):
+            await read_apart(TEXT_RULES, b"<html><title>x</title>", kind="text/html")
 
     tell(story())
 
@@ -172,10 +199,12 @@ class Apart(Inbox):
         return [self._pieces.popleft()]
 
 
-async def read_apart(rules: StreamRules, *pieces: bytes) -> str:
+async def read_apart(rules: StreamRules, *pieces: bytes, kind: str = "") -> str:
     """The text of what comes in so many reads."""
-    reading = Reading(rules)
-    batches = [batch async for batch in reading.events(filled(Apart, *pieces))]
+    reading, source = Reading(rules), filled(Apart, *pieces)
+    if kind:
+        source.headers["content-type"] = kind
+    batches = [batch async for batch in reading.events(source)]
     last, outcome = reading.end()
     assert outcome == Finish("stop")
     events = [*(event for batch in batches for event in batch), *last]

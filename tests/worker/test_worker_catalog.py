@@ -35,6 +35,7 @@ LIST = [
     {"id": "u6", "publicName": "plain", "organization": "twice"},
     {"id": "u7", "publicName": "odd owner", "organization": {"name": "x"}},
 ]
+MODEL = Model(id="real")
 MODELS = (
     Model(id='Ünï "quoted" \\ </x>', owner="one"),
     Model(id="plain", owner="twice"),
@@ -85,7 +86,9 @@ def test_the_key_may_stand_there_any_number_of_times(escapes: int) -> None:
     page = '"initialModels":1,' * 50_000 + '"initialModels":[{"publicName": "real"}]'
     for _ in range(escapes):
         page = json.dumps(page)
-    assert models_in(page, RULES) == (Model(id="real"),)
+    assert models_in(page, RULES) == (MODEL,)
+    lists = '"initialModels":[],' * 1000
+    assert models_in(f'{lists}"initialModels":[{{"publicName": "real"}}]', RULES) == (MODEL,)
     with pytest.raises(ProfileOutdated):
         models_in('"initialModels":[' * 50_000 + "<", RULES)
 

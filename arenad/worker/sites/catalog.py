@@ -30,7 +30,7 @@ _REST_OF_STRING = re.compile(IN_STRING, re.DOTALL)
 _LIST = re.compile(r"\s*+(?=\[)")
 
 MAX_TRIES = 200
-"""A page may hold the key again and again; behind so many of them a list is looked for."""
+"""A page may hold the key again and again; so many lists that are broken, or in strings, it may."""
 
 
 def models_in(page_html: str, rules: ModelRules) -> tuple[Model, ...]:
@@ -130,10 +130,12 @@ class _Search:
                 continue
             if not self._tries:
                 break
-            self._tries -= 1
             if is_bare:
-                models = _by_name(_list_at(text, key.end()), self._rules)
+                found = _list_at(text, key.end())
+                self._tries -= found is None
+                models = _by_name(found or [], self._rules)
             else:
+                self._tries -= 1
                 inner, searched_to = _unescaped(text, key.start())
                 models = self.models(inner, escapes - 1)
             if models:
@@ -151,11 +153,13 @@ def _unescaped(text: str, start: int) -> tuple[str, int]:
     return inner, rest.end() if rest else start
 
 
-def _list_at(text: str, start: int) -> list[Any]:
-    """The objects of the list that stands there, if one does."""
+def _list_at(text: str, start: int) -> list[Any] | None:
+    """The objects of the list that stands there; none where it is broken."""
     found = _LIST.match(text, start)
     value = _value_at(text, found.end()) if found else None
-    return [entry for entry in cast("list[Any]", value or []) if isinstance(entry, dict)]
+    if not isinstance(value, list):
+        return None
+    return [entry for entry in cast("list[Any]", value) if isinstance(entry, dict)]
 
 
 def _model(entry: object, rules: ModelRules) -> Model | None:

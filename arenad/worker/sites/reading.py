@@ -38,6 +38,7 @@ class Reading:
     ) -> None:
         """`sides`: `a`, `b`, or `ab` for both of two."""
         self._rules = rules
+        self._is_text = rules.grammar == "text"
         self._grace_s = ALONE_GRACE_S if is_one_of_two else FINISH_GRACE_S
         self._parser = grammar_of(rules, sides)
         self._cut: RequestError | None = None
@@ -55,7 +56,7 @@ class Reading:
         signs, parser = self._rules.signs, self._parser
         if await source.head() >= HTTP_ERROR:
             raise of_status(source.status, await _beginning(source), signs)
-        beginning = Beginning()
+        beginning = Beginning(is_open=self._may_be_page(source))
         while pieces := await self._next(source):
             pieces = beginning.take(pieces)
             await self._no_page(beginning, source)
@@ -70,11 +71,22 @@ class Reading:
         if events := self._fed(rest):
             yield events
 
+    def _may_be_page(self, source: Source) -> bool:
+        """What is read in the page is an answer; so is text that is not said to be HTML."""
+        kind = source.headers.get("content-type", "html") if self._is_text else "html"
+        return "html" in kind.lower() and self._rules.transport not in ("dom", "any")
+
     async def _no_page(self, beginning: Beginning, source: Source) -> None:
-        """Raise what the site says where it is a page that came."""
-        if beginning.is_page:
-            said = beginning.said + await _beginning(source)
-            raise of_page(said[:PAGE_CHARS], self._rules.signs)
+        """Raise what the site says where it is a page that came.
+
+        A text may be one because the model was asked for it: that condemns no profile.
+        """
+        if not beginning.is_page:
+            return
+        said = beginning.said + await _beginning(source)
+        error = of_page(said[:PAGE_CHARS], self._rules.signs)
+        is_doubtful = self._is_text and isinstance(error, ProfileOutdated)
+        raise UpstreamFailed(error.message) if is_doubtful else error
 
     def _fed(self, pieces: Iterable[Piece]) -> list[Event]:
         return merged(event for piece in pieces for event in self._parser.feed(piece))

@@ -70,13 +70,13 @@ def _lead_chars(said: str) -> int:
 class Beginning:
     """Holds back what comes first for as long as it may still become a page for people."""
 
-    def __init__(self) -> None:
-        """Nothing has come."""
+    def __init__(self, *, is_open: bool = True) -> None:
+        """Nothing has come. Nothing is held back where none is expected."""
         self.said = ""
         self.is_page = False
         self._decoder = Decoder()
         self._held: list[Piece] = []
-        self._is_open = True
+        self._is_open = is_open
 
     def take(self, pieces: list[Piece]) -> list[Piece]:
         """What may be read by now; a piece of nothing is a sign of life, and is not held back."""
@@ -91,7 +91,7 @@ class Beginning:
     def rest(self) -> list[Piece]:
         """What was held back, and nothing from now on; it is known by now what it is."""
         held, self._held = self._held, []
-        self._is_open, self.is_page = False, is_page(self.said)
+        self._is_open, self.is_page = False, self._is_open and is_page(self.said)
         return held
 
 

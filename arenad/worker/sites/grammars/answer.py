@@ -190,7 +190,7 @@ class Side:
         said = word.lower().replace("-", "_")
         if _FAILED.fullmatch(said):
             self.fail(UpstreamFailed("the site reports: the model failed"))
-        elif _CUT_SHORT.fullmatch(said):
+        elif self.reason is None and _CUT_SHORT.fullmatch(said):
             self.fail(UpstreamFailed(f"{CUT}: {said}"))
         elif self.reason in (None, "stop"):
             self.reason = _reason_of(said)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from arenad.errors import RequestError, UpstreamFailed
-from arenad.schema.chat import Event, Finish
+from arenad.schema.chat import Event, Finish, Heartbeat
 from arenad.worker.sites.grammars.answer import Grammar, Side
 from arenad.worker.sites.grammars.framing import Piece
 from arenad.worker.sites.grammars.growing import CLOSERS, Growing, Seldom
@@ -67,7 +67,9 @@ class DomAnswer(Grammar):
         del self._blocks[first:]
         fresh = self._drawn[len(self._blocks) :]
         html_chars = sum(len(block) for block in fresh if block.startswith("h"))
-        return self._read() if has_left_some or self._seldom.is_due(html_chars) else []
+        if not has_left_some and not self._seldom.is_due(html_chars):
+            return [Heartbeat()]
+        return self._read()
 
     def _read(self) -> list[Event]:
         self._blocks += map(_markdown, self._drawn[len(self._blocks) :])

@@ -1,6 +1,5 @@
 """Answers in JSON (or protocol buffers), read by the paths of a profile, whatever frames them."""
 
-import re
 from typing import cast
 
 from arenad.errors import ProfileOutdated, RequestError, Resting, UpstreamFailed
@@ -18,16 +17,13 @@ from arenad.worker.sites.grammars.answer import (
 from arenad.worker.sites.grammars.framing import MAX_MESSAGE_CHARS, Framing, Message, Piece
 from arenad.worker.sites.grammars.growing import CLOSERS, Growing, Seldom
 from arenad.worker.sites.grammars.json_text import UNREADABLE, Halves
-from arenad.worker.sites.grammars.markdown import to_markdown
+from arenad.worker.sites.grammars.markdown import standing, to_markdown
 from arenad.worker.sites.grammars.protobuf import Fields
 from arenad.worker.sites.grammars.walk import Received
 
 SHOWN_CHARS = 200
 DONE = "[DONE]"
 """What ends a stream of many sites; nobody has to name it, and none has to send it."""
-_HALF = re.compile(r"(?:&#?\w{0,31}|<)\Z")
-"""At the end of HTML that grows: of a tag or a character's name, though `&T` may be all of it."""
-
 URL_KEYS = ("url", "href", "link", "uri")
 TITLE_KEYS = ("title", "name", "text")
 
@@ -264,7 +260,8 @@ class _JsonSide:
         for piece in walk.texts(received, self._reasoning):
             events += self.answer.reasoning(piece)
         if pieces := walk.texts(received, self._text):
-            events += self.answer.text(self._new("".join(pieces)))
+            new = self._new("".join(pieces))
+            events += [Heartbeat()] if new is None else self.answer.text(new)
         for url in _urls(walk.found(received, self._image)):
             events += self.answer.image(url[0])
         for url, title in _urls(walk.found(received, self._citation)):
@@ -281,15 +278,16 @@ class _JsonSide:
         """Whether there is anything of it, passed on or not."""
         return self.answer.has_content or (self._growing is not None and self._growing.has_any)
 
-    def _new(self, text: str) -> str:
+    def _new(self, text: str) -> str | None:
+        """What this piece adds; none where it is not read yet."""
         if self._growing is None:
             return text
         if not self.rules.is_html:
             return self._grown(self._growing, text)
         self._html = self._html + text if self.rules.mode == "append" else text
         if not self._seldom.is_due(len(self._html)):
-            return ""
-        return self._grown(self._growing, to_markdown(_HALF.sub("", self._html)))
+            return None
+        return self._grown(self._growing, to_markdown(standing(self._html)))
 
     def _grown(self, growing: Growing, whole: str) -> str:
         """What is new in this whole."""

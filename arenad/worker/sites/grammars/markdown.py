@@ -14,16 +14,23 @@ from bs4.element import NavigableString, Tag
 from bs4.exceptions import ParserRejectedMarkup
 from markdownify import MarkdownConverter
 
-MAX_HTML_CHARS = 1024 * 1024
+MAX_HTML_CHARS = 4 * 1024 * 1024
 """A longer piece, as one that nests too deep, comes back as its bare text."""
 
 _RULES = {"left": ":---", "center": ":---:", "right": "---:"}
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source)-([^\s\"]+)")
 _FENCE = re.compile(r"`{3,}")
 _TAG = re.compile(r"<[^<>]*>")
-_BEGUN_TAG = re.compile(r"<[a-zA-Z/!?]")
-_SPACE = re.compile(r"\s{100,}+")
-_TRAILING = re.compile(r"(?<![ \t])[ \t]++(?=\n|$)")
+_HALF = re.compile(r"(?:<[a-zA-Z/!?][^>]*+|&#?\w{0,31}|<)\Z")
+"""Of a tag, or of a character's name; though `&T` may be all of it."""
+
+_SPACE = re.compile(
+    r"(<pre\b.*?(?:</pre>|\Z))|(<br\b[^<>]*+>)[ \t\r\n]++|[ \t\r\n]{100,}+",
+    re.DOTALL | re.IGNORECASE,
+)
+"""What no page shows: behind a break, and more of it than one."""
+
+_OPENING = re.compile(r"[ \t]*+(`{3,}+)[^`]*\Z")
 
 
 class _Converter(MarkdownConverter):
@@ -58,13 +65,24 @@ class _Converter(MarkdownConverter):
     def convert_pre(self, el: Tag, text: str, parent_tags: set[str]) -> str:
         """A fence longer than any in the code, with the language that a class names."""
         del text, parent_tags
-        code = el.get_text().removeprefix("\n").removesuffix("\n")
+        code = _code(el).removeprefix("\n").removesuffix("\n")
         fence = "`" * (max(map(len, _FENCE.findall(code)), default=2) + 1)
         return f"\n\n{fence}{_language(el)}\n{code}\n{fence}\n\n"
 
 
 def _inherited(name: str) -> Callable[[_Converter, Tag, str, set[str]], str]:
     return getattr(MarkdownConverter, name)
+
+
+def _code(element: Tag) -> str:
+    """Its text; some pages end its lines with breaks."""
+    texts: list[str] = []
+    for each in element.descendants:
+        if isinstance(each, Tag):
+            texts.append("\n" * (each.name == "br"))
+        elif type(each) is NavigableString:  # and no comment
+            texts.append(each)
+    return "".join(texts)
 
 
 def _language(element: Tag) -> str:
@@ -87,39 +105,59 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def to_markdown(html: str) -> str:
-    """The Markdown of a piece of HTML. Never raises.
+def standing(html: str) -> str:
+    """As much of HTML that grows as is read in the same way, whatever comes behind it.
 
-    A tag at its end that is not closed is not there yet; the parser would look for its end from
-    each place where another one begins.
+    Neither half a tag or entity, nor a row of a table that is not closed.
     """
-    if begun := _BEGUN_TAG.search(html, html.rfind(">") + 1):
-        html = html[: begun.start()]
+    table = html.rfind("<table")
+    if table > html.rfind("</table>"):
+        row = html.rfind("</tr>")
+        html = html[: row + len("</tr>")] if row > table else html[:table]
+    begun = _HALF.search(html, html.rfind(">") + 1)
+    return html[: begun.start()] if begun else html
+
+
+def to_markdown(html: str) -> str:
+    """The Markdown of a piece of HTML. Never raises."""
     if len(html) > MAX_HTML_CHARS:
         return _bare(html)
+    # What begins like a tag and has no end is text; the parser would look for its end each time.
+    ended = html.rfind(">") + 1
+    tail = html[ended:].replace("<", "&lt;")
     # Without a tag the parser takes a text for an address or a file; `&T` at the end loses its &.
-    markup = f"{html}<!---->"
+    markup = f"{_SPACE.sub(_shown_space, html[:ended] + tail)}<!---->"
     try:
         soup = BeautifulSoup(markup, "html.parser")
         _tighten(soup)
         text = _Converter(**_OPTIONS).convert_soup(soup)
     except (RecursionError, ValueError, AssertionError, ParserRejectedMarkup):
         return _bare(html)
-    return _TRAILING.sub("", text) if "```" not in text else text
+    return _trimmed(text)
+
+
+def _shown_space(found: re.Match[str]) -> str:
+    if kept := found[1] or found[2]:
+        return kept
+    return "\n" if "\n" in found[0] else " "
+
+
+def _trimmed(text: str) -> str:
+    """No space at the end of lines, but of those of code; decided by what stands before alone."""
+    lines = text.split("\n")
+    fence = ""
+    for number, line in enumerate(lines):
+        bare = line.strip(" \t")
+        if not fence:
+            lines[number] = line.rstrip(" \t")
+            fence = opening[1] if (opening := _OPENING.match(line)) else ""
+        elif bare.startswith(fence) and not bare.strip("`"):
+            fence = ""
+    return "\n".join(lines)
 
 
 def _tighten(soup: BeautifulSoup) -> None:
-    """Lists as tight ones, for one becomes loose from its first item on; no space after a break.
-
-    Nor much of it anywhere: what converts it looks at a space once for each that stands before it.
-    """
-    for text in soup.find_all(string=_SPACE):
-        if not text.find_parent("pre"):
-            text.replace_with(_SPACE.sub(lambda found: "\n" if "\n" in found[0] else " ", text))
-    for line_end in soup.find_all("br"):
-        after = line_end.next_sibling
-        if isinstance(after, NavigableString) and not line_end.find_parent("pre"):
-            after.replace_with(after.lstrip())
+    """Lists as tight ones, for one becomes loose from its first item on."""
     for item in soup.find_all("li"):
         if (first := item.find("p", recursive=False)) and not first.find_next_sibling("p"):
             first.unwrap()
