@@ -166,9 +166,9 @@ def test_a_long_block_is_not_read_at_each_look(monkeypatch: pytest.MonkeyPatch) 
     """At the end it is, and what comes behind it is read at once."""
     read: list[int] = []
 
-    def counted(html: str) -> str:
+    def counted(html: str, told: list[int]) -> str:
         read.append(len(html))
-        return to_markdown(html)
+        return to_markdown(html, told)
 
     monkeypatch.setattr(dom, "to_markdown", counted)
     code = "".join(f"line {number}\n" for number in range(1000))
@@ -189,3 +189,13 @@ def test_a_last_line_of_marks_is_looked_at_once() -> None:
     line = "#" + " " * 200_000
     events, _ = told(DomAnswer(), [changed(0, f"h<pre>\n{line}x</pre>")])
     assert events == [TextDelta(f"```\n{line}x\n```")]
+
+
+def test_a_fence_that_was_told_stays_as_it_is() -> None:
+    """Code about code: what is inside comes when the beginning has been passed on."""
+    looks = ["h<pre>a", "h<pre>a\n```\nb\n```</pre>", "h<pre>a\n```\nb\n```\nc</pre>"]
+    events, outcome = told(DomAnswer(), [changed(0, "h<p>x</p>", look) for look in looks])
+    said = "".join(each.text for each in events if isinstance(each, TextDelta))
+    assert (said, outcome) == ("x\n\n```\na\n```\nb\n```\nc\n```", Finish("stop"))
+    events, _ = told(DomAnswer(), [changed(0, looks[-1])])
+    assert events == [TextDelta("````\na\n```\nb\n```\nc\n````")]

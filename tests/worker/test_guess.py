@@ -95,9 +95,9 @@ def test_html_is_read_only_where_it_says_what_was_shown(monkeypatch: pytest.Monk
     """To make Markdown of each growth of a large one takes long; a look at its words does not."""
     parsed: list[str] = []
 
-    def counted(text: str) -> str:
+    def counted(text: str, told: list[int]) -> str:
         parsed.append(text)
-        return to_markdown(text)
+        return to_markdown(text, told)
 
     monkeypatch.setattr(json_answers, "to_markdown", counted)
     drawn = [f"<p>{' '.join(WORDS[:count])}&nbsp;</p>" for count in range(1, len(WORDS) + 1)]

@@ -58,6 +58,7 @@ TWO = rules(
 
 NOTHING = (UpstreamFailed, "the site answered with nothing")
 STOP = Finish("stop")
+END = '{"end":1}'
 
 
 def lines(*values: Any) -> str:
@@ -479,7 +480,7 @@ def test_long_html_is_read_a_bounded_number_of_times(monkeypatch: pytest.MonkeyP
     """Not anew for each of its pieces."""
     read: list[int] = []
 
-    def counted(html: str) -> str:
+    def counted(html: str, _told: list[int]) -> str:
         read.append(len(html))
         return html
 
@@ -504,22 +505,49 @@ def test_html_that_is_not_read_yet_is_a_sign_of_life() -> None:
     assert grammar.feed(json.dumps({"t": "z" * 300})) == [TextDelta("y" + "z" * 300)]
 
 
-@pytest.mark.parametrize(
-    "html",
-    [
-        "<p>x</p><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>",
-        "<p>use <b>x</b> <br>like this:</p><pre>x = 1 </pre>",
-        "<ul><li>use x <br>like this</li><li>y<pre>z</pre></li></ul>",
-    ],
+BLOCKS = (
+    '<p>see <a href="https://x.example/a_(b)">the docs</a>, <b>a <i>b c</i></b> &amp; AT&T</p>',
+    "<p>a `b <code>c `d` e</code> f \\(x\\) 1 &lt; 2 https://x.example/ <q>g h</q></p>",
+    "<p>use <b>x</b> <br>like this:</p>",
+    '<pre><code class="language-py">x = 1 \n\n  y</code></pre>',
+    "<pre>a\n```\nb\n```</pre>",
+    "<blockquote><p>a</p><pre>b\nc</pre></blockquote>",
+    "<ul><li><p>a</p><ul><li>b<pre>c</pre></li></ul><p>d</p></li><li>e</li></ul>",
+    "<ol><li>use x <br>like this</li><li>y<pre>z</pre></li></ol>",
+    "<table><tr><th>a</th><th>b c</th></tr><tr><td>1 | 2</td><td><b>3</b></td></tr></table>",
+    '<div class="[&>p]:mt-2" title="x > y"><p>hello there</p></div><hr>',
+    '<h2>a <img src="https://x.example/b.png" alt="c d"> e</h2>',
 )
-def test_html_stands_at_every_cut(html: str) -> None:
-    """What comes takes nothing back of what was told."""
-    stream = rules("grammar: json-lines\nanswer: {text: t, is_html: true, finish: end}")
-    for at in range(len(html)):
-        parts = (html[:at], html[at:])
-        body = "".join(json.dumps({"t": part}) + "\n" for part in parts) + '{"end":1}\n'
-        events, outcome = told(
-            grammar_of(stream), [line.encode() for line in body.splitlines(True)]
+
+
+@given(st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=4), st.data())
+def test_html_stands_at_every_cut(blocks: list[str], drawn: st.DataObject) -> None:
+    """What comes takes nothing back of what was told, in pieces and in wholes."""
+    html = "".join(blocks)
+    cuts = sorted(drawn.draw(st.sets(st.integers(0, len(html)), max_size=20)))
+    ends = [*cuts, len(html)]
+    for mode, parts in (
+        ("append", [html[at:end] for at, end in pairwise([0, *ends])]),
+        ("replace", [html[:end] for end in ends]),
+    ):
+        stream = rules(
+            f"grammar: json-lines\nanswer: {{text: t, mode: {mode}, is_html: true, finish: end}}"
         )
+        lines = [json.dumps({"t": part}) for part in parts]
+        events, outcome = told(grammar_of(stream), [f"{line}\n".encode() for line in (*lines, END)])
         said = "".join(each.text for each in events if isinstance(each, TextDelta))
-        assert (said, outcome) == (to_markdown(html), STOP)
+        assert outcome == STOP
+        assert said.replace("````", "```") == to_markdown(html).replace("````", "```")
+
+
+def test_a_cursor_in_html_is_none_of_it() -> None:
+    """It may stand inside of what is still open."""
+    stream = rules(
+        "grammar: json-lines\n"
+        "answer: {text: t, mode: replace, cursor: ▌, is_html: true, finish: end}"
+    )
+    wholes = ["<p>▌</p>", "<p>a <b>▌</b></p>", "<p>a <b>b</b></p><pre>c▌</pre>"]
+    lines = [json.dumps({"t": whole}) for whole in (*wholes, "<p>a <b>b</b></p><pre>c\nd</pre>")]
+    events, outcome = told(grammar_of(stream), [f"{line}\n".encode() for line in (*lines, END)])
+    said = "".join(each.text for each in events if isinstance(each, TextDelta))
+    assert (said, outcome) == ("a **b**\n\n```\nc\nd\n```", STOP)

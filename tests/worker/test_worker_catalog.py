@@ -87,10 +87,14 @@ def test_the_key_may_stand_there_any_number_of_times(escapes: int) -> None:
     for _ in range(escapes):
         page = json.dumps(page)
     assert models_in(page, RULES) == (MODEL,)
-    lists = '"initialModels":[],' * 1000
-    assert models_in(f'{lists}"initialModels":[{{"publicName": "real"}}]', RULES) == (MODEL,)
+    for decoy in ('"initialModels":[],', '"initialModels":[1,},', '"\\"initialModels\\":[{}]",'):
+        page = f'{decoy * 1000}"initialModels":[{{"publicName": "real"}}]'
+        assert models_in(page, RULES) == (MODEL,)
+    unreadable = '"' + '\\"initialModels\\":1,\\x' * 20_000 + '"'
     with pytest.raises(ProfileOutdated):
         models_in('"initialModels":[' * 50_000 + "<", RULES)
+    with pytest.raises(ProfileOutdated):
+        models_in(unreadable, RULES)
 
 
 def test_the_demos_own_page_is_read() -> None:

@@ -29,8 +29,9 @@ _OBJECT = re.compile(r'\{"id":')
 _REST_OF_STRING = re.compile(IN_STRING, re.DOTALL)
 _LIST = re.compile(r"\s*+(?=\[)")
 
-MAX_TRIES = 200
-"""A page may hold the key again and again; so many lists that are broken, or in strings, it may."""
+READINGS = 20
+"""A page may hold the key again and again; of all that is behind it no more is read than so many
+times its length."""
 
 
 def models_in(page_html: str, rules: ModelRules) -> tuple[Model, ...]:
@@ -38,7 +39,7 @@ def models_in(page_html: str, rules: ModelRules) -> tuple[Model, ...]:
     anchors = (rules.anchor,) if isinstance(rules.anchor, str) else rules.anchor
     for anchor in anchors:
         for text in (page_html, html.unescape(page_html)):
-            if models := _Search(anchor, rules).models(text):
+            if models := _Search(anchor, rules, READINGS * len(text)).models(text):
                 return tuple(models.values())
     if ANYWHERE in anchors and (models := _scattered(page_html, rules)):
         return tuple(models.values())
@@ -115,31 +116,31 @@ def _by_name(entries: list[Any], rules: ModelRules) -> dict[str, Model]:
 class _Search:
     """For the models behind a key, in a text and in the JSON strings in it."""
 
-    def __init__(self, anchor: str, rules: ModelRules) -> None:
+    def __init__(self, anchor: str, rules: ModelRules, most_chars: int) -> None:
         self._key = re.compile(rf'(\\{{0,16}})"{re.escape(anchor)}\1"\s*:')
         self._rules = rules
-        self._tries = MAX_TRIES
+        self._left_chars = most_chars
 
     def models(self, text: str, escapes: int = MAX_ESCAPES) -> dict[str, Model]:
         """The first list that has any; `escapes` may still be taken off."""
         searched_to = 0
         for key in self._key.finditer(text):
-            is_bare = not key[1]
-            may_be = _LIST.match(text, key.end()) if is_bare else escapes
-            if not may_be or key.start() < searched_to:
+            if key.start() < searched_to:
                 continue
-            if not self._tries:
+            if self._left_chars <= 0:
                 break
-            if is_bare:
-                found = _list_at(text, key.end())
-                self._tries -= found is None
-                models = _by_name(found or [], self._rules)
-            else:
-                self._tries -= 1
-                inner, searched_to = _unescaped(text, key.start())
+            if not key[1]:
+                entries, ended = _list_at(text, key.end())
+                models = _by_name(entries, self._rules)
+            elif escapes:
+                inner, ended = _unescaped(text, key.start())
+                searched_to = ended if inner else 0
                 models = self.models(inner, escapes - 1)
+            else:
+                continue
             if models:
                 return models
+            self._left_chars -= ended - key.end()
         return {}
 
 
@@ -149,17 +150,21 @@ def _unescaped(text: str, start: int) -> tuple[str, int]:
     try:
         inner = str(json.loads(f'"{rest[0]}"' if rest else '""', strict=False))
     except json.JSONDecodeError:
-        return "", start
+        inner = ""
     return inner, rest.end() if rest else start
 
 
-def _list_at(text: str, start: int) -> list[Any] | None:
-    """The objects of the list that stands there; none where it is broken."""
-    found = _LIST.match(text, start)
-    value = _value_at(text, found.end()) if found else None
-    if not isinstance(value, list):
-        return None
-    return [entry for entry in cast("list[Any]", value) if isinstance(entry, dict)]
+def _list_at(text: str, start: int) -> tuple[list[Any], int]:
+    """The objects of the list that stands there, if one does; and how far it was read."""
+    if not (found := _LIST.match(text, start)):
+        return [], start
+    try:
+        value, ended = json.JSONDecoder().raw_decode(text, found.end())
+    except json.JSONDecodeError as error:  # which looks for the line ends before it
+        return [], error.pos + len(text) // 200
+    except (ValueError, RecursionError):  # also for a number of too many digits
+        return [], len(text)
+    return [entry for entry in cast("list[Any]", value) if isinstance(entry, dict)], ended
 
 
 def _model(entry: object, rules: ModelRules) -> Model | None:

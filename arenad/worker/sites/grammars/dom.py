@@ -15,7 +15,7 @@ from arenad.schema.chat import Event, Finish, Heartbeat
 from arenad.worker.sites.grammars.answer import Grammar, Side
 from arenad.worker.sites.grammars.framing import Piece
 from arenad.worker.sites.grammars.growing import CLOSERS, Growing, Seldom
-from arenad.worker.sites.grammars.markdown import to_markdown
+from arenad.worker.sites.grammars.markdown import Fences, to_markdown
 
 _BEGUN = re.compile(r"\n[ \t]*+(?:\d{1,9}+[.)]?+|[-*+>]|#[# \t]*+)[ \t]*+\Z")
 """A last line that only begins an item, a quote or a heading (of `##` some pages make `# #`)."""
@@ -46,6 +46,7 @@ class DomAnswer(Grammar):
         super().__init__()
         self._drawn: list[str] = []
         self._blocks: list[_Block] = []
+        self._fences: dict[int, Fences] = {}
         self._seldom = Seldom()
         self._growing = Growing(held=CLOSERS)
         self._side = Side(signs=signs)
@@ -72,7 +73,9 @@ class DomAnswer(Grammar):
         return self._read()
 
     def _read(self) -> list[Event]:
-        self._blocks += map(_markdown, self._drawn[len(self._blocks) :])
+        for number in range(len(self._blocks), len(self._drawn)):
+            told = self._fences.setdefault(number, [])
+            self._blocks.append(_markdown(self._drawn[number], told))
         text = _joined(self._blocks)
         return self._side.text(self._growing.grow(text, _standing_chars(text, self._blocks)))
 
@@ -97,10 +100,10 @@ class _Block(NamedTuple):
     fences: tuple[int, ...] = ()
 
 
-def _markdown(block: str) -> _Block:
+def _markdown(block: str, told: Fences) -> _Block:
     if not block.startswith("h"):
         return _Block(block[1:], is_plain=True)
-    text = to_markdown(block[1:])
+    text = to_markdown(block[1:], told)
     found = () if block.startswith("h<pre") else _FENCE.findall(text)
     fences = tuple(len(fence) for fence in found)
     return _Block(text, is_plain=False, fences=fences)

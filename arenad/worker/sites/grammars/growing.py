@@ -1,7 +1,19 @@
 """An answer that comes as a whole again and again: what is new in it, and whether it stands."""
 
-CLOSERS = "*_`~|)] \t\n"
-"""What a page closes behind a text that still grows: fences, emphasis, a table's row."""
+import re
+
+CLOSERS = '*_`~|)]>"\\ \t\n'
+"""What a page closes behind a text that still grows: fences, emphasis, a row, a quote; and what it
+may still take for a mark."""
+
+_OPEN = re.compile(
+    r"(?:!?\[(?:[^\[\]\n]|\[[^\[\]\n]*+\]\([^()\s]*+\)?)*+\]"
+    r"\((?:[^\s()]|\([^\s()]*+\))*+(?:\([^\s()]*+)?(?: \"[^\"\n]*+\"?)?|&#?\w{0,31})\Z"
+)
+"""At the end, a link whose words may go on, or a character by its name."""
+
+LINK_CHARS = 4096
+"""A longer one, with its words, is told as it comes."""
 
 FINE = 32
 ALWAYS_CHARS = 1000
@@ -23,6 +35,9 @@ class Growing:
         """What of this whole can be passed on now; of its beginning, if only so much stands."""
         self._latest = whole.removesuffix(self._cursor) if self._cursor else whole
         standing = self._latest[:standing_chars].rstrip(self._held)
+        line = max(standing.rfind("\n") + 1, len(standing) - LINK_CHARS)
+        if self._held and (found := _OPEN.search(standing, line)):
+            standing = standing[: found.start()].rstrip(self._held)
         return "" if self._is_last_only else self._pass_on(standing)
 
     def hold(self, whole: str) -> None:

@@ -17,7 +17,7 @@ from arenad.worker.sites.grammars.answer import (
 from arenad.worker.sites.grammars.framing import MAX_MESSAGE_CHARS, Framing, Message, Piece
 from arenad.worker.sites.grammars.growing import CLOSERS, Growing, Seldom
 from arenad.worker.sites.grammars.json_text import UNREADABLE, Halves
-from arenad.worker.sites.grammars.markdown import standing, to_markdown
+from arenad.worker.sites.grammars.markdown import Fences, standing, to_markdown, without
 from arenad.worker.sites.grammars.protobuf import Fields
 from arenad.worker.sites.grammars.walk import Received
 
@@ -240,6 +240,7 @@ class _JsonSide:
         self._citation = parse_all(rules.citation)
         self._finish = parse_all(rules.finish)
         self._html = ""
+        self._fences: Fences = []
         self._seldom = Seldom()
         self._halves = Halves()
         self._growing: Growing | None = None
@@ -284,10 +285,11 @@ class _JsonSide:
             return text
         if not self.rules.is_html:
             return self._grown(self._growing, text)
-        self._html = self._html + text if self.rules.mode == "append" else text
+        is_piece = self.rules.mode == "append"
+        self._html = self._html + text if is_piece else without(self.rules.cursor, text)
         if not self._seldom.is_due(len(self._html)):
             return None
-        return self._grown(self._growing, to_markdown(standing(self._html)))
+        return self._grown(self._growing, to_markdown(standing(self._html), self._fences))
 
     def _grown(self, growing: Growing, whole: str) -> str:
         """What is new in this whole."""
@@ -302,7 +304,9 @@ class _JsonSide:
         events: list[Event] = []
         if self._growing is not None:
             if self._html:
-                events += self.answer.text(self._grown(self._growing, to_markdown(self._html)))
+                events += self.answer.text(
+                    self._grown(self._growing, to_markdown(self._html, self._fences))
+                )
             events += self.answer.text(self._growing.rest())
         return events + self.answer.rest()
 

@@ -21,6 +21,13 @@ _RULES = {"left": ":---", "center": ":---:", "right": "---:"}
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source)-([^\s\"]+)")
 _FENCE = re.compile(r"`{3,}")
 _TAG = re.compile(r"<[^<>]*>")
+_OPEN_TAG = re.compile(r"""<[a-zA-Z](?:[^"'>]|"[^"]*+"|'[^']*+')*+(?:"[^"]*+|'[^']*+)?\Z""")
+"""A > in the value of an attribute is no end of it."""
+
+_ENDS = re.compile(r"(?:\s|</[^<>]*+>)*+")
+_TEXT = re.compile(r">\s*+[^<\s]")
+HEAD_ROWS = 2
+
 _HALF = re.compile(r"(?:<[a-zA-Z/!?][^>]*+|&#?\w{0,31}|<)\Z")
 """Of a tag, or of a character's name; though `&T` may be all of it."""
 
@@ -33,8 +40,17 @@ _SPACE = re.compile(
 _OPENING = re.compile(r"[ \t]*+(`{3,}+)[^`]*\Z")
 
 
+Fences = list[int]
+"""How long the fences of a text's code are, in its order, as they have been told."""
+
+
 class _Converter(MarkdownConverter):
     """Where a converter's taste is not a model's. Its own names are not in its stubs."""
+
+    def __init__(self, told: Fences) -> None:
+        super().__init__(**_OPTIONS)
+        self._told = told
+        self._number = 0
 
     def convert_br(self, el: Tag, text: str, parent_tags: set[str]) -> str:
         """A page that breaks at single line ends had just a line end there."""
@@ -63,10 +79,16 @@ class _Converter(MarkdownConverter):
         return row.replace("| " + " | ".join(["---"] * len(marks)), "| " + " | ".join(marks), 1)
 
     def convert_pre(self, el: Tag, text: str, parent_tags: set[str]) -> str:
-        """A fence longer than any in the code, with the language that a class names."""
+        """A fence longer than any in the code, with the language that a class names.
+
+        One that has been told stays as long as it was, whatever comes into the code.
+        """
         del text, parent_tags
         code = _code(el).removeprefix("\n").removesuffix("\n")
-        fence = "`" * (max(map(len, _FENCE.findall(code)), default=2) + 1)
+        if self._number == len(self._told):
+            self._told.append(max(map(len, _FENCE.findall(code)), default=2) + 1)
+        fence = "`" * self._told[self._number]
+        self._number += 1
         return f"\n\n{fence}{_language(el)}\n{code}\n{fence}\n\n"
 
 
@@ -102,24 +124,44 @@ _OPTIONS: dict[str, Any] = {
     "autolinks": False,
     "strip_pre": None,
     "table_infer_header": True,
+    "keep_inline_images_in": ["td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "a", "b", "strong"],
 }
+
+
+def without(cursor: str, html: str) -> str:
+    """HTML that grows, without what stands at its end for as long as it does."""
+    text, is_there, ends = html.rpartition(cursor) if cursor else ("", "", "")
+    return text + ends if is_there and _ENDS.fullmatch(ends) else html
 
 
 def standing(html: str) -> str:
     """As much of HTML that grows as is read in the same way, whatever comes behind it.
 
-    Neither half a tag or entity, nor a row of a table that is not closed.
+    Neither half a tag or entity, nor code in a line or a row of a table that is not closed; nor a
+    last table of one row, which may become one of more columns.
     """
-    table = html.rfind("<table")
-    if table > html.rfind("</table>"):
-        row = html.rfind("</tr>")
-        html = html[: row + len("</tr>")] if row > table else html[:table]
+    if _OPEN_TAG.match(html, tag := html.rfind("<")):
+        html = html[:tag]
+    code = html.rfind("<code")
+    if code > html.rfind("</code>") and html.rfind("<pre") <= html.rfind("</pre>"):
+        html = html[:code]
+    html = _without_half_a_table(html)
     begun = _HALF.search(html, html.rfind(">") + 1)
     return html[: begun.start()] if begun else html
 
 
-def to_markdown(html: str) -> str:
-    """The Markdown of a piece of HTML. Never raises."""
+def _without_half_a_table(html: str) -> str:
+    table = html.rfind("<table")
+    if table < 0:
+        return html
+    ended, rows = html.find("</table>", table), html.count("</tr>", table)
+    if rows < HEAD_ROWS and (ended < 0 or not _TEXT.search(html, ended)):
+        return html[:table]
+    return html if ended >= 0 else html[: html.rfind("</tr>") + len("</tr>")]
+
+
+def to_markdown(html: str, told: Fences | None = None) -> str:
+    """The Markdown of a piece of HTML. Never raises. `told` is kept for HTML that grows."""
     if len(html) > MAX_HTML_CHARS:
         return _bare(html)
     # What begins like a tag and has no end is text; the parser would look for its end each time.
@@ -130,7 +172,7 @@ def to_markdown(html: str) -> str:
     try:
         soup = BeautifulSoup(markup, "html.parser")
         _tighten(soup)
-        text = _Converter(**_OPTIONS).convert_soup(soup)
+        text = _Converter([] if told is None else told).convert_soup(soup)
     except (RecursionError, ValueError, AssertionError, ParserRejectedMarkup):
         return _bare(html)
     return _trimmed(text)
@@ -159,7 +201,8 @@ def _trimmed(text: str) -> str:
 def _tighten(soup: BeautifulSoup) -> None:
     """Lists as tight ones, for one becomes loose from its first item on."""
     for item in soup.find_all("li"):
-        if (first := item.find("p", recursive=False)) and not first.find_next_sibling("p"):
+        first = item.find("p", recursive=False)
+        if first and not ((after := first.find_next_sibling()) and after.name == "p"):
             first.unwrap()
 
 
