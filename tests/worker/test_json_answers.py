@@ -24,10 +24,9 @@ from arenad.schema.chat import (
     failure_of,
 )
 from arenad.schema.profile import StreamRules
-from arenad.worker.sites.grammars import framing, json_answers
+from arenad.worker.sites.grammars import framing
 from arenad.worker.sites.grammars.answer import CUT, Grammar
 from arenad.worker.sites.grammars.choose import grammar_of
-from arenad.worker.sites.grammars.markdown import to_markdown
 from arenad.worker.sites.reading import merged
 
 
@@ -58,7 +57,6 @@ TWO = rules(
 
 NOTHING = (UpstreamFailed, "the site answered with nothing")
 STOP = Finish("stop")
-END = '{"end":1}'
 
 
 def lines(*values: Any) -> str:
@@ -462,92 +460,3 @@ def test_a_message_without_bound_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert events == text("xz")
     assert isinstance(outcome, tuple)
     assert outcome[0] is ProfileOutdated
-
-
-def test_html_that_is_cut_anywhere() -> None:
-    """Half a tag, half a name of a character: neither is told, and then taken back."""
-    stream = rules("grammar: json-lines\nanswer: {text: t, is_html: true, finish: end}")
-    html = '<p>a &amp; b <a href="https://x.example/">c</a> &#60;AT&T</p> R&D'
-    for at in range(len(html)):
-        parts = (html[:at], html[at:])
-        body = "".join(json.dumps({"t": part}) + "\n" for part in parts) + '{"end":1}\n'
-        events, outcome = told(grammar_of(stream), [body.encode()])
-        said = "".join(each.text for each in events if isinstance(each, TextDelta))
-        assert (said, outcome) == ("a & b [c](https://x.example/) <AT&T\n\nR&D", STOP)
-
-
-def test_long_html_is_read_a_bounded_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not anew for each of its pieces."""
-    read: list[int] = []
-
-    def counted(html: str, _told: list[int]) -> str:
-        read.append(len(html))
-        return html
-
-    monkeypatch.setattr(json_answers, "to_markdown", counted)
-    stream = rules("grammar: json-lines\nanswer: {text: t, is_html: true, finish: end}")
-    lines = [f"{json.dumps({'t': f'word {number} '})}\n" for number in range(2000)]
-    events, outcome = told(grammar_of(stream), [*map(str.encode, lines), b'{"end":1}\n'])
-    said = "".join(each.text for each in events if isinstance(each, TextDelta))
-    assert (said, outcome) == ("".join(f"word {number} " for number in range(2000)), STOP)
-    assert sum(read) < 50 * len(said)
-
-
-def test_html_that_is_not_read_yet_is_a_sign_of_life() -> None:
-    """Also on a socket, where other frames are none; and a row of a table stands once closed."""
-    stream = rules(
-        "grammar: json-frames\ntransport: websocket\nanswer: {text: t, is_html: true, finish: end}"
-    )
-    grammar = grammar_of(stream)
-    assert grammar.feed(json.dumps({"t": "<p>" + "x" * 5000})) == [TextDelta("x" * 5000)]
-    assert grammar.feed(json.dumps({"t": "y"})) == [Heartbeat()]
-    assert grammar.feed(json.dumps({"other": "y"})) == []
-    assert grammar.feed(json.dumps({"t": "z" * 300})) == [TextDelta("y" + "z" * 300)]
-
-
-BLOCKS = (
-    '<p>see <a href="https://x.example/a_(b)">the docs</a>, <b>a <i>b c</i></b> &amp; AT&T</p>',
-    "<p>a `b <code>c `d` e</code> f \\(x\\) 1 &lt; 2 https://x.example/ <q>g h</q></p>",
-    "<p>use <b>x</b> <br>like this:</p>",
-    '<pre><code class="language-py">x = 1 \n\n  y</code></pre>',
-    "<pre>a\n```\nb\n```</pre>",
-    "<blockquote><p>a</p><pre>b\nc</pre></blockquote>",
-    "<ul><li><p>a</p><ul><li>b<pre>c</pre></li></ul><p>d</p></li><li>e</li></ul>",
-    "<ol><li>use x <br>like this</li><li>y<pre>z</pre></li></ol>",
-    "<table><tr><th>a</th><th>b c</th></tr><tr><td>1 | 2</td><td><b>3</b></td></tr></table>",
-    '<div class="[&>p]:mt-2" title="x > y"><p>hello there</p></div><hr>',
-    '<h2>a <img src="https://x.example/b.png" alt="c d"> e</h2>',
-)
-
-
-@given(st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=4), st.data())
-def test_html_stands_at_every_cut(blocks: list[str], drawn: st.DataObject) -> None:
-    """What comes takes nothing back of what was told, in pieces and in wholes."""
-    html = "".join(blocks)
-    cuts = sorted(drawn.draw(st.sets(st.integers(0, len(html)), max_size=20)))
-    ends = [*cuts, len(html)]
-    for mode, parts in (
-        ("append", [html[at:end] for at, end in pairwise([0, *ends])]),
-        ("replace", [html[:end] for end in ends]),
-    ):
-        stream = rules(
-            f"grammar: json-lines\nanswer: {{text: t, mode: {mode}, is_html: true, finish: end}}"
-        )
-        lines = [json.dumps({"t": part}) for part in parts]
-        events, outcome = told(grammar_of(stream), [f"{line}\n".encode() for line in (*lines, END)])
-        said = "".join(each.text for each in events if isinstance(each, TextDelta))
-        assert outcome == STOP
-        assert said.replace("````", "```") == to_markdown(html).replace("````", "```")
-
-
-def test_a_cursor_in_html_is_none_of_it() -> None:
-    """It may stand inside of what is still open."""
-    stream = rules(
-        "grammar: json-lines\n"
-        "answer: {text: t, mode: replace, cursor: ▌, is_html: true, finish: end}"
-    )
-    wholes = ["<p>▌</p>", "<p>a <b>▌</b></p>", "<p>a <b>b</b></p><pre>c▌</pre>"]
-    lines = [json.dumps({"t": whole}) for whole in (*wholes, "<p>a <b>b</b></p><pre>c\nd</pre>")]
-    events, outcome = told(grammar_of(stream), [f"{line}\n".encode() for line in (*lines, END)])
-    said = "".join(each.text for each in events if isinstance(each, TextDelta))
-    assert (said, outcome) == ("a **b**\n\n```\nc\nd\n```", STOP)
